@@ -1,0 +1,77 @@
+//! What every request shares: the world, the folder of repositories, the postman.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+
+use crate::{
+    deliver::{Letter, Postman},
+    git::bare::Bare,
+    state::{World, deliveries::Delivery, repositories::Repository},
+};
+
+/// Cheap to clone; all clones are the same GitHub.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+struct Shared {
+    world: Mutex<World>,
+    root: PathBuf,
+    postman: Postman,
+}
+
+impl App {
+    pub(crate) fn new(base: String, root: PathBuf) -> anyhow::Result<Self> {
+        Ok(Self(Arc::new(Shared {
+            world: Mutex::new(World::new(base)),
+            root,
+            postman: Postman::new()?,
+        })))
+    }
+
+    /// Locks the world for a moment; never hold it across an `await`.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a repository's objects are.
+    pub(crate) fn bare(&self, repository: &Repository) -> Bare {
+        let folder = format!("{}.git", repository.name);
+        Bare::at(self.0.root.join(&repository.owner_login).join(folder))
+    }
+
+    pub(crate) fn postman(&self) -> &Postman {
+        &self.0.postman
+    }
+
+    /// Tells every active webhook of the repository that subscribes to the event.
+    ///
+    /// All of them get the same delivery GUID, as on GitHub: it names the event.
+    pub(crate) fn tell(&self, repository: u64, event: &str, action: Option<&str>, payload: &Value) {
+        let receivers: Vec<u64> = self
+            .world()
+            .webhooks
+            .of(repository)
+            .filter(|webhook| webhook.active && webhook.wants(event))
+            .map(|webhook| webhook.id)
+            .collect();
+        let letter = Letter::new(event, action, payload);
+        for webhook in receivers {
+            self.0.postman.send(self, webhook, letter.clone());
+        }
+    }
+
+    /// Tells one webhook, whatever it subscribes to.
+    pub(crate) fn tell_one(&self, webhook: u64, event: &str, payload: &Value) {
+        let letter = Letter::new(event, None, payload);
+        self.0.postman.send(self, webhook, letter);
+    }
+
+    /// Sends what was sent before once more, with the same GUID and the secret of now.
+    pub(crate) fn redeliver(&self, delivery: &Delivery) {
+        self.0.postman.send(self, delivery.webhook, Letter::again(delivery));
+    }
+}

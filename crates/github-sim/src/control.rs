@@ -1,0 +1,220 @@
+//! Control endpoints under `/_sim`: what a test arranges and looks at, and GitHub does not have.
+//!
+//! No credentials are asked for: whoever reaches this port may do anything. Errors are one
+//! sentence in `message`.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    app::App,
+    client::LoggedRequest,
+    faults::Fault,
+    git::{GitError, bare::is_full_id},
+    shape,
+    state::{Invalid, deliveries::Delivery, repositories::Repository},
+};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/users", post(add_user))
+        .route("/users/{login}/token", get(token))
+        .route("/repositories", post(add_repository))
+        .route("/vanish", post(vanish))
+        .route("/deliveries", get(deliveries))
+        .route("/redeliver", post(redeliver))
+        .route("/faults", post(add_fault).delete(clear_faults))
+        .route("/requests", get(requests))
+        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "there is no such control endpoint"))
+}
+
+struct Failure {
+    status: StatusCode,
+    message: String,
+}
+
+impl Failure {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    fn no_repository(full_name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no repository {full_name}"))
+    }
+
+    fn no_user(login: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no user {login}"))
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        let message = invalid.message.unwrap_or_else(|| invalid.code.to_owned());
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+    }
+}
+
+impl From<GitError> for Failure {
+    fn from(error: GitError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({"message": self.message}))).into_response()
+    }
+}
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+#[derive(Deserialize)]
+struct NewUser {
+    login: String,
+}
+
+async fn add_user(State(app): State<App>, Json(new): Json<NewUser>) -> Answer<Value> {
+    let token = format!("ghp_{}", uuid::Uuid::new_v4().simple());
+    let mut world = app.world();
+    let id = world.next_id();
+    world.users.add(id, &new.login, token.clone(), Timestamp::now())?;
+    Ok(Json(json!({"id": id, "token": token})))
+}
+
+/// Any token of the user; a person knows their own.
+async fn token(State(app): State<App>, Path(login): Path<String>) -> Answer<Value> {
+    let world = app.world();
+    let user = world.users.by_login(&login);
+    let token = user.and_then(|user| user.tokens.first());
+    let token = token.ok_or_else(|| Failure::no_user(&login))?;
+    Ok(Json(json!({"token": token})))
+}
+
+#[derive(Deserialize)]
+struct NewRepository {
+    owner: String,
+    name: String,
+}
+
+async fn add_repository(State(app): State<App>, Json(new): Json<NewRepository>) -> Answer<Value> {
+    let repository = {
+        let mut world = app.world();
+        let id = world.next_id();
+        let owner = world.users.by_login(&new.owner);
+        let owner = owner.ok_or_else(|| Failure::no_user(&new.owner))?.clone();
+        world.repositories.add(id, &owner, &new.name, None, Timestamp::now())?
+    };
+    let bare = app.bare(&repository);
+    if let Err(error) = bare.create(&repository.default_branch).await {
+        app.world().repositories.remove(repository.id);
+        return Err(error.into());
+    }
+    Ok(Json(json!({"id": repository.id})))
+}
+
+#[derive(Deserialize)]
+struct Vanish {
+    repository: String,
+    sha: String,
+}
+
+/// Removes a commit that no reference reaches any more, as GitHub does some day after a
+/// force-push; from then on it can neither be fetched nor given a status.
+async fn vanish(State(app): State<App>, Json(wanted): Json<Vanish>) -> Answer<Value> {
+    let found = find(&app, &wanted.repository)?;
+    let sha = &wanted.sha;
+    if !is_full_id(sha) {
+        let message = format!("{sha:?} is not the full id of a commit");
+        return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, message));
+    }
+    let bare = app.bare(&found);
+    let _no_push_meanwhile = found.receiving.lock().await;
+    if bare.verify(&format!("{sha}^{{commit}}")).await?.is_none() {
+        let message = format!("{} has no commit {sha}", wanted.repository);
+        return Err(Failure::new(StatusCode::NOT_FOUND, message));
+    }
+    let holders = bare.holders(sha).await?;
+    if !holders.is_empty() {
+        let message = format!(
+            "{sha} is still reachable from {}: force-push or delete it first",
+            holders.join(", ")
+        );
+        return Err(Failure::new(StatusCode::CONFLICT, message));
+    }
+    bare.collect_garbage().await?;
+    if bare.verify(&format!("{sha}^{{commit}}")).await?.is_some() {
+        let message = format!("{sha} is still there after git gc");
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message));
+    }
+    Ok(Json(json!({})))
+}
+
+#[derive(Deserialize)]
+struct OfRepository {
+    repository: String,
+}
+
+/// All deliveries of a repository's webhooks that have ended, oldest first.
+async fn deliveries(State(app): State<App>, Query(of): Query<OfRepository>) -> Answer<Vec<Value>> {
+    let found = find(&app, &of.repository)?;
+    let world = app.world();
+    let shapes = world.deliveries.of_repository(found.id).map(|delivery| {
+        let mut shape = shape::delivery::full(delivery);
+        shape["hook_id"] = json!(delivery.webhook);
+        shape
+    });
+    Ok(Json(shapes.collect()))
+}
+
+#[derive(Deserialize)]
+struct Redeliver {
+    guid: String,
+}
+
+#[derive(Serialize)]
+struct Redelivered {
+    webhooks: usize,
+}
+
+async fn redeliver(State(app): State<App>, Json(wanted): Json<Redeliver>) -> Answer<Redelivered> {
+    let deliveries: Vec<Delivery> =
+        app.world().deliveries.of_event(&wanted.guid).cloned().collect();
+    if deliveries.is_empty() {
+        let message = format!("nothing was delivered with the GUID {}", wanted.guid);
+        return Err(Failure::new(StatusCode::NOT_FOUND, message));
+    }
+    for delivery in &deliveries {
+        app.redeliver(delivery);
+    }
+    Ok(Json(Redelivered { webhooks: deliveries.len() }))
+}
+
+async fn add_fault(State(app): State<App>, Json(fault): Json<Fault>) -> Json<Value> {
+    app.world().faults.add(fault);
+    Json(json!({}))
+}
+
+async fn clear_faults(State(app): State<App>) -> Json<Value> {
+    app.world().faults.clear();
+    Json(json!({}))
+}
+
+async fn requests(State(app): State<App>) -> Json<Vec<LoggedRequest>> {
+    Json(app.world().requests.clone())
+}
+
+fn find(app: &App, full_name: &str) -> Result<Repository, Failure> {
+    app.world()
+        .repositories
+        .by_full_name(full_name)
+        .cloned()
+        .ok_or_else(|| Failure::no_repository(full_name))
+}

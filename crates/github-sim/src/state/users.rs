@@ -1,0 +1,74 @@
+//! Users and their access tokens.
+
+use jiff::Timestamp;
+
+use super::Invalid;
+
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) id: u64,
+    pub(crate) login: String,
+    /// Classic personal access tokens; all of them may do all that the user may.
+    pub(crate) tokens: Vec<String>,
+    pub(crate) created_at: Timestamp,
+}
+
+impl User {
+    /// The address GitHub gives to commits of people who keep theirs private.
+    pub(crate) fn email(&self) -> String {
+        format!("{}+{}@users.noreply.github.com", self.id, self.login)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Users {
+    list: Vec<User>,
+}
+
+impl Users {
+    pub(crate) fn add(
+        &mut self,
+        id: u64,
+        login: &str,
+        token: String,
+        now: Timestamp,
+    ) -> Result<&User, Invalid> {
+        if !is_login(login) {
+            return Err(Invalid::field("User", "login", "custom").with_message(format!(
+                "{login:?} is not a login: letters, digits and single hyphens, at most 39"
+            )));
+        }
+        if self.by_login(login).is_some() {
+            return Err(Invalid::field("User", "login", "already_exists")
+                .with_message(format!("There is a user {login} already")));
+        }
+        self.list.push(User { id, login: login.to_owned(), tokens: vec![token], created_at: now });
+        Ok(&self.list[self.list.len() - 1])
+    }
+
+    /// Logins are case-insensitive on GitHub.
+    pub(crate) fn by_login(&self, login: &str) -> Option<&User> {
+        self.list.iter().find(|user| user.login.eq_ignore_ascii_case(login))
+    }
+
+    pub(crate) fn by_id(&self, id: u64) -> Option<&User> {
+        self.list.iter().find(|user| user.id == id)
+    }
+
+    pub(crate) fn by_token(&self, token: &str) -> Option<&User> {
+        self.list.iter().find(|user| user.tokens.iter().any(|known| known == token))
+    }
+
+    pub(crate) fn by_email(&self, email: &str) -> Option<&User> {
+        self.list.iter().find(|user| user.email().eq_ignore_ascii_case(email))
+    }
+}
+
+fn is_login(login: &str) -> bool {
+    !login.is_empty()
+        && login.len() <= 39
+        && login.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !login.starts_with('-')
+        && !login.ends_with('-')
+        && !login.contains("--")
+}

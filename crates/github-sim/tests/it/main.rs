@@ -1,0 +1,12 @@
+//! What people and products see of the stand-in: one file per journey, with the real git
+//! command line and a real receiver of webhooks.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
+
+mod faults;
+mod github;
+mod program;
+mod pull_requests;
+mod pushes;
+mod rest;
+mod webhooks;

@@ -1,0 +1,118 @@
+//! The commands. One file per command: parse, wire the rooms, print.
+
+mod hooks;
+mod migrate;
+mod project;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+use crate::model::{FullName, Timestamp};
+use crate::seal::Seal;
+use crate::store::{Project, Store, sqlite_file};
+
+pub use serve::serve;
+
+/// A self-hosted continuous-integration server for GitHub, powered by Docker.
+#[derive(Debug, Parser)]
+#[command(name = "kozmic", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Settings file; the environment wins over it [default: kozmic.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: web, worker and reports in one process
+    Serve,
+    /// Bring the database up to date and exit
+    Migrate,
+    /// Turn GitHub repositories into projects
+    #[command(subcommand)]
+    Project(project::Command),
+    /// A project's hooks as plain files: scripts with a small header
+    #[command(subcommand)]
+    Hooks(hooks::Command),
+}
+
+/// Runs a command line; an error is one sentence on standard error.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("can't start threads")),
+    };
+    let done = runtime.block_on(async {
+        let settings = Settings::load(cli.config.as_deref())?;
+        match cli.command {
+            Command::Serve => serve::run(settings).await,
+            Command::Migrate => migrate::run(&settings).await,
+            Command::Project(command) => project::run(&settings, command).await,
+            Command::Hooks(command) => hooks::run(&settings, command).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the errors of commands are for people at a terminal")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // The causes in one sentence; a cause that its error has told already is not repeated.
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    eprintln!("kozmic: {text}");
+    ExitCode::FAILURE
+}
+
+#[allow(clippy::print_stdout, reason = "what a command was asked for goes to standard output")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Opens the store of these settings, up to date, making the data folder where
+/// there is none.
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let data_dir = &settings.data_dir;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
+    // Tells a folder that can't be written from a broken database.
+    tempfile::tempfile_in(data_dir)
+        .with_context(|| format!("the data folder {} can't be written", data_dir.display()))?;
+    if let Some(folder) = sqlite_file(&settings.database_url).and_then(std::path::Path::parent) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the database's folder {} can't be made", folder.display()))?;
+    }
+    let seal = match &settings.secret_key {
+        Some(key) => Seal::from_text(key)?,
+        None => Seal::from_file(&data_dir.join("secret-key"))?,
+    };
+    let store = Store::open(&settings.database_url, seal).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+async fn find_project(store: &Store, name: &FullName) -> anyhow::Result<Project> {
+    store.project_by_name(name).await?.with_context(|| {
+        format!("{name} is not a project; add it with `kozmic project add {name}`")
+    })
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}

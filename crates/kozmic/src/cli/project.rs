@@ -1,0 +1,41 @@
+//! `kozmic project add`
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use super::{now, open_store, say};
+use crate::config::Settings;
+use crate::github::Client;
+use crate::model::FullName;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Turn a repository into a project, owned by whoever KOZMIC_GITHUB_TOKEN belongs to
+    Add {
+        /// The repository, as owner/name
+        #[arg(value_name = "FULL_NAME")]
+        name: FullName,
+    },
+}
+
+pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
+    let Command::Add { name } = command;
+    let token = settings.github_token.clone().context(
+        "set KOZMIC_GITHUB_TOKEN to a GitHub token with the scope `repo` of the project's owner",
+    )?;
+    let github = Client::new(&settings.github_api_url)?;
+    let owner = github.user(&token).await?;
+    let repository = github.repository(&token, &name).await?;
+    if !repository.is_public {
+        anyhow::bail!(
+            "{} is private; this version builds public repositories only",
+            repository.full_name
+        );
+    }
+    let store = open_store(settings).await?;
+    let owner_id = store.user_signed_in(&owner, &token, now()).await?;
+    let project = store.project_added(&repository, owner_id, now()).await?;
+    store.close().await;
+    say(&format!("Added {} as project {project}, owned by {}.", repository.full_name, owner.login));
+    Ok(())
+}

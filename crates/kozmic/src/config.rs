@@ -1,0 +1,394 @@
+//! Settings: one table of names, defaults and meanings; values from the
+//! environment (`KOZMIC_…`) or from `kozmic.toml` (the same names in lower case
+//! without the prefix). The environment wins. What is unknown or malformed is
+//! an error that names the setting and what would be right.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// One row of the settings table.
+pub struct Setting {
+    pub name: &'static str,
+    /// As a person would write it; empty: none.
+    pub default: &'static str,
+    pub meaning: &'static str,
+    pub secret: bool,
+    /// The Contract names it, but nothing reads it yet; using it is warned of.
+    pub planned: bool,
+}
+
+const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default, meaning, secret: false, planned: false }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { secret: true, ..setting(name, default, meaning) }
+}
+
+const fn planned(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { planned: true, ..setting(name, default, meaning) }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting("KOZMIC_LISTEN", "127.0.0.1:8080", "address and port of the web server"),
+    setting(
+        "KOZMIC_PUBLIC_URL",
+        "",
+        "where browsers and GitHub reach it; default: the listening address",
+    ),
+    setting("KOZMIC_DATA_DIR", "./kozmic-data", "folder of the database, logs and mirrors"),
+    secret(
+        "KOZMIC_SECRET_KEY",
+        "",
+        "seals tokens and secrets, 32 characters or more; default: made in the data folder",
+    ),
+    setting("KOZMIC_DATABASE_URL", "", "default: SQLite in the data folder"),
+    setting("KOZMIC_GITHUB_URL", "https://github.com", "GitHub's pages, or an Enterprise Server's"),
+    setting("KOZMIC_GITHUB_API_URL", "https://api.github.com", "GitHub's REST API"),
+    secret(
+        "KOZMIC_GITHUB_TOKEN",
+        "",
+        "a token used by `kozmic project add` until its owner has signed in",
+    ),
+    setting("KOZMIC_DOCKER_HOST", "", "the engine; default: DOCKER_HOST, else the local socket"),
+    setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
+    setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
+    setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
+    planned("KOZMIC_ADMINS", "", "logins of the installation's administrators"),
+    planned("KOZMIC_TRUSTED_PROXIES", "", "proxies whose forwarded addresses count"),
+    planned("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
+    Setting { secret: true, ..planned("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app") },
+    planned("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
+    planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
+    planned("KOZMIC_DISK_BUDGET", "", "bytes that images, volumes, mirrors and logs may use"),
+    planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
+    planned("KOZMIC_LOG_URL", "", "object storage of finished logs"),
+    planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),
+    Setting { secret: true, ..planned("KOZMIC_SMTP_URL", "", "server for outgoing mail") },
+    planned("KOZMIC_MAIL_FROM", "", "sender of outgoing mail"),
+    planned("KOZMIC_ENABLE_EMAIL_NOTIFICATIONS", "false", "mail on failure and error"),
+    Setting { secret: true, ..planned("KOZMIC_SENTRY_DSN", "", "where Kozmic's own errors go") },
+];
+
+/// Names that belong to jobs or to the client commands; never settings.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with("KOZMIC_JOB_")
+        || name.starts_with("KOZMIC_BUILD_")
+        || matches!(name, "KOZMIC_CONFIG" | "KOZMIC_SERVER" | "KOZMIC_TOKEN" | "KOZMIC_LOG")
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{origin}: there is no setting `{name}`{}", nearest(.name))]
+    Unknown { origin: String, name: String },
+    #[error("setting {name} is `{value}`: {problem}")]
+    Malformed { name: &'static str, value: String, problem: String },
+    #[error("{path}: {problem}")]
+    File { path: String, problem: String },
+}
+
+fn nearest(name: &str) -> String {
+    let wanted = full_name(name);
+    SETTINGS
+        .iter()
+        .map(|setting| (strsim::damerau_levenshtein(setting.name, &wanted), setting.name))
+        .min()
+        .filter(|(distance, _)| *distance <= 5)
+        .map_or_else(String::new, |(_, name)| format!("; did you mean {name}?"))
+}
+
+fn full_name(name: &str) -> String {
+    if name.starts_with("KOZMIC_") {
+        name.to_owned()
+    } else {
+        format!("KOZMIC_{}", name.to_uppercase())
+    }
+}
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    /// Without a trailing slash.
+    pub public_url: Url,
+    pub data_dir: PathBuf,
+    pub secret_key: Option<SecretString>,
+    pub database_url: String,
+    pub github_url: Url,
+    pub github_api_url: Url,
+    pub github_token: Option<SecretString>,
+    pub docker_host: Option<String>,
+    pub concurrency: NonZeroUsize,
+    pub stall_timeout: Duration,
+    pub job_timeout: Duration,
+    /// Settings that were given and have no effect in this version.
+    pub without_effect: Vec<&'static str>,
+}
+
+impl Settings {
+    /// From this process's environment, and from `file`, or from the file that
+    /// KOZMIC_CONFIG names, or from `kozmic.toml` here if there is one.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let named = file
+            .map(Path::to_path_buf)
+            .or_else(|| std::env::var_os("KOZMIC_CONFIG").map(PathBuf::from));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from("kozmic.toml"));
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
+            Err(error) => {
+                return Err(ConfigError::File {
+                    path: path.display().to_string(),
+                    problem: error.to_string(),
+                });
+            }
+        };
+        Self::from_parts(&environment, text.as_deref().map(|text| (path.as_path(), text)))
+    }
+
+    /// As [`Settings::load`], with everything handed in.
+    pub fn from_parts(
+        environment: &[(String, String)],
+        file: Option<(&Path, &str)>,
+    ) -> Result<Self, ConfigError> {
+        let mut values = BTreeMap::new();
+        if let Some((path, text)) = file {
+            values.extend(read_file(path, text)?);
+        }
+        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("KOZMIC_")) {
+            match SETTINGS.iter().find(|setting| setting.name == name) {
+                // An empty variable is how a compose file or unit says "not set".
+                Some(setting) if !value.is_empty() => {
+                    values.insert(setting.name, value.clone());
+                }
+                Some(_) => {}
+                None if is_reserved(name) => {}
+                None => {
+                    return Err(ConfigError::Unknown {
+                        origin: "environment".into(),
+                        name: name.clone(),
+                    });
+                }
+            }
+        }
+        let docker_host = environment
+            .iter()
+            .find(|(name, value)| name == "DOCKER_HOST" && !value.is_empty())
+            .map(|(_, value)| value.clone());
+        Self::parse(&Values(values), docker_host)
+    }
+
+    fn parse(values: &Values, docker_host: Option<String>) -> Result<Self, ConfigError> {
+        let listen: SocketAddr =
+            values.parsed("KOZMIC_LISTEN", "must be an address and a port, like 127.0.0.1:8080")?;
+        let data_dir = PathBuf::from(values.text("KOZMIC_DATA_DIR").unwrap_or_default());
+        let public_url = match values.url("KOZMIC_PUBLIC_URL")? {
+            Some(url) => url,
+            None => format!("http://{listen}").parse().map_err(|error: url::ParseError| {
+                ConfigError::Malformed {
+                    name: "KOZMIC_LISTEN",
+                    value: listen.to_string(),
+                    problem: error.to_string(),
+                }
+            })?,
+        };
+        let required_url = |name| {
+            values.url(name)?.ok_or_else(|| ConfigError::Malformed {
+                name,
+                value: String::new(),
+                problem: "must be an http or https URL".into(),
+            })
+        };
+        Ok(Self {
+            listen,
+            public_url,
+            secret_key: values.text("KOZMIC_SECRET_KEY").map(SecretString::from),
+            database_url: values
+                .text("KOZMIC_DATABASE_URL")
+                .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("kozmic.db").display())),
+            data_dir,
+            github_url: required_url("KOZMIC_GITHUB_URL")?,
+            github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
+            github_token: values.text("KOZMIC_GITHUB_TOKEN").map(SecretString::from),
+            docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
+            concurrency: match values.text("KOZMIC_CONCURRENCY") {
+                Some(_) => values.parsed("KOZMIC_CONCURRENCY", "must be a whole number from 1")?,
+                None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            },
+            stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
+            job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
+            without_effect: SETTINGS
+                .iter()
+                .filter(|setting| setting.planned && values.0.contains_key(setting.name))
+                .map(|setting| setting.name)
+                .collect(),
+        })
+    }
+
+    /// The absolute URL of a page: `path` begins with a slash.
+    pub fn page_url(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+fn read_file(path: &Path, text: &str) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    let path = path.display().to_string();
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::File {
+        path: path.clone(),
+        problem: error.to_string().trim_end().replace('\n', "; "),
+    })?;
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            let setting = SETTINGS
+                .iter()
+                .find(|setting| setting.name == full_name(&key) && key == key.to_lowercase())
+                .ok_or_else(|| ConfigError::Unknown { origin: path.clone(), name: key.clone() })?;
+            let value = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(flag) => flag.to_string(),
+                other => {
+                    return Err(ConfigError::Malformed {
+                        name: setting.name,
+                        value: other.to_string(),
+                        problem: "must be a text, a whole number, true or false".into(),
+                    });
+                }
+            };
+            Ok((setting.name, value))
+        })
+        .collect()
+}
+
+/// Given values by name, with the table's defaults behind them.
+struct Values(BTreeMap<&'static str, String>);
+
+impl Values {
+    fn text(&self, name: &'static str) -> Option<String> {
+        let default =
+            || SETTINGS.iter().find(|setting| setting.name == name).map(|s| s.default.to_owned());
+        self.0.get(name).cloned().or_else(default).filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T: std::str::FromStr>(
+        &self,
+        name: &'static str,
+        problem: &str,
+    ) -> Result<T, ConfigError> {
+        let value = self.text(name).unwrap_or_default();
+        value.parse().map_err(|_| ConfigError::Malformed { name, value, problem: problem.into() })
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
+        let seconds: u64 = self.parsed(name, "must be a whole number of seconds")?;
+        if seconds == 0 {
+            let problem = "must be 1 second or more".into();
+            return Err(ConfigError::Malformed { name, value: "0".into(), problem });
+        }
+        Ok(Duration::from_secs(seconds))
+    }
+
+    fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        match value.parse::<Url>() {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
+            _ => Err(ConfigError::Malformed {
+                name,
+                value,
+                problem: "must be an http or https URL".into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], file: &str) -> Result<Settings, ConfigError> {
+        let environment: Vec<_> =
+            environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Settings::from_parts(&environment, Some((Path::new("kozmic.toml"), file)))
+    }
+
+    #[test]
+    fn defaults_hold_where_nothing_is_given() {
+        let settings = load(&[], "").unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.page_url("/x/"), "http://127.0.0.1:8080/x/");
+        assert_eq!(settings.stall_timeout, Duration::from_mins(15));
+        assert_eq!(settings.database_url, "sqlite://./kozmic-data/kozmic.db");
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let file = "listen = '127.0.0.1:1'\njob_timeout = 60";
+        let settings = load(&[("KOZMIC_LISTEN", "127.0.0.1:2")], file).unwrap();
+        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.job_timeout, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn unknown_settings_are_errors_that_name_the_nearest() {
+        let error = load(&[("KOZMIC_LISTN", "x")], "").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "environment: there is no setting `KOZMIC_LISTN`; did you mean KOZMIC_LISTEN?"
+        );
+        let error = load(&[], "stall_timout = 3").unwrap_err().to_string();
+        assert!(error.ends_with("did you mean KOZMIC_STALL_TIMEOUT?"), "{error}");
+    }
+
+    #[test]
+    fn malformed_settings_say_what_is_right() {
+        for (name, value) in [
+            ("KOZMIC_LISTEN", "8080"),
+            ("KOZMIC_CONCURRENCY", "0"),
+            ("KOZMIC_STALL_TIMEOUT", "15m"),
+            ("KOZMIC_JOB_TIMEOUT", "0"),
+            ("KOZMIC_PUBLIC_URL", "ftp://x"),
+            ("KOZMIC_GITHUB_API_URL", "api.github.com"),
+        ] {
+            let error = load(&[(name, value)], "").unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("must be"), "{error}");
+        }
+        assert!(load(&[], "listen = ").is_err());
+    }
+
+    #[test]
+    fn names_of_jobs_and_of_the_client_are_left_alone() {
+        let given = [
+            ("KOZMIC_JOB_ID", "1"),
+            ("KOZMIC_BUILD_REF", "x"),
+            ("KOZMIC_SERVER", "y"),
+            ("PATH", "/"),
+        ];
+        assert!(load(&given, "").is_ok());
+    }
+
+    #[test]
+    fn a_planned_setting_is_told_apart() {
+        let settings = load(&[("KOZMIC_REDIS_URL", "redis://x")], "").unwrap();
+        assert_eq!(settings.without_effect, ["KOZMIC_REDIS_URL"]);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let settings =
+            load(&[("KOZMIC_SECRET_KEY", "hush-hush"), ("KOZMIC_GITHUB_TOKEN", "hush-too")], "")
+                .unwrap();
+        let text = format!("{settings:?}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}

@@ -1,0 +1,263 @@
+//! One container: created, filled, started with its output attached, waited
+//! for, removed with its volume.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::errors::Error as ApiError;
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+
+use super::{Engine, EngineError, Labels, Result, Upload, label};
+use crate::model::JobUuid;
+
+/// The anonymous volume that holds sources and scripts; a commit leaves it out.
+pub(super) const VOLUME: &str = "/kozmic";
+
+/// What is to run.
+#[derive(Debug, Clone)]
+pub struct ContainerSpec {
+    /// An image id, so that a tag that moves meanwhile changes nothing.
+    pub image_id: String,
+    /// Empty: the image's own.
+    pub user: String,
+    /// Replaces the image's entry point; the first word is the program.
+    pub command: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub labels: Labels,
+}
+
+/// How a container's main process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    pub code: i64,
+    /// The kernel killed one of its processes for want of memory.
+    pub out_of_memory: bool,
+}
+
+/// The bytes a container writes, as it writes them; ends when it does.
+pub type Output = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// A container and its volume. To be [removed](Container::remove); one that is
+/// dropped instead is left to [`Engine::remove_of_job`].
+pub struct Container<'engine> {
+    engine: &'engine Engine,
+    id: String,
+    removed: bool,
+}
+
+impl Engine {
+    pub async fn create(&self, spec: &ContainerSpec) -> Result<Container<'_>> {
+        let labels = spec.labels.to_map(&self.instance);
+        let log_options = [("max-size", "4g"), ("max-file", "1"), ("compress", "false")];
+        let body = ContainerCreateBody {
+            image: Some(spec.image_id.clone()),
+            user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
+            entrypoint: Some(spec.command.iter().take(1).cloned().collect()),
+            cmd: Some(spec.command.iter().skip(1).cloned().collect()),
+            env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+            labels: Some(labels.clone()),
+            host_config: Some(HostConfig {
+                // Reaps orphans and hands signals on, whatever the script is.
+                init: Some(true),
+                // Keeps bytes as they are (json-file replaces invalid UTF-8), and
+                // must not rotate: what it drops would be missing after a crash.
+                log_config: Some(HostConfigLogConfig {
+                    typ: Some("local".into()),
+                    config: Some(log_options.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+                }),
+                mounts: Some(vec![Mount {
+                    target: Some(VOLUME.into()),
+                    typ: Some(MountType::VOLUME),
+                    volume_options: Some(MountVolumeOptions {
+                        labels: Some(labels),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                }]),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        self.create_from(body).await
+    }
+
+    /// A container that is only looked into.
+    pub(super) async fn create_probe(
+        &self,
+        image_id: &str,
+        labels: &Labels,
+    ) -> Result<Container<'_>> {
+        self.create_from(ContainerCreateBody {
+            image: Some(image_id.to_owned()),
+            entrypoint: Some(vec!["/bin/sh".into()]),
+            labels: Some(labels.to_map(&self.instance)),
+            ..Default::default()
+        })
+        .await
+    }
+
+    async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
+        let created = self
+            .docker
+            .create_container(None::<CreateContainerOptions>, body)
+            .await
+            .map_err(|e| self.failed("create a container", e))?;
+        Ok(Container { engine: self, id: created.id, removed: false })
+    }
+
+    /// Removes what these attempts of a job left behind.
+    pub async fn remove_of_job(
+        &self,
+        job: JobUuid,
+        attempts: RangeInclusive<i64>,
+    ) -> Result<usize> {
+        let filters: HashMap<String, Vec<String>> = label::of_job(job, &self.instance);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let found = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|e| self.failed("list containers", e))?;
+        let mut removed = 0;
+        let of_attempts = found.into_iter().filter(|found| {
+            label::attempt(found.labels.as_ref()).is_some_and(|attempt| attempts.contains(&attempt))
+        });
+        for id in of_attempts.filter_map(|container| container.id) {
+            Container { engine: self, id, removed: false }.remove().await?;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+impl Container<'_> {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Unpacks a tree at `/`; what lies below `/kozmic` goes into the volume.
+    /// Works before the start, with the owners that the tree names.
+    pub async fn upload(&self, upload: Upload) -> Result<()> {
+        let options = UploadToContainerOptionsBuilder::new().path("/").build();
+        let (packed, packing) = upload.into_stream();
+        let body = bollard::body_stream(packed);
+        let sent = self.engine.docker.upload_to_container(&self.id, Some(options), body).await;
+        // Whatever the engine said of a truncated archive, the reason lies here.
+        match packing.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe && sent.is_err() => {}
+            Ok(Err(error)) => {
+                return Err(EngineError::Refused {
+                    what: "take the checkout",
+                    problem: error.to_string(),
+                });
+            }
+            Err(error) => {
+                return Err(EngineError::Refused {
+                    what: "take the checkout",
+                    problem: error.to_string(),
+                });
+            }
+        }
+        sent.map_err(|e| self.engine.failed("take the checkout", e))
+    }
+
+    /// Starts it with its output attached before the first byte can be written.
+    pub async fn start(&self) -> Result<Output> {
+        let options =
+            AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
+        let attached = self
+            .engine
+            .docker
+            .attach_container(&self.id, Some(options))
+            .await
+            .map_err(|e| self.engine.failed("attach to a container", e))?;
+        self.engine
+            .docker
+            .start_container(&self.id, None::<StartContainerOptions>)
+            .await
+            .map_err(|e| self.engine.failed("start a container", e))?;
+        let host = self.engine.host.clone();
+        Ok(Box::pin(attached.output.map_ok(bollard::container::LogOutput::into_bytes).map_err(
+            move |error| EngineError::Away {
+                host: host.clone(),
+                problem: super::error_chain(&error),
+            },
+        )))
+    }
+
+    /// Waits until it has ended; at once when it already has.
+    pub async fn exit(&self) -> Result<Exit> {
+        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let code = match self.engine.docker.wait_container(&self.id, Some(options)).next().await {
+            Some(Ok(waited)) => waited.status_code,
+            // bollard takes every code but 0 for an error of its own.
+            Some(Err(ApiError::DockerContainerWaitError { code, .. })) => code,
+            Some(Err(error)) => return Err(self.engine.failed("wait for a container", error)),
+            None => {
+                return Err(EngineError::Away {
+                    host: self.engine.host.clone(),
+                    problem: "it stopped answering while a container ran".into(),
+                });
+            }
+        };
+        let state = self
+            .engine
+            .docker
+            .inspect_container(&self.id, None::<bollard::query_parameters::InspectContainerOptions>)
+            .await
+            .map_err(|e| self.engine.failed("inspect a container", e))?
+            .state;
+        let out_of_memory = state.and_then(|state| state.oom_killed).unwrap_or(false);
+        Ok(Exit { code, out_of_memory })
+    }
+
+    /// SIGTERM, and SIGKILL after `grace`; returns when it has ended.
+    pub async fn stop(&self, grace: Duration) -> Result<()> {
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
+        match self.engine.docker.stop_container(&self.id, Some(options)).await {
+            // 304: it has ended already.
+            Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 304 | 404, .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(self.engine.failed("stop a container", error)),
+        }
+    }
+
+    /// Kills it if it runs and removes it with its volume.
+    pub async fn remove(mut self) -> Result<()> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match self.engine.docker.remove_container(&self.id, Some(options)).await {
+            // 409: it is being removed already.
+            Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 404 | 409, .. }) => {
+                self.removed = true;
+                Ok(())
+            }
+            Err(error) => {
+                // Said here, so the reminder of the drop need not.
+                self.removed = true;
+                Err(self.engine.failed("remove a container", error))
+            }
+        }
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        if !self.removed {
+            tracing::debug!(container = %self.id, "a container was dropped before it was removed");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Containers and images, through Docker's API. Nothing outside this room names
+//! bollard, the client library.
+
+mod container;
+mod image;
+mod label;
+mod upload;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as ApiError;
+
+pub use container::{Container, ContainerSpec, Exit, Output};
+pub use image::{Account, PullProgress};
+pub use label::Labels;
+pub use upload::{Owner, Upload};
+
+/// Seconds until an answer must begin; what streams afterwards may take longer.
+const ANSWER_TIMEOUT: u64 = 120;
+/// Where the engine listens when nothing else is said.
+const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
+
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the container engine at {host} does not answer: {problem}")]
+    Away { host: String, problem: String },
+    #[error("KOZMIC_DOCKER_HOST is `{0}`; it must begin with unix://, tcp:// or http://")]
+    Host(String),
+    #[error("the image {0} was not found, neither here nor in its registry")]
+    ImageNotFound(String),
+    #[error("the image {0} is built on this machine (images/base/build) and is not here")]
+    LocalImageMissing(String),
+    #[error("the registry denied the image {image}: {problem}")]
+    ImageDenied { image: String, problem: String },
+    #[error("the image {image} could not be pulled: {problem}")]
+    PullFailed { image: String, problem: String },
+    #[error("the disk of the container engine is full: {0}")]
+    DiskFull(String),
+    #[error("the container engine could not {what}: {problem}")]
+    Refused { what: &'static str, problem: String },
+}
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+/// A container engine: Docker, or what speaks its API.
+pub struct Engine {
+    docker: Docker,
+    host: String,
+    instance: String,
+    /// By image id, which names an immutable content.
+    accounts: Mutex<HashMap<String, Account>>,
+}
+
+/// What answered.
+#[derive(Debug, Clone)]
+pub struct EngineVersion {
+    pub name: String,
+    pub version: String,
+    pub api: String,
+}
+
+impl Engine {
+    /// Connects and agrees on an API version. `host` as in DOCKER_HOST;
+    /// `instance` labels all that is made.
+    pub async fn connect(host: Option<&str>, instance: &str) -> Result<Self> {
+        let host = host.unwrap_or(DEFAULT_SOCKET).to_owned();
+        let away = |error: ApiError| EngineError::Away {
+            host: host.clone(),
+            problem: error_chain(&error),
+        };
+        let docker = if let Some(path) = host.strip_prefix("unix://") {
+            Docker::connect_with_unix(path, ANSWER_TIMEOUT, bollard::API_DEFAULT_VERSION)
+                .map_err(away)?
+        } else if host.starts_with("tcp://") || host.starts_with("http://") {
+            Docker::connect_with_http(&host, ANSWER_TIMEOUT, bollard::API_DEFAULT_VERSION)
+                .map_err(away)?
+        } else {
+            return Err(EngineError::Host(host));
+        };
+        let away = |error: ApiError| EngineError::Away {
+            host: host.clone(),
+            problem: error_chain(&error),
+        };
+        let docker = docker.negotiate_version().await.map_err(away)?;
+        Ok(Self { docker, host, instance: instance.to_owned(), accounts: Mutex::default() })
+    }
+
+    pub async fn version(&self) -> Result<EngineVersion> {
+        let version =
+            self.docker.version().await.map_err(|e| self.failed("tell its version", e))?;
+        let name = version
+            .components
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map_or_else(|| "engine".to_owned(), |component| component.name);
+        Ok(EngineVersion {
+            name: if name == "Engine" { "Docker Engine".to_owned() } else { name },
+            version: version.version.unwrap_or_default(),
+            api: version.api_version.unwrap_or_default(),
+        })
+    }
+
+    pub async fn ping(&self) -> Result<()> {
+        match tokio::time::timeout(Duration::from_secs(5), self.docker.ping()).await {
+            Ok(answer) => answer.map(|_| ()).map_err(|e| self.failed("answer", e)),
+            Err(_) => Err(EngineError::Away {
+                host: self.host.clone(),
+                problem: "no answer in 5 s".into(),
+            }),
+        }
+    }
+
+    fn failed(&self, what: &'static str, error: ApiError) -> EngineError {
+        match error {
+            ApiError::DockerResponseServerError { message, .. }
+                if message.contains("no space left on device") =>
+            {
+                EngineError::DiskFull(message)
+            }
+            ApiError::DockerResponseServerError { message, .. }
+            | ApiError::DockerStreamError { error: message } => {
+                EngineError::Refused { what, problem: message }
+            }
+            other => EngineError::Away { host: self.host.clone(), problem: error_chain(&other) },
+        }
+    }
+}
+
+/// The error with its causes, on one line, none of them twice.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

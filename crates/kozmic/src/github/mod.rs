@@ -1,0 +1,9 @@
+//! GitHub's words and wires: what it signs, what it sends, what it is asked.
+
+mod client;
+mod payload;
+mod signature;
+
+pub use client::{Client, GithubError, HookConfig, NewStatus};
+pub use payload::{Event, PullRequestEvent, PushEvent, parse};
+pub use signature::{HEADER as SIGNATURE_HEADER, SignatureError, verify};

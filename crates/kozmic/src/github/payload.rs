@@ -1,0 +1,103 @@
+//! What GitHub delivers, read tolerantly: only the fields that are used, and
+//! everything that may be missing may be missing (GitHub documentation,
+//! "Webhook events and payloads").
+
+use serde::Deserialize;
+
+use crate::model::Invalid;
+
+/// A delivery by its `X-GitHub-Event`.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Ping {
+        hook_id: i64,
+    },
+    Push(Box<PushEvent>),
+    PullRequest(Box<PullRequestEvent>),
+    /// One that nothing is built for.
+    Other,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct PushEvent {
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    pub after: String,
+    #[serde(default)]
+    pub deleted: bool,
+    pub head_commit: Option<HeadCommit>,
+    pub repository: Repository,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct HeadCommit {
+    pub id: String,
+    #[serde(default)]
+    pub message: String,
+    pub author: Option<Author>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Author {
+    pub name: Option<String>,
+    pub username: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullRequestEvent {
+    pub action: String,
+    pub number: i64,
+    pub pull_request: PullRequestBody,
+    pub repository: Repository,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct PullRequestBody {
+    #[serde(default)]
+    pub title: String,
+    pub body: Option<String>,
+    pub user: Option<Account>,
+    pub head: Head,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Head {
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    pub sha: String,
+    /// None when the fork was deleted.
+    pub repo: Option<Repository>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Repository {
+    pub id: i64,
+    #[serde(default)]
+    pub full_name: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Account {
+    #[serde(default)]
+    pub login: String,
+}
+
+#[derive(Deserialize)]
+struct Ping {
+    hook_id: i64,
+}
+
+/// Reads a verified body.
+pub fn parse(event: &str, body: &[u8]) -> Result<Event, Invalid> {
+    let read = |error: serde_json::Error| {
+        Invalid::new(format!("the payload of this {event} can't be read: {error}"))
+    };
+    Ok(match event {
+        "ping" => {
+            Event::Ping { hook_id: serde_json::from_slice::<Ping>(body).map_err(read)?.hook_id }
+        }
+        "push" => Event::Push(serde_json::from_slice(body).map_err(read)?),
+        "pull_request" => Event::PullRequest(serde_json::from_slice(body).map_err(read)?),
+        _ => Event::Other,
+    })
+}

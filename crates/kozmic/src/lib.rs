@@ -1,0 +1,22 @@
+//! Kozmic: a self-hosted continuous-integration server for GitHub, powered by Docker.
+//!
+//! The map, top floor first. A room imports only from the floors below it, as
+//! `tests/layout.rs` checks; ARCHITECTURE.md follows one push through all of them.
+
+pub mod cli; // commands: parse, wire the rooms, print
+
+pub mod intake; // a verified delivery → what to build
+pub mod report; // outbox → GitHub
+pub mod web; // HTTP in; HTML, JSON and sockets out
+pub mod worker; // claim → execute → finish
+
+pub mod engine; // containers and images, through Docker's API
+pub mod github; // GitHub's words and wires
+pub mod log; // the bytes of a run: append, follow, keep, render
+pub mod source; // git: one commit onto this disk
+pub mod store; // all SQL
+
+pub mod config; // settings, from the environment and a file
+pub mod model; // the vocabulary as types
+pub mod seal; // encryption at rest
+pub mod shutdown; // one stop signal, one wait

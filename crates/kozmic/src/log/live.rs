@@ -1,0 +1,110 @@
+//! The log of a running job: every byte in order, on disk before anyone sees it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Bus, LogFolder};
+use crate::model::JobUuid;
+
+/// What was shown is on the disk after this time at the latest.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Appends to a job's log and tells the bus. One writer per job.
+#[derive(Debug)]
+pub struct LiveLog {
+    job: JobUuid,
+    file: File,
+    length: u64,
+    ends_line: bool,
+    dirty: bool,
+    synced_at: Instant,
+    bus: Bus,
+}
+
+impl LiveLog {
+    /// Opens the job's log at its end: a later attempt goes on in the same log.
+    pub fn open(folder: &LogFolder, job: JobUuid, bus: &Bus) -> io::Result<Self> {
+        let path = folder.path(job);
+        let parent = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent)?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        // The folder's entry must survive a power cut as well as the content.
+        File::open(parent)?.sync_all()?;
+        let length = file.metadata()?.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        bus.written(job, length);
+        Ok(Self {
+            job,
+            file,
+            length,
+            ends_line: last == *b"\n",
+            dirty: false,
+            synced_at: Instant::now(),
+            bus: bus.clone(),
+        })
+    }
+
+    /// What the container wrote.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        self.file.write_all(bytes)?;
+        self.ends_line = *last == b'\n';
+        self.length += bytes.len() as u64;
+        self.dirty = true;
+        self.bus.written(self.job, self.length);
+        self.sync_when_due()
+    }
+
+    /// A line of Kozmic's own, on a line of its own.
+    pub fn note(&mut self, text: &str) -> io::Result<()> {
+        let break_line = if self.ends_line { "" } else { "\n" };
+        self.append(format!("{break_line}[kozmic] {text}\n").as_bytes())
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// To be called once a second while nothing is written.
+    pub fn sync_when_due(&mut self) -> io::Result<()> {
+        if self.dirty && self.synced_at.elapsed() >= SYNC_EVERY { self.sync() } else { Ok(()) }
+    }
+
+    /// Everything so far survives a power cut.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.dirty {
+            self.file.sync_data()?;
+            self.dirty = false;
+        }
+        self.synced_at = Instant::now();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_stand_on_lines_of_their_own_and_attempts_follow_one_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (folder, job, bus) = (LogFolder::new(folder.path()), JobUuid::random(), Bus::default());
+        let mut log = LiveLog::open(&folder, job, &bus).unwrap();
+        log.append(b"no newline").unwrap();
+        log.note("stalled").unwrap();
+        drop(log);
+        let mut log = LiveLog::open(&folder, job, &bus).unwrap();
+        log.note("again").unwrap();
+        log.append(b"x").unwrap();
+        drop(log);
+        LiveLog::open(&folder, job, &bus).unwrap().note("end").unwrap();
+        let text = std::fs::read_to_string(folder.path(job)).unwrap();
+        assert_eq!(text, "no newline\n[kozmic] stalled\n[kozmic] again\nx\n[kozmic] end\n");
+    }
+}

@@ -1,0 +1,35 @@
+//! The bytes of a run: appended to a file, followed while it grows, kept, and
+//! rendered as a terminal would show them.
+//!
+//! Readers never hold up the writer: it writes to the file and tells the bus
+//! how long the file is; each reader reads the file at its own pace.
+
+mod ansi;
+mod bus;
+mod live;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+pub use ansi::Renderer;
+pub use bus::{Bus, Follower, Progress};
+pub use live::LiveLog;
+pub use read::{Lines, open};
+
+use crate::model::JobUuid;
+
+/// Where a job's log lies.
+#[derive(Debug, Clone)]
+pub struct LogFolder(PathBuf);
+
+impl LogFolder {
+    pub fn new(data_dir: &Path) -> Self {
+        Self(data_dir.join("logs"))
+    }
+
+    /// In 256 folders, so that none gets too large to list.
+    pub fn path(&self, job: JobUuid) -> PathBuf {
+        let name = job.to_string();
+        self.0.join(&name[..2]).join(format!("{name}.log"))
+    }
+}

@@ -1,0 +1,134 @@
+//! How a job ends: the table "What an end means" of DESIGN as a type.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::JobStatus;
+
+/// Why a job is over. `Failure`-like ends blame the script, `Error` never does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobEnd {
+    /// The script ended with this code.
+    Exited(i64),
+    /// No output for this long.
+    Stalled(Duration),
+    /// The job as a whole took longer than this.
+    TimedOut(Duration),
+    /// The kernel killed a process of the container for want of memory.
+    OutOfMemory,
+    /// Kozmic or its surroundings failed.
+    Error(ErrorKind, String),
+    /// A person stopped it, or a newer commit superseded it.
+    Cancelled(String),
+}
+
+/// What failed when it was not the script; stored as a word, so that errors
+/// can be counted by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    ImageNotFound,
+    ImageDenied,
+    PullFailed,
+    CommitVanished,
+    FetchFailed,
+    EngineAway,
+    EngineRefused,
+    DiskFull,
+    LostWorker,
+    Internal,
+}
+
+impl ErrorKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ImageNotFound => "image_not_found",
+            Self::ImageDenied => "image_denied",
+            Self::PullFailed => "pull_failed",
+            Self::CommitVanished => "commit_vanished",
+            Self::FetchFailed => "fetch_failed",
+            Self::EngineAway => "engine_away",
+            Self::EngineRefused => "engine_refused",
+            Self::DiskFull => "disk_full",
+            Self::LostWorker => "lost_worker",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl JobEnd {
+    pub fn status(&self) -> JobStatus {
+        match self {
+            Self::Exited(0) => JobStatus::Success,
+            Self::Exited(_) | Self::Stalled(_) | Self::TimedOut(_) | Self::OutOfMemory => {
+                JobStatus::Failure
+            }
+            Self::Error(..) => JobStatus::Error,
+            Self::Cancelled(_) => JobStatus::Cancelled,
+        }
+    }
+
+    /// The code kept with the job; none when no script came to its end and no
+    /// convention names one.
+    pub fn return_code(&self) -> Option<i64> {
+        match self {
+            Self::Exited(code) => Some(*code),
+            // As timeout(1) of the GNU coreutils.
+            Self::Stalled(_) | Self::TimedOut(_) => Some(124),
+            // 128 + SIGKILL, what a shell would report.
+            Self::OutOfMemory => Some(137),
+            Self::Error(..) | Self::Cancelled(_) => None,
+        }
+    }
+
+    /// A machine-readable word for the cause, kept with the job.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Exited(0) => "success",
+            Self::Exited(_) => "script_failed",
+            Self::Stalled(_) => "stalled",
+            Self::TimedOut(_) => "job_timeout",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Error(kind, _) => kind.as_str(),
+            Self::Cancelled(_) => "cancelled",
+        }
+    }
+}
+
+/// One sentence for people: on the page, in the log and in GitHub's status.
+impl fmt::Display for JobEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "the script ended with {code}"),
+            Self::Stalled(limit) => {
+                write!(f, "stalled: no output for {} s", limit.as_secs())
+            }
+            Self::TimedOut(limit) => {
+                write!(f, "timed out: not finished after {} s", limit.as_secs())
+            }
+            Self::OutOfMemory => f.write_str("out of memory: the kernel killed a process"),
+            Self::Error(_, message) => f.write_str(message),
+            Self::Cancelled(why) => write!(f, "cancelled: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_means_what_the_design_says() {
+        let second = Duration::from_secs(1);
+        for (end, status, code) in [
+            (JobEnd::Exited(0), JobStatus::Success, Some(0)),
+            (JobEnd::Exited(3), JobStatus::Failure, Some(3)),
+            (JobEnd::Stalled(second), JobStatus::Failure, Some(124)),
+            (JobEnd::TimedOut(second), JobStatus::Failure, Some(124)),
+            (JobEnd::OutOfMemory, JobStatus::Failure, Some(137)),
+            (JobEnd::Error(ErrorKind::EngineAway, String::new()), JobStatus::Error, None),
+            (JobEnd::Cancelled(String::new()), JobStatus::Cancelled, None),
+        ] {
+            assert_eq!((end.status(), end.return_code()), (status, code), "{end:?}");
+        }
+    }
+}

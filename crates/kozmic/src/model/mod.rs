@@ -1,0 +1,32 @@
+//! The vocabulary of DESIGN as types: parsed once at the edge, trusted inside.
+//! No I/O, no async, nothing of ours imported.
+
+mod build;
+mod hook;
+mod ids;
+mod job;
+mod project;
+mod status;
+mod time;
+mod user;
+
+pub use build::{Commit, CommitSha, GitRef, PullRequest, Trigger};
+pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
+pub use ids::{BuildId, CallId, HookId, JobId, JobUuid, ProjectId, UserId};
+pub use job::{ErrorKind, JobEnd};
+pub use project::{FullName, RemoteRepository};
+pub use status::{BuildStatus, GithubState, JobStatus, build_status};
+pub use time::Timestamp;
+pub use user::GithubUser;
+
+/// A value from outside that is not what it should be. The text says what is
+/// wrong and what would be right, and is fit to be shown to a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}

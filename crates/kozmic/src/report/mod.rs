@@ -1,0 +1,123 @@
+//! Empties the outbox: what changed here becomes known at GitHub, as often as
+//! it takes.
+
+mod status;
+
+use std::time::Duration;
+
+use crate::github::{Client, GithubError};
+use crate::model::Timestamp;
+use crate::shutdown::Shutdown;
+use crate::store::{Report, Store, StoreError};
+
+/// Reports taken at once.
+const BATCH: i64 = 50;
+/// Reports of other processes, and those that were postponed, are found by this poll.
+const POLL: Duration = Duration::from_secs(5);
+/// The pause doubles from the first to the second of these.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+#[derive(Clone)]
+pub struct Reporter {
+    pub store: Store,
+    pub github: Client,
+    /// The root of links to pages, without a trailing slash.
+    pub public_url: String,
+}
+
+/// Why a report did not arrive.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the project's owner has no token; they have to sign in again")]
+    NoToken,
+    #[error("its project is gone")]
+    NoProject,
+}
+
+/// Runs until shutdown; a report under way is finished first.
+pub async fn run(reporter: Reporter, shutdown: Shutdown) {
+    loop {
+        let changed = reporter.store.outbox_changed();
+        match reporter.store.reports_due(Timestamp::now(), BATCH).await {
+            Ok(reports) => {
+                // One after the other: GitHub asks for that, and it keeps the order.
+                for report in &reports {
+                    reporter.send(report).await;
+                    if shutdown.is_requested() {
+                        return;
+                    }
+                }
+                if i64::try_from(reports.len()) == Ok(BATCH) {
+                    continue;
+                }
+            }
+            Err(error) => tracing::error!(%error, "the outbox can't be read"),
+        }
+        let pause = match reporter.store.next_report_at().await {
+            Ok(Some(at)) => at.since(Timestamp::now()).clamp(Duration::from_millis(20), POLL),
+            _ => POLL,
+        };
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = changed => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+impl Reporter {
+    async fn send(&self, report: &Report) {
+        let outcome = status::post(self, report).await;
+        let now = Timestamp::now();
+        let settled = match outcome {
+            Ok(()) => self.store.report_settled(report, None, now).await,
+            Err(error) => match pause_before_retry(&error, report.attempts) {
+                Some(pause) => {
+                    tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
+                    self.store.report_failed(report, &error.to_string(), pause, now).await
+                }
+                None => {
+                    tracing::error!(%error, "a report was given up");
+                    self.store.report_settled(report, Some(&error.to_string()), now).await
+                }
+            },
+        };
+        if let Err(error) = settled {
+            tracing::error!(%error, "a report's outcome could not be kept; it may be sent twice");
+        }
+    }
+}
+
+/// None when trying again can't help.
+fn pause_before_retry(error: &ReportError, failed_attempts: i64) -> Option<Duration> {
+    let asked = match error {
+        ReportError::Github(error) => error.retry_after()?,
+        ReportError::Store(_) => Duration::ZERO,
+        ReportError::NoToken | ReportError::NoProject => return None,
+    };
+    let doublings = u32::try_from(failed_attempts.clamp(0, 16)).unwrap_or(16);
+    Some((FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE).max(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_a_limit_and_obeys_github() {
+        let away = ReportError::Github(GithubError::Away { call: "x".into(), problem: "x".into() });
+        let pauses: Vec<_> =
+            [0, 1, 2, 20].map(|n| pause_before_retry(&away, n).unwrap().as_secs()).into();
+        assert_eq!(pauses, [1, 2, 4, 300]);
+        let pause = Duration::from_mins(15);
+        let limited = ReportError::Github(GithubError::RateLimited { call: "x".into(), pause });
+        assert_eq!(pause_before_retry(&limited, 0), Some(pause));
+        let gone = ReportError::Github(GithubError::NotFound { call: "x".into() });
+        assert_eq!(pause_before_retry(&gone, 0), None);
+    }
+}

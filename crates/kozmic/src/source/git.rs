@@ -1,0 +1,127 @@
+//! The git program, with nothing of the machine's own configuration.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::{Result, SourceError};
+
+/// Protocols that a remote or a submodule may use. `ext` and the like would run
+/// commands; `file` would read this machine's disk.
+const PROTOCOLS: &str = "http:https:ssh:git";
+
+/// What the environment keeps: where programs, certificates and proxies are.
+const KEPT: &[&str] = &[
+    "PATH",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+/// The output of a run that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) stderr: String,
+}
+
+impl Failed {
+    /// The lines that tell why, joined: what git marks as fatal or an error,
+    /// or else the last line.
+    pub(super) fn problem(&self) -> String {
+        let told: Vec<&str> = self
+            .stderr
+            .lines()
+            .map(str::trim)
+            .filter_map(|line| {
+                ["fatal: ", "error: ", "remote: "]
+                    .iter()
+                    .find_map(|prefix| line.strip_prefix(prefix))
+            })
+            .collect();
+        if told.is_empty() {
+            self.stderr.lines().last().unwrap_or("git gave no reason").trim().to_owned()
+        } else {
+            told.join("; ")
+        }
+    }
+}
+
+/// One run of git; killed when it is dropped.
+pub(super) struct Git(Command);
+
+impl Git {
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        let mut command = Command::new("git");
+        command
+            .arg("-C")
+            .arg(folder)
+            .env_clear()
+            .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // A peer that sends nothing for a minute is gone.
+        for setting in [
+            "http.lowSpeedLimit=1",
+            "http.lowSpeedTime=60",
+            "advice.detachedHead=false",
+            "gc.auto=0",
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        Self(command)
+    }
+
+    /// Lets this run read a repository on this disk, of ours.
+    pub(super) fn reading_disk(mut self) -> Self {
+        self.0.env("GIT_ALLOW_PROTOCOL", "file");
+        self
+    }
+
+    pub(super) fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.0.args(args);
+        self
+    }
+
+    /// Its standard output, or what it said when it failed.
+    pub(super) async fn run(mut self) -> Result<std::result::Result<String, Failed>> {
+        let output = self.0.output().await.map_err(SourceError::Git)?;
+        if output.status.success() {
+            Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned()))
+        } else {
+            Ok(Err(Failed { stderr: String::from_utf8_lossy(&output.stderr).into_owned() }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_what_git_marks_as_one() {
+        let failed = |text: &str| Failed { stderr: text.to_owned() }.problem();
+        assert_eq!(
+            failed("warning: x\nfatal: repository 'u' not found\n"),
+            "repository 'u' not found"
+        );
+        assert_eq!(failed("Permission denied (publickey).\n"), "Permission denied (publickey).");
+        assert_eq!(failed(""), "git gave no reason");
+    }
+}

@@ -1,0 +1,86 @@
+//! Git: one commit onto this disk. Runs the git program, whose words people
+//! know, in an environment that takes no configuration, prompt or credential
+//! from the machine.
+
+mod checkout;
+mod git;
+mod mirror;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::model::{CommitSha, GitRef, ProjectId};
+
+pub use checkout::Checkout;
+
+/// Commits of history that a checkout has.
+pub const DEPTH: u32 = 50;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("the commit {sha} is no longer in the repository; was {git_ref} force-pushed?")]
+    CommitVanished { sha: CommitSha, git_ref: GitRef },
+    #[error("can't fetch from {url}: {problem}")]
+    Fetch { url: String, problem: String },
+    #[error("can't check out {sha}: {problem}")]
+    Checkout { sha: CommitSha, problem: String },
+    #[error("can't fetch the submodules: {0}")]
+    Submodules(String),
+    #[error("git can't be run: {0}")]
+    Git(std::io::Error),
+    #[error("{path}: {source}")]
+    Disk { path: String, source: std::io::Error },
+}
+
+type Result<T> = std::result::Result<T, SourceError>;
+
+/// What to check out.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub project: ProjectId,
+    pub clone_url: String,
+    pub git_ref: GitRef,
+    pub sha: CommitSha,
+}
+
+/// Mirrors and checkouts of this worker.
+#[derive(Debug, Clone)]
+pub struct Source {
+    mirrors: PathBuf,
+    checkouts: PathBuf,
+    /// One fetch at a time per project: the next finds the commit there.
+    locks: Arc<Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Source {
+    /// Below the data folder; folders are made when they are needed.
+    pub fn new(data_dir: &Path) -> Self {
+        Self {
+            mirrors: data_dir.join("mirrors"),
+            checkouts: data_dir.join("checkouts"),
+            locks: Arc::default(),
+        }
+    }
+
+    /// Fetches one commit into the project's mirror, unless it is there, and
+    /// checks it out with its submodules into a folder named `name`.
+    pub async fn check_out(&self, wanted: &Wanted, name: &str) -> Result<Checkout> {
+        let mirror = {
+            let lock = self.lock_of(wanted.project);
+            let _held = lock.lock().await;
+            mirror::fetch(&self.mirrors, wanted).await?
+        };
+        checkout::make(&mirror, wanted, &self.checkouts.join(name)).await
+    }
+
+    fn lock_of(&self, project: ProjectId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        locks.entry(project).or_default().clone()
+    }
+}
+
+fn on_disk(path: &Path) -> impl FnOnce(std::io::Error) -> SourceError {
+    let path = path.display().to_string();
+    move |source| SourceError::Disk { path, source }
+}

@@ -1,0 +1,106 @@
+//! What differs between SQLite and PostgreSQL: how to connect, how a writing
+//! transaction begins, how rows are locked, and where the migrations lie.
+
+use sqlx::migrate::Migrator;
+use sqlx::{AnyConnection, Executor as _};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    pub(super) fn of(url: &str) -> Option<Self> {
+        match url.split_once(':')?.0 {
+            "sqlite" => Some(Self::Sqlite),
+            "postgres" | "postgresql" => Some(Self::Postgres),
+            _ => None,
+        }
+    }
+
+    /// SQLite creates its file by itself.
+    pub(super) fn connect_url(self, url: &str) -> String {
+        match self {
+            Self::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            _ => url.to_owned(),
+        }
+    }
+
+    pub(super) fn connections(self) -> u32 {
+        match self {
+            // One writes at a time; the others read beside it.
+            Self::Sqlite => 4,
+            Self::Postgres => 10,
+        }
+    }
+
+    pub(super) async fn prepare(self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+        if self == Self::Sqlite {
+            // FULL: a commit that was answered survives a power cut (NORMAL in
+            // WAL mode does not promise that; sqlite.org/pragma.html#pragma_synchronous).
+            connection
+                .execute(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                     PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON",
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A transaction that reads first and writes later fails on SQLite with
+    /// "database is locked" unless it takes the write lock at its beginning.
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// Keeps others from numbering a build of the same project meanwhile.
+    pub(super) fn lock_project(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT id FROM projects WHERE id = $1",
+            Self::Postgres => "SELECT id FROM projects WHERE id = $1 FOR UPDATE",
+        }
+    }
+
+    /// Keeps the build's status from being computed by two at once.
+    pub(super) fn lock_build(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT id FROM builds WHERE id = $1",
+            Self::Postgres => "SELECT id FROM builds WHERE id = $1 FOR UPDATE",
+        }
+    }
+
+    /// The longest-waiting job, taken by nobody else. Parameters: worker,
+    /// lease end, now.
+    pub(super) fn claim_job(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "UPDATE jobs SET status = 'pending', reason = 'starting', attempt = attempt + 1, \
+                 lease_owner = $1, lease_until = $2, started_at = $3 \
+                 WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1) \
+                 RETURNING id, build_id"
+            }
+            Self::Postgres => {
+                "UPDATE jobs SET status = 'pending', reason = 'starting', attempt = attempt + 1, \
+                 lease_owner = $1, lease_until = $2, started_at = $3 \
+                 WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1 \
+                             FOR UPDATE SKIP LOCKED) \
+                 RETURNING id, build_id"
+            }
+        }
+    }
+
+    pub(super) fn migrator(self) -> &'static Migrator {
+        match self {
+            Self::Sqlite => &SQLITE,
+            Self::Postgres => &POSTGRES,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Hooks, their tracked files and secrets, and the history of their changes.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::any::AnyRow;
+
+use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed};
+use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
+
+#[derive(Debug, Clone)]
+pub struct Hook {
+    pub id: HookId,
+    pub project: ProjectId,
+    /// Of the webhook at GitHub, once it is made.
+    pub gh_id: Option<i64>,
+    pub spec: HookSpec,
+    /// Signs the webhook's deliveries.
+    pub secret: SecretString,
+}
+
+impl Store {
+    /// A new hook, not yet active: it takes part in builds once
+    /// [`Store::hook_connected`] has said that GitHub calls it.
+    pub async fn hook_added(
+        &self,
+        project: ProjectId,
+        spec: &HookSpec,
+        secret: &SecretString,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<HookId> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "INSERT INTO hooks (project_id, title, docker_image, install_script, build_script, secret, \
+             is_active, created_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7) \
+             ON CONFLICT (project_id, title) DO NOTHING RETURNING id",
+        )
+        .bind(project.0)
+        .bind(&spec.title)
+        .bind(spec.image.as_str())
+        .bind(spec.install_script.as_ref().map(Script::as_str))
+        .bind(spec.build_script.as_str())
+        .bind(Vec::<u8>::new())
+        .bind(now.0)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed("add a hook"))?
+        .ok_or_else(|| {
+            StoreError::Refused(format!("the project already has a hook with the title `{}`", spec.title))
+        })?;
+        let id = HookId(row.int("id")?);
+        // The row's number is part of what is authenticated, so it comes first.
+        let sealed = self.seal.seal(&secret_place(id), secret.expose_secret().as_bytes())?;
+        sqlx::query("UPDATE hooks SET secret = $1 WHERE id = $2")
+            .bind(sealed)
+            .bind(id.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("seal a hook's secret"))?;
+        track(&mut tx, id, spec).await?;
+        remember(&mut tx, project, id, spec, "added", by, now).await?;
+        commit(tx).await?;
+        Ok(id)
+    }
+
+    /// GitHub has made the webhook: from now on the hook is part of builds.
+    pub async fn hook_connected(&self, hook: HookId, gh_id: i64) -> Result<()> {
+        sqlx::query("UPDATE hooks SET gh_id = $1, is_active = 1 WHERE id = $2")
+            .bind(gh_id)
+            .bind(hook.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("activate a hook"))?;
+        Ok(())
+    }
+
+    /// Takes back a hook for which GitHub made no webhook.
+    pub async fn hook_abandoned(&self, hook: HookId) -> Result<()> {
+        sqlx::query("DELETE FROM hooks WHERE id = $1 AND is_active = 0")
+            .bind(hook.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("take back a hook"))?;
+        Ok(())
+    }
+
+    /// Jobs that exist keep what they were made with.
+    pub async fn hook_edited(
+        &self,
+        hook: &Hook,
+        spec: &HookSpec,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE hooks SET title = $1, docker_image = $2, install_script = $3, build_script = $4 WHERE id = $5",
+        )
+        .bind(&spec.title)
+        .bind(spec.image.as_str())
+        .bind(spec.install_script.as_ref().map(Script::as_str))
+        .bind(spec.build_script.as_str())
+        .bind(hook.id.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("edit a hook"))?;
+        track(&mut tx, hook.id, spec).await?;
+        remember(&mut tx, hook.project, hook.id, spec, "edited", by, now).await?;
+        commit(tx).await
+    }
+
+    pub async fn hook(&self, id: HookId) -> Result<Option<Hook>> {
+        let row = sqlx::query("SELECT * FROM hooks WHERE id = $1")
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a hook"))?;
+        match row {
+            Some(row) => Ok(Some(self.read_hook(&row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A project's hooks, oldest first, also those that are not active yet.
+    pub async fn hooks(&self, project: ProjectId) -> Result<Vec<Hook>> {
+        let rows = sqlx::query("SELECT * FROM hooks WHERE project_id = $1 ORDER BY id")
+            .bind(project.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list the hooks"))?;
+        let mut hooks = Vec::with_capacity(rows.len());
+        for row in &rows {
+            hooks.push(self.read_hook(row).await?);
+        }
+        Ok(hooks)
+    }
+
+    async fn read_hook(&self, row: &AnyRow) -> Result<Hook> {
+        let id = HookId(row.int("id")?);
+        let tracked =
+            sqlx::query("SELECT path FROM tracked_files WHERE hook_id = $1 ORDER BY path")
+                .bind(id.0)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed("list tracked files"))?;
+        let secret = self.open_sealed(&secret_place(id), row.bytes_or_null("secret")?)?;
+        Ok(Hook {
+            id,
+            project: ProjectId(row.int("project_id")?),
+            gh_id: row.int_or_null("gh_id")?,
+            spec: HookSpec {
+                title: row.text("title")?,
+                image: row.text("docker_image")?.parse()?,
+                install_script: row
+                    .text_or_null("install_script")?
+                    .as_deref()
+                    .map(Script::parse)
+                    .transpose()?,
+                tracked: tracked
+                    .iter()
+                    .map(|row| Ok(row.text("path")?.parse()?))
+                    .collect::<Result<_>>()?,
+                build_script: Script::parse(&row.text("build_script")?)?,
+            },
+            secret: secret.unwrap_or_default(),
+        })
+    }
+}
+
+fn secret_place(hook: HookId) -> String {
+    format!("hooks:{hook}:secret")
+}
+
+async fn track(tx: &mut Transaction, hook: HookId, spec: &HookSpec) -> Result<()> {
+    sqlx::query("DELETE FROM tracked_files WHERE hook_id = $1")
+        .bind(hook.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("forget tracked files"))?;
+    for path in &spec.tracked {
+        sqlx::query(
+            "INSERT INTO tracked_files (hook_id, path) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(hook.0)
+        .bind(path.as_str())
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("keep a tracked file"))?;
+    }
+    Ok(())
+}
+
+async fn remember(
+    tx: &mut Transaction,
+    project: ProjectId,
+    hook: HookId,
+    spec: &HookSpec,
+    action: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let content = serde_json::json!({
+        "title": spec.title,
+        "docker_image": spec.image.as_str(),
+        "install_script": spec.install_script.as_ref().map(Script::as_str),
+        "tracked": spec.tracked.iter().map(crate::model::TrackedPath::as_str).collect::<Vec<_>>(),
+        "build_script": spec.build_script.as_str(),
+    });
+    sqlx::query(
+        "INSERT INTO hook_changes (project_id, hook_id, hook_title, changed_by, changed_at, action, content) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(project.0)
+    .bind(hook.0)
+    .bind(&spec.title)
+    .bind(by)
+    .bind(now.0)
+    .bind(action)
+    .bind(content.to_string())
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("keep a hook's change"))?;
+    Ok(())
+}

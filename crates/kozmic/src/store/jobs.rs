@@ -1,0 +1,377 @@
+//! Jobs, which are also the queue: claimed under a lease, fenced by attempt.
+
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+
+use super::{
+    Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
+};
+use crate::model::{
+    BuildId, DockerImage, ErrorKind, GitRef, JobEnd, JobId, JobStatus, JobUuid, ProjectId, Script,
+    Timestamp, TrackedPath,
+};
+
+/// Attempts that may be lost with their worker before the job ends as an error.
+const LOST_LIMIT: i64 = 1;
+
+/// A job as pages show it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub id: JobId,
+    pub uuid: JobUuid,
+    pub build: BuildId,
+    pub title: String,
+    pub image: String,
+    pub status: JobStatus,
+    /// Why it is where it is, one sentence.
+    pub reason: String,
+    pub return_code: Option<i64>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A job as its worker needs it.
+#[derive(Debug, Clone)]
+pub struct ClaimedJob {
+    pub id: JobId,
+    pub uuid: JobUuid,
+    /// The fence: every later write of this attempt names it.
+    pub attempt: i64,
+    pub build: BuildId,
+    pub build_number: i64,
+    pub project: Project,
+    pub title: String,
+    pub image: DockerImage,
+    pub install_script: Option<Script>,
+    pub tracked: Vec<TrackedPath>,
+    pub build_script: Script,
+    pub git_ref: GitRef,
+    pub sha: crate::model::CommitSha,
+    pub pull_request: Option<i64>,
+    pub is_from_fork: bool,
+}
+
+/// What a worker learns when it renews its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseState {
+    Held,
+    /// Still held, but this person wants the job stopped.
+    CancelRequested(String),
+    Lost,
+}
+
+/// A job whose worker stopped renewing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostJob {
+    pub uuid: JobUuid,
+    /// It goes back to the queue; otherwise it has ended as an error.
+    pub retried: bool,
+}
+
+impl Job {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            id: JobId(row.int("id")?),
+            uuid: row.text("uuid")?.parse()?,
+            build: BuildId(row.int("build_id")?),
+            title: row.text("title")?,
+            image: row.text("docker_image")?,
+            status: row.text("status")?.parse()?,
+            reason: row.text("reason")?,
+            return_code: row.int_or_null("return_code")?,
+            created_at: Timestamp(row.int("created_at")?),
+            started_at: row.int_or_null("started_at")?.map(Timestamp),
+            finished_at: row.int_or_null("finished_at")?.map(Timestamp),
+        })
+    }
+}
+
+impl Store {
+    /// The longest-waiting job, for `lease` from now; none when nothing waits.
+    pub async fn claim_job(
+        &self,
+        worker: &str,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Option<ClaimedJob>> {
+        let mut tx = self.begin().await?;
+        let claimed = sqlx::query(self.dialect.claim_job())
+            .bind(worker)
+            .bind(now.plus(lease).0)
+            .bind(now.0)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("claim a job"))?;
+        let Some(claimed) = claimed else { return Ok(None) };
+        self.job_changed(&mut tx, BuildId(claimed.int("build_id")?), now).await?;
+        let row = sqlx::query(
+            "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
+             builds.pull_request_number, builds.is_from_fork \
+             FROM jobs JOIN builds ON builds.id = jobs.build_id WHERE jobs.id = $1",
+        )
+        .bind(claimed.int("id")?)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed("read a claimed job"))?;
+        commit(tx).await?;
+        self.wakes.outbox.notify_one();
+        // Another worker of this process may find the next one.
+        self.wakes.jobs.notify_one();
+        let project = ProjectId(row.int("project_id")?);
+        let project = self
+            .project(project)
+            .await?
+            .ok_or_else(|| StoreError::Refused("its project is gone".into()))?;
+        Ok(Some(ClaimedJob {
+            id: JobId(row.int("id")?),
+            uuid: row.text("uuid")?.parse()?,
+            attempt: row.int("attempt")?,
+            build: BuildId(row.int("build_id")?),
+            build_number: row.int("number")?,
+            project,
+            title: row.text("title")?,
+            image: row.text("docker_image")?.parse()?,
+            install_script: row
+                .text_or_null("install_script")?
+                .as_deref()
+                .map(Script::parse)
+                .transpose()?,
+            tracked: row
+                .text("tracked_paths")?
+                .lines()
+                .map(|path| Ok(path.parse()?))
+                .collect::<Result<_>>()?,
+            build_script: Script::parse(&row.text("build_script")?)?,
+            git_ref: row.text("gh_commit_ref")?.parse()?,
+            sha: row.text("gh_commit_sha")?.parse()?,
+            pull_request: row.int_or_null("pull_request_number")?,
+            is_from_fork: row.flag("is_from_fork")?,
+        }))
+    }
+
+    /// Extends the lease of an attempt, and tells whether it is still wanted.
+    pub async fn lease_renewed(
+        &self,
+        job: JobId,
+        attempt: i64,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<LeaseState> {
+        let row = sqlx::query(
+            "UPDATE jobs SET lease_until = $1 WHERE id = $2 AND attempt = $3 AND status = 'pending' \
+             RETURNING cancel_requested_by",
+        )
+        .bind(now.plus(lease).0)
+        .bind(job.0)
+        .bind(attempt)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("renew a lease"))?;
+        Ok(match row {
+            None => LeaseState::Lost,
+            Some(row) => match row.text_or_null("cancel_requested_by")? {
+                Some(by) => LeaseState::CancelRequested(by),
+                None => LeaseState::Held,
+            },
+        })
+    }
+
+    /// What a running job is doing, for people.
+    pub async fn job_is(&self, job: JobId, attempt: i64, reason: &str) -> Result<()> {
+        sqlx::query(
+            "UPDATE jobs SET reason = $1 WHERE id = $2 AND attempt = $3 AND status = 'pending'",
+        )
+        .bind(reason)
+        .bind(job.0)
+        .bind(attempt)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("note a job's progress"))?;
+        Ok(())
+    }
+
+    /// The job's end, the build's new status and what GitHub must learn of it.
+    /// [`StoreError::Stale`] when this attempt no longer holds the job.
+    pub async fn job_finished(
+        &self,
+        job: JobId,
+        attempt: i64,
+        end: &JobEnd,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE jobs SET status = $1, reason = $2, cause = $3, return_code = $4, finished_at = $5, \
+             lease_owner = NULL, lease_until = NULL \
+             WHERE id = $6 AND attempt = $7 AND status = 'pending' RETURNING build_id",
+        )
+        .bind(end.status().as_str())
+        .bind(end.to_string())
+        .bind(end.cause())
+        .bind(end.return_code())
+        .bind(now.0)
+        .bind(job.0)
+        .bind(attempt)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed("finish a job"))?
+        .ok_or(StoreError::Stale)?;
+        self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
+        commit(tx).await?;
+        self.wakes.outbox.notify_one();
+        Ok(())
+    }
+
+    /// Gives a job back to the queue: its worker stops, the job is not to blame.
+    pub async fn job_released(
+        &self,
+        job: JobId,
+        attempt: i64,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE jobs SET status = 'enqueued', reason = $1, lease_owner = NULL, lease_until = NULL \
+             WHERE id = $2 AND attempt = $3 AND status = 'pending' RETURNING build_id",
+        )
+        .bind(why)
+        .bind(job.0)
+        .bind(attempt)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed("release a job"))?
+        .ok_or(StoreError::Stale)?;
+        self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
+        commit(tx).await
+    }
+
+    /// The only worker there can be has just started: whatever is leased was
+    /// lost with the one before it.
+    pub async fn leases_abandoned(&self, now: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE jobs SET lease_until = $1 WHERE status = 'pending'")
+            .bind(now.0 - 1)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("give up old leases"))?;
+        Ok(())
+    }
+
+    /// Jobs whose lease ran out: back to the queue once, then an error.
+    pub async fn leases_expired(&self, now: Timestamp) -> Result<Vec<LostJob>> {
+        let due = sqlx::query("SELECT id FROM jobs WHERE status = 'pending' AND lease_until < $1")
+            .bind(now.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("look for lost jobs"))?;
+        let mut lost = Vec::with_capacity(due.len());
+        for row in due {
+            if let Some(job) = self.job_lost(JobId(row.int("id")?), now).await? {
+                lost.push(job);
+            }
+        }
+        if !lost.is_empty() {
+            self.wakes.jobs.notify_one();
+            self.wakes.outbox.notify_one();
+        }
+        Ok(lost)
+    }
+
+    async fn job_lost(&self, job: JobId, now: Timestamp) -> Result<Option<LostJob>> {
+        let mut tx = self.begin().await?;
+        let retried = sqlx::query(
+            "UPDATE jobs SET status = 'enqueued', reason = 'its worker was lost; waiting to start again', \
+             lost = lost + 1, lease_owner = NULL, lease_until = NULL \
+             WHERE id = $1 AND status = 'pending' AND lease_until < $2 AND lost < $3 RETURNING uuid, build_id",
+        )
+        .bind(job.0)
+        .bind(now.0)
+        .bind(LOST_LIMIT)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed("retry a lost job"))?;
+        let (row, retried) = if let Some(row) = retried {
+            (row, true)
+        } else {
+            let end = JobEnd::Error(
+                ErrorKind::LostWorker,
+                format!("the worker was lost {} times while it ran this job", LOST_LIMIT + 1),
+            );
+            let ended = sqlx::query(
+                "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, lost = lost + 1, \
+                 lease_owner = NULL, lease_until = NULL \
+                 WHERE id = $5 AND status = 'pending' AND lease_until < $4 RETURNING uuid, build_id",
+            )
+            .bind(end.status().as_str())
+            .bind(end.to_string())
+            .bind(end.cause())
+            .bind(now.0)
+            .bind(job.0)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("end a lost job"))?;
+            let Some(row) = ended else { return Ok(None) };
+            (row, false)
+        };
+        self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
+        let uuid = row.text("uuid")?.parse()?;
+        commit(tx).await?;
+        Ok(Some(LostJob { uuid, retried }))
+    }
+
+    pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        let row = sqlx::query("SELECT * FROM jobs WHERE id = $1")
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a job"))?;
+        row.as_ref().map(Job::read).transpose()
+    }
+
+    pub async fn job_by_uuid(&self, uuid: JobUuid) -> Result<Option<Job>> {
+        let row = sqlx::query("SELECT * FROM jobs WHERE uuid = $1")
+            .bind(uuid.to_string())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a job"))?;
+        row.as_ref().map(Job::read).transpose()
+    }
+
+    /// A build's jobs in the order of its hooks, without those that a restart replaced.
+    pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>> {
+        let rows = sqlx::query("SELECT * FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id")
+            .bind(build.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list a build's jobs"))?;
+        rows.iter().map(Job::read).collect()
+    }
+
+    /// The jobs that wait before this one.
+    pub async fn jobs_ahead_of(&self, job: JobId) -> Result<i64> {
+        let row =
+            sqlx::query("SELECT COUNT(*) AS ahead FROM jobs WHERE status = 'enqueued' AND id < $1")
+                .bind(job.0)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(failed("count the queue"))?;
+        row.int("ahead")
+    }
+
+    async fn job_changed(
+        &self,
+        tx: &mut Transaction,
+        build: BuildId,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query(self.dialect.lock_build())
+            .bind(build.0)
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("lock a build"))?;
+        builds::recompute(tx, build).await?;
+        outbox::build_changed(tx, build, now).await
+    }
+}

@@ -1,0 +1,203 @@
+//! All SQL. One file per aggregate; a method is named after the event it
+//! records or the question it answers, and a change that belongs together is
+//! one transaction. Each query's text is written once for SQLite and
+//! PostgreSQL; only [`dialect`] knows which one it is.
+
+mod builds;
+mod deliveries;
+mod dialect;
+mod hooks;
+mod jobs;
+mod outbox;
+mod projects;
+mod users;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::AnyPool;
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use tokio::sync::Notify;
+
+use crate::model::{Invalid, JobUuid, Timestamp};
+use crate::seal::{Seal, SealError};
+use dialect::Dialect;
+
+pub use builds::{Build, NewBuild};
+pub use deliveries::{Delivery, Recorded};
+pub use hooks::Hook;
+pub use jobs::{ClaimedJob, Job, LeaseState, LostJob};
+pub use outbox::{Report, StatusReport};
+pub use projects::{Project, ProjectSummary};
+pub use users::User;
+
+type Transaction = sqlx::Transaction<'static, sqlx::Any>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database could not {what}: {source}")]
+    Database { what: &'static str, source: sqlx::Error },
+    #[error("can't open the database {url}: {source}")]
+    Open { url: String, source: sqlx::Error },
+    #[error("can't bring the database up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("KOZMIC_DATABASE_URL must begin with sqlite:// or postgres://")]
+    UnknownDatabase,
+    #[error("the database holds something unreadable: {0}")]
+    Corrupt(#[from] Invalid),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("{0}")]
+    Refused(String),
+    /// The lease of this attempt is gone; whatever it wanted to write is not written.
+    #[error("another attempt of this job is under way, or it has ended")]
+    Stale,
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Names the failed operation for the error message.
+fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Database { what, source }
+}
+
+/// The one truth. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: AnyPool,
+    dialect: Dialect,
+    seal: Arc<Seal>,
+    wakes: Arc<Wakes>,
+}
+
+/// Told in this process when there may be work; other processes poll.
+#[derive(Default)]
+struct Wakes {
+    jobs: Notify,
+    outbox: Notify,
+}
+
+impl Store {
+    /// Opens, and creates where there is none; does not migrate.
+    pub async fn open(url: &str, seal: Seal) -> Result<Self> {
+        let dialect = Dialect::of(url).ok_or(StoreError::UnknownDatabase)?;
+        sqlx::any::install_default_drivers();
+        let pool = AnyPoolOptions::new()
+            .max_connections(dialect.connections())
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
+            .connect(&dialect.connect_url(url))
+            .await
+            .map_err(|source| StoreError::Open { url: without_password(url), source })?;
+        Ok(Self { pool, dialect, seal: Arc::new(seal), wakes: Arc::default() })
+    }
+
+    /// Brings the tables up to date. Safe to call in several processes at once
+    /// on PostgreSQL (an advisory lock), and in turn on SQLite.
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(self.dialect.migrator().run(&self.pool).await?)
+    }
+
+    /// Names this installation; made up when it is asked for the first time.
+    pub async fn instance(&self, now: Timestamp) -> Result<String> {
+        sqlx::query(
+            "INSERT INTO installation (id, instance, created_at) VALUES (1, $1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(JobUuid::random().to_string())
+        .bind(now.0)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("name the installation"))?;
+        let row = sqlx::query("SELECT instance FROM installation")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("read the installation's name"))?;
+        row.text("instance")
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(failed("answer"))?;
+        Ok(())
+    }
+
+    /// Closes every connection; on SQLite, folds the write-ahead log in.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Resolves when a job may wait for a worker. Register before looking.
+    pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.jobs.notified()
+    }
+
+    /// Resolves when there may be something to report.
+    pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.notified()
+    }
+
+    /// A transaction that means to write.
+    async fn begin(&self) -> Result<Transaction> {
+        self.pool.begin_with(self.dialect.begin()).await.map_err(failed("begin a transaction"))
+    }
+
+    fn open_sealed(&self, place: &str, sealed: Option<Vec<u8>>) -> Result<Option<SecretString>> {
+        sealed.map(|sealed| Ok(self.seal.open_text(place, &sealed)?)).transpose()
+    }
+}
+
+async fn commit(transaction: Transaction) -> Result<()> {
+    transaction.commit().await.map_err(failed("commit"))
+}
+
+/// The URL as it may be shown.
+pub fn without_password(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            let _ = parsed.set_password(Some("…"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// The SQLite file a URL names, if it names one.
+pub fn sqlite_file(url: &str) -> Option<&Path> {
+    url.strip_prefix("sqlite://").map(|rest| Path::new(rest.split('?').next().unwrap_or(rest)))
+}
+
+/// Column access that names the column in its error.
+trait Columns {
+    fn int(&self, column: &'static str) -> Result<i64>;
+    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>>;
+    fn text(&self, column: &'static str) -> Result<String>;
+    fn text_or_null(&self, column: &'static str) -> Result<Option<String>>;
+    fn bytes_or_null(&self, column: &'static str) -> Result<Option<Vec<u8>>>;
+    fn flag(&self, column: &'static str) -> Result<bool> {
+        Ok(self.int(column)? != 0)
+    }
+}
+
+impl Columns for AnyRow {
+    fn int(&self, column: &'static str) -> Result<i64> {
+        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
+    }
+
+    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>> {
+        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
+    }
+
+    fn text(&self, column: &'static str) -> Result<String> {
+        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
+    }
+
+    fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
+        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
+    }
+
+    fn bytes_or_null(&self, column: &'static str) -> Result<Option<Vec<u8>>> {
+        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
+    }
+}

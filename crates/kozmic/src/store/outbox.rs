@@ -1,0 +1,301 @@
+//! The outbox: what GitHub must learn, one row per commit and context, written
+//! in the transaction that made it true. A newer state replaces an older one
+//! that was not sent yet, so the latest arrives, once, and never out of order.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
+use crate::model::{
+    BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobStatus, ProjectId, Timestamp,
+};
+
+/// GitHub refuses longer descriptions of a status with 422.
+const DESCRIPTION_LIMIT: usize = 140;
+
+/// Something to be sent.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub id: i64,
+    pub version: i64,
+    pub project: ProjectId,
+    /// Failed attempts so far.
+    pub attempts: i64,
+    pub status: StatusReport,
+}
+
+/// A commit status (GitHub REST, "Create a commit status").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusReport {
+    pub sha: CommitSha,
+    pub context: String,
+    pub state: GithubState,
+    pub description: String,
+    /// Path of the page it leads to; begins with a slash.
+    pub path: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    sha: String,
+    context: String,
+    state: String,
+    description: String,
+    path: String,
+}
+
+impl Store {
+    /// What is due, longest-waiting first, at most `limit`.
+    pub async fn reports_due(&self, now: Timestamp, limit: i64) -> Result<Vec<Report>> {
+        let rows = sqlx::query(
+            "SELECT id, version, project_id, attempts, payload FROM outbox \
+             WHERE version > sent_version AND next_attempt_at <= $1 ORDER BY next_attempt_at, id LIMIT $2",
+        )
+        .bind(now.0)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read the outbox"))?;
+        rows.iter()
+            .map(|row| {
+                let payload: Payload =
+                    serde_json::from_str(&row.text("payload")?).map_err(|error| {
+                        StoreError::Corrupt(Invalid::new(format!("a report: {error}")))
+                    })?;
+                Ok(Report {
+                    id: row.int("id")?,
+                    version: row.int("version")?,
+                    project: ProjectId(row.int("project_id")?),
+                    attempts: row.int("attempts")?,
+                    status: StatusReport {
+                        sha: payload.sha.parse()?,
+                        context: payload.context,
+                        state: payload.state.parse()?,
+                        description: payload.description,
+                        path: payload.path,
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// When the next report becomes due, if any waits.
+    pub async fn next_report_at(&self) -> Result<Option<Timestamp>> {
+        let row = sqlx::query(
+            "SELECT MIN(next_attempt_at) AS at FROM outbox WHERE version > sent_version",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed("read the outbox"))?;
+        Ok(row.int_or_null("at")?.map(Timestamp))
+    }
+
+    /// GitHub has it, or it was given up for this reason.
+    pub async fn report_settled(
+        &self,
+        report: &Report,
+        given_up: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE outbox SET sent_version = $1, attempts = 0, failure = $2, updated_at = $3 \
+             WHERE id = $4 AND sent_version < $1",
+        )
+        .bind(report.version)
+        .bind(given_up)
+        .bind(now.0)
+        .bind(report.id)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("settle a report"))?;
+        Ok(())
+    }
+
+    /// It did not arrive; again after `delay`.
+    pub async fn report_failed(
+        &self,
+        report: &Report,
+        why: &str,
+        delay: Duration,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, failure = $1, next_attempt_at = $2, updated_at = $3 \
+             WHERE id = $4 AND version = $5",
+        )
+        .bind(why)
+        .bind(now.plus(delay).0)
+        .bind(now.0)
+        .bind(report.id)
+        .bind(report.version)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("postpone a report"))?;
+        Ok(())
+    }
+
+    /// What could not be reported of a build so far, and why.
+    pub async fn report_troubles(&self, build: BuildId) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT failure FROM outbox WHERE build_id = $1 AND failure IS NOT NULL ORDER BY id",
+        )
+        .bind(build.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read the outbox"))?;
+        rows.iter().map(|row| row.text("failure")).collect()
+    }
+}
+
+/// Puts the statuses of a build and of its jobs into the outbox, where they
+/// differ from what is there; nothing when a newer build of the commit speaks
+/// for it.
+pub(super) async fn build_changed(
+    tx: &mut Transaction,
+    build: BuildId,
+    now: Timestamp,
+) -> Result<()> {
+    let row = sqlx::query(
+        "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, \
+         (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \
+          AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try') AS newest, triggered_by \
+         FROM builds WHERE id = $1",
+    )
+    .bind(build.0)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("read a build"))?;
+    if row.int_or_null("newest")? != Some(build.0) {
+        return Ok(());
+    }
+    let project = row.int("project_id")?;
+    let sha = row.text("gh_commit_sha")?;
+    let number = row.int("number")?;
+    let status: BuildStatus = row.text("status")?.parse()?;
+    let build_took = duration(row.int_or_null("started_at")?, row.int_or_null("finished_at")?);
+    let jobs = sqlx::query(
+        "SELECT id, title, status, reason, started_at, finished_at FROM jobs \
+         WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id",
+    )
+    .bind(build.0)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(failed("read a build's jobs"))?;
+    let page = format!("/projects/{project}/builds/{build}/");
+    let mut to_blame = Vec::new();
+    for job in &jobs {
+        let title = job.text("title")?;
+        let job_status: JobStatus = job.text("status")?.parse()?;
+        let took = duration(job.int_or_null("started_at")?, job.int_or_null("finished_at")?);
+        let description = match job_status {
+            JobStatus::Enqueued | JobStatus::Pending => format!("Build #{number} is under way"),
+            JobStatus::Success => format!("Passed{took}"),
+            JobStatus::Failure => format!("Failed{took}: {}", job.text("reason")?),
+            JobStatus::Error | JobStatus::Cancelled => job.text("reason")?,
+        };
+        if matches!(
+            (status, job_status),
+            (BuildStatus::Failure, JobStatus::Failure)
+                | (BuildStatus::Error, JobStatus::Error)
+                | (BuildStatus::Cancelled, JobStatus::Cancelled)
+        ) {
+            to_blame.push(title.clone());
+        }
+        let payload = Payload {
+            sha: sha.clone(),
+            context: format!("Kozmic-CI/{title}"),
+            state: job_status.github().to_string(),
+            description: shortened(&description),
+            path: format!("{page}jobs/{}/", job.int("id")?),
+        };
+        put(tx, project, build, &payload, now).await?;
+    }
+    let to_blame = to_blame.join(", ");
+    let description = match status {
+        BuildStatus::Enqueued | BuildStatus::Pending => format!("Build #{number} is under way"),
+        BuildStatus::Success => format!("Build #{number} passed{build_took}"),
+        BuildStatus::Failure => format!("Build #{number} failed: {to_blame}"),
+        BuildStatus::Error => format!("Build #{number} could not be carried out: {to_blame}"),
+        BuildStatus::Cancelled => format!("Build #{number} was cancelled: {to_blame}"),
+    };
+    let payload = Payload {
+        sha,
+        context: "Kozmic-CI".into(),
+        state: status.github().to_string(),
+        description: shortened(&description),
+        path: page,
+    };
+    put(tx, project, build, &payload, now).await
+}
+
+async fn put(
+    tx: &mut Transaction,
+    project: i64,
+    build: BuildId,
+    payload: &Payload,
+    now: Timestamp,
+) -> Result<()> {
+    let key = format!("status:{project}:{}:{}", payload.sha, payload.context);
+    let payload = serde_json::to_string(payload)
+        .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a report: {error}"))))?;
+    sqlx::query(
+        "INSERT INTO outbox (key, kind, project_id, build_id, payload, version, sent_version, attempts, \
+         next_attempt_at, updated_at) VALUES ($1, 'status', $2, $3, $4, 1, 0, 0, $5, $5) \
+         ON CONFLICT (key) DO UPDATE SET payload = excluded.payload, build_id = excluded.build_id, \
+         version = outbox.version + 1, attempts = 0, next_attempt_at = excluded.next_attempt_at, failure = NULL, \
+         updated_at = excluded.updated_at WHERE outbox.payload <> excluded.payload",
+    )
+    .bind(key)
+    .bind(project)
+    .bind(build.0)
+    .bind(payload)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("put a report into the outbox"))?;
+    Ok(())
+}
+
+/// " in 12 s", or nothing while it is not over.
+fn duration(started: Option<i64>, finished: Option<i64>) -> String {
+    match (started, finished) {
+        (Some(started), Some(finished)) => {
+            let seconds = Timestamp(finished).since(Timestamp(started)).as_secs_f64();
+            match seconds {
+                s if s < 9.95 => format!(" in {s:.1} s"),
+                s if s < 119.5 => format!(" in {s:.0} s"),
+                s => format!(" in {:.0} min", s / 60.0),
+            }
+        }
+        _ => String::new(),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= DESCRIPTION_LIMIT {
+        return text.to_owned();
+    }
+    text.chars().take(DESCRIPTION_LIMIT - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_readable() {
+        assert_eq!(duration(Some(0), Some(1_234)), " in 1.2 s");
+        assert_eq!(duration(Some(0), Some(61_000)), " in 61 s");
+        assert_eq!(duration(Some(0), Some(600_000)), " in 10 min");
+        assert_eq!(duration(Some(0), None), "");
+    }
+
+    #[test]
+    fn descriptions_fit_github_s_limit() {
+        assert_eq!(shortened(&"ü".repeat(140)).chars().count(), 140);
+        let cut = shortened(&"ü".repeat(141));
+        assert_eq!(cut.chars().count(), 140);
+        assert!(cut.ends_with('…'));
+    }
+}

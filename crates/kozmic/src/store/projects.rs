@@ -1,0 +1,122 @@
+//! Projects.
+
+use sqlx::any::AnyRow;
+
+use super::{Columns as _, Result, Store, StoreError, failed};
+use crate::model::{BuildStatus, FullName, ProjectId, RemoteRepository, Timestamp, UserId};
+
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub id: ProjectId,
+    pub owner: UserId,
+    pub repository: RemoteRepository,
+}
+
+/// A project as lists show it.
+#[derive(Debug, Clone)]
+pub struct ProjectSummary {
+    pub id: ProjectId,
+    pub full_name: String,
+    /// Status and creation of its latest build.
+    pub latest: Option<(BuildStatus, Timestamp)>,
+}
+
+impl Project {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            id: ProjectId(row.int("id")?),
+            owner: UserId(row.int("owner_id")?),
+            repository: RemoteRepository {
+                gh_id: row.int("gh_id")?,
+                full_name: row.text("gh_full_name")?.parse()?,
+                ssh_clone_url: row.text("gh_ssh_clone_url")?,
+                https_clone_url: row.text("gh_https_clone_url")?,
+                default_branch: row.text("gh_default_branch")?,
+                is_public: row.flag("is_public")?,
+            },
+        })
+    }
+}
+
+impl Store {
+    /// Turns a repository into a project; refused when it already is one.
+    pub async fn project_added(
+        &self,
+        repository: &RemoteRepository,
+        owner: UserId,
+        now: Timestamp,
+    ) -> Result<ProjectId> {
+        let row = sqlx::query(
+            "INSERT INTO projects (owner_id, gh_id, gh_login, gh_name, gh_full_name, gh_ssh_clone_url, \
+             gh_https_clone_url, gh_default_branch, is_public, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             ON CONFLICT (gh_id) DO NOTHING RETURNING id",
+        )
+        .bind(owner.0)
+        .bind(repository.gh_id)
+        .bind(repository.full_name.owner())
+        .bind(repository.full_name.name())
+        .bind(repository.full_name.to_string())
+        .bind(&repository.ssh_clone_url)
+        .bind(&repository.https_clone_url)
+        .bind(&repository.default_branch)
+        .bind(i64::from(repository.is_public))
+        .bind(now.0)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("add a project"))?;
+        match row {
+            Some(row) => Ok(ProjectId(row.int("id")?)),
+            None => {
+                Err(StoreError::Refused(format!("{} is a project already", repository.full_name)))
+            }
+        }
+    }
+
+    pub async fn project(&self, id: ProjectId) -> Result<Option<Project>> {
+        let row = sqlx::query("SELECT * FROM projects WHERE id = $1")
+            .bind(id.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a project"))?;
+        row.as_ref().map(Project::read).transpose()
+    }
+
+    pub async fn project_by_name(&self, name: &FullName) -> Result<Option<Project>> {
+        // GitHub's names differ by more than case; people type them in any.
+        let row = sqlx::query(
+            "SELECT * FROM projects WHERE LOWER(gh_full_name) = $1 ORDER BY id DESC LIMIT 1",
+        )
+        .bind(name.to_string().to_lowercase())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("find a project"))?;
+        row.as_ref().map(Project::read).transpose()
+    }
+
+    /// All projects with their latest build, newest build first, those that
+    /// were never built at the end.
+    pub async fn projects_with_latest_builds(&self) -> Result<Vec<ProjectSummary>> {
+        let rows = sqlx::query(
+            "SELECT projects.id, projects.gh_full_name, builds.status, builds.created_at AS built_at \
+             FROM projects LEFT JOIN builds ON builds.id = \
+             (SELECT MAX(latest.id) FROM builds AS latest WHERE latest.project_id = projects.id) \
+             ORDER BY COALESCE(builds.created_at, 0) DESC, projects.gh_full_name",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the projects"))?;
+        rows.iter()
+            .map(|row| {
+                let status =
+                    row.text_or_null("status")?.map(|status| status.parse()).transpose()?;
+                let built_at = row.int_or_null("built_at")?.map(Timestamp);
+                Ok(ProjectSummary {
+                    id: ProjectId(row.int("id")?),
+                    full_name: row.text("gh_full_name")?,
+                    latest: status.zip(built_at),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,77 @@
+//! Users and their sealed access tokens.
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Columns as _, Result, Store, commit, failed};
+use crate::model::{GithubUser, Timestamp, UserId};
+
+#[derive(Debug, Clone)]
+pub struct User {
+    pub id: UserId,
+    pub login: String,
+    pub token: Option<SecretString>,
+}
+
+impl Store {
+    /// A person proved to GitHub who they are: kept, with the token sealed.
+    pub async fn user_signed_in(
+        &self,
+        user: &GithubUser,
+        token: &SecretString,
+        now: Timestamp,
+    ) -> Result<UserId> {
+        let sealed = self.seal.seal(&token_place(user.gh_id), token.expose_secret().as_bytes())?;
+        let mut tx = self.begin().await?;
+        // GitHub gives a freed login to somebody else; the one who had it
+        // before gets the new one with the next sign-in.
+        sqlx::query("UPDATE users SET gh_login = gh_login || '~' || gh_id WHERE gh_login = $1 AND gh_id <> $2")
+            .bind(&user.login)
+            .bind(user.gh_id)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("free a login"))?;
+        let row = sqlx::query(
+            "INSERT INTO users (gh_id, gh_login, gh_name, gh_avatar_url, email, gh_access_token, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (gh_id) DO UPDATE SET gh_login = excluded.gh_login, gh_name = excluded.gh_name, \
+             gh_avatar_url = excluded.gh_avatar_url, email = excluded.email, \
+             gh_access_token = excluded.gh_access_token RETURNING id",
+        )
+        .bind(user.gh_id)
+        .bind(&user.login)
+        .bind(&user.name)
+        .bind(&user.avatar_url)
+        .bind(&user.email)
+        .bind(sealed)
+        .bind(now.0)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed("keep a user"))?;
+        commit(tx).await?;
+        Ok(UserId(row.int("id")?))
+    }
+
+    pub async fn user(&self, id: UserId) -> Result<Option<User>> {
+        let row =
+            sqlx::query("SELECT id, gh_id, gh_login, gh_access_token FROM users WHERE id = $1")
+                .bind(id.0)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("find a user"))?;
+        row.map(|row| {
+            Ok(User {
+                id: UserId(row.int("id")?),
+                login: row.text("gh_login")?,
+                token: self.open_sealed(
+                    &token_place(row.int("gh_id")?),
+                    row.bytes_or_null("gh_access_token")?,
+                )?,
+            })
+        })
+        .transpose()
+    }
+}
+
+fn token_place(gh_id: i64) -> String {
+    format!("users:{gh_id}:gh_access_token")
+}

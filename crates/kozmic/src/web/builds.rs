@@ -1,0 +1,188 @@
+//! A build's page: what was built, one tab per job, the log of one of them.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::error::PageError;
+use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject};
+use super::{App, history, jobs};
+use crate::model::{BuildId, GitRef, JobStatus, Timestamp};
+use crate::store::{Build, Job, Project};
+
+#[derive(Template)]
+#[template(path = "build.html")]
+struct BuildPage {
+    sidebar: Sidebar,
+    project: Project,
+    number: i64,
+    status: StatusMark,
+    is_finished: bool,
+    subject: String,
+    message_rest: String,
+    author: String,
+    git_ref: String,
+    pull_request: Option<(i64, String, String)>,
+    sha: String,
+    commit_url: String,
+    created: Time,
+    took: Option<String>,
+    troubles: Vec<String>,
+    tabs: Vec<Tab>,
+    job: Option<ShownJob>,
+}
+
+struct Tab {
+    title: String,
+    url: String,
+    status: StatusMark,
+    is_shown: bool,
+}
+
+struct ShownJob {
+    title: String,
+    image: String,
+    status: StatusMark,
+    reason: String,
+    return_code: Option<i64>,
+    started: Option<Time>,
+    took: Option<String>,
+    tailer: String,
+    log_url: String,
+    is_finished: bool,
+    log: jobs::RenderedLog,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Of {
+    #[serde(rename = "ref")]
+    git_ref: Option<String>,
+}
+
+/// `latest` leads to the newest build, of one ref when it is given.
+pub(super) async fn build(
+    State(app): State<App>,
+    Path((project, build)): Path<(i64, String)>,
+    Query(of): Query<Of>,
+) -> Result<Response, PageError> {
+    let project = history::find(&app, project).await?;
+    if build == "latest" {
+        let git_ref = of
+            .git_ref
+            .as_deref()
+            .filter(|text| !text.is_empty())
+            .map(GitRef::from_short)
+            .transpose();
+        let git_ref = git_ref.map_err(|problem| PageError::BadRequest(problem.to_string()))?;
+        let latest = app.store.latest_build(project.id, git_ref.as_ref()).await?;
+        let latest =
+            latest.ok_or_else(|| PageError::NotFound("Nothing was built of this yet.".into()))?;
+        return Ok(Redirect::to(&format!("/projects/{}/builds/{}/", project.id, latest.id))
+            .into_response());
+    }
+    let build = find(&app, &project, build.parse().ok()).await?;
+    let jobs = app.store.jobs_of(build.id).await?;
+    // The one people come for: what is not green first, then what runs.
+    let shown = [JobStatus::Error, JobStatus::Failure, JobStatus::Pending]
+        .into_iter()
+        .find_map(|status| jobs.iter().find(|job| job.status == status))
+        .or(jobs.first())
+        .cloned();
+    Ok(show(&app, project, build, jobs, shown).await?.into_response())
+}
+
+/// One job of a build; also one that a restart has replaced.
+pub(super) async fn job(
+    State(app): State<App>,
+    Path((project, build, job)): Path<(i64, i64, i64)>,
+) -> Page {
+    let project = history::find(&app, project).await?;
+    let build = find(&app, &project, Some(build)).await?;
+    let job = jobs::find(&app, &project, job).await?;
+    if job.build != build.id {
+        return Err(PageError::no_such("job"));
+    }
+    let jobs = app.store.jobs_of(build.id).await?;
+    show(&app, project, build, jobs, Some(job)).await
+}
+
+async fn find(app: &App, project: &Project, build: Option<i64>) -> Result<Build, PageError> {
+    let missing = || PageError::no_such("build");
+    let build = app.store.build(BuildId(build.ok_or_else(missing)?)).await?;
+    build.filter(|build| build.project == project.id).ok_or_else(missing)
+}
+
+async fn show(
+    app: &App,
+    project: Project,
+    build: Build,
+    jobs: Vec<Job>,
+    shown: Option<Job>,
+) -> Page {
+    let now = Timestamp::now();
+    let url = format!("/projects/{}/builds/{}/", project.id, build.id);
+    let tab = |job: &Job| Tab {
+        title: job.title.clone(),
+        url: format!("{url}jobs/{}/", job.id),
+        status: job.status.into(),
+        is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
+    };
+    let tabs = jobs.iter().map(tab).collect();
+    let job = match shown {
+        Some(job) => Some(shown_job(app, &project, job, now).await?),
+        None => None,
+    };
+    let repository = format!("{}/{}", app.github_url, project.repository.full_name);
+    let message_rest =
+        build.commit.message.split_once('\n').map_or("", |(_, rest)| rest).trim().to_owned();
+    render(&BuildPage {
+        sidebar: Sidebar::load(app, Some(project.id.0)).await?,
+        number: build.number,
+        status: build.status.into(),
+        is_finished: build.status.is_finished(),
+        subject: subject(&build.commit.message).to_owned(),
+        message_rest,
+        author: build.commit.author.clone(),
+        git_ref: build.git_ref.to_string(),
+        pull_request: build.pull_request.as_ref().map(|pull| {
+            (pull.number, pull.title.clone(), format!("{repository}/pull/{}", pull.number))
+        }),
+        sha: build.commit.sha.short().to_owned(),
+        commit_url: format!("{repository}/commit/{}", build.commit.sha),
+        created: Time::new(build.created_at, now),
+        took: duration(build.started_at, build.finished_at, now),
+        troubles: app.store.report_troubles(build.id).await?,
+        tabs,
+        job,
+        project,
+    })
+}
+
+async fn shown_job(
+    app: &App,
+    project: &Project,
+    job: Job,
+    now: Timestamp,
+) -> Result<ShownJob, PageError> {
+    let reason = match job.status {
+        JobStatus::Enqueued => match app.store.jobs_ahead_of(job.id).await? {
+            0 => format!("{}, first in line", job.reason),
+            ahead => format!("{}, {ahead} ahead of it", job.reason),
+        },
+        _ => job.reason.clone(),
+    };
+    Ok(ShownJob {
+        log: jobs::render_log(app, &job).await?,
+        title: job.title,
+        image: job.image,
+        status: job.status.into(),
+        reason,
+        return_code: job.return_code,
+        started: job.started_at.map(|at| Time::new(at, now)),
+        took: duration(job.started_at, job.finished_at, now),
+        tailer: format!("/tailer/{}/", job.uuid),
+        log_url: format!("/projects/{}/jobs/{}/log/", project.id, job.id),
+        is_finished: job.status.is_finished(),
+    })
+}

@@ -1,0 +1,113 @@
+//! Home, and a project's builds, newest first.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::App;
+use super::error::PageError;
+use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject};
+use crate::model::{ProjectId, Timestamp};
+use crate::store::{Build, Project};
+
+/// Builds on one page.
+const PAGE: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "empty.html")]
+struct EmptyPage {
+    sidebar: Sidebar,
+}
+
+#[derive(Template)]
+#[template(path = "history.html")]
+struct HistoryPage {
+    sidebar: Sidebar,
+    project: Project,
+    badge_url: String,
+    builds: Vec<Row>,
+    newer: bool,
+    older_before: Option<i64>,
+}
+
+struct Row {
+    url: String,
+    number: i64,
+    status: StatusMark,
+    subject: String,
+    author: String,
+    git_ref: String,
+    sha: String,
+    created: Time,
+    took: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Range {
+    before: Option<i64>,
+}
+
+/// To the project that was built last.
+pub(super) async fn home(State(app): State<App>) -> Result<Response, PageError> {
+    let sidebar = Sidebar::load(&app, None).await?;
+    match sidebar.projects.first() {
+        Some(project) => Ok(Redirect::to(&format!("/projects/{}/", project.id)).into_response()),
+        None => Ok(render(&EmptyPage { sidebar })?.into_response()),
+    }
+}
+
+/// To the latest build, or to the history where there is none.
+pub(super) async fn project(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+) -> Result<Redirect, PageError> {
+    let project = find(&app, id).await?;
+    let latest = app.store.latest_build(project.id, None).await?;
+    Ok(Redirect::to(&match latest {
+        Some(_) => format!("/projects/{id}/builds/latest/"),
+        None => format!("/projects/{id}/history/"),
+    }))
+}
+
+pub(super) async fn history(
+    State(app): State<App>,
+    Path(id): Path<i64>,
+    Query(range): Query<Range>,
+) -> Page {
+    let project = find(&app, id).await?;
+    let builds = app.store.builds_before(project.id, range.before, PAGE + 1).await?;
+    let has_older = i64::try_from(builds.len()).is_ok_and(|count| count > PAGE);
+    let shown: Vec<Build> = builds.into_iter().take(usize::try_from(PAGE).unwrap_or(0)).collect();
+    let now = Timestamp::now();
+    let name = &project.repository.full_name;
+    render(&HistoryPage {
+        sidebar: Sidebar::load(&app, Some(id)).await?,
+        badge_url: format!(
+            "{}/badges/{name}/{}",
+            app.public_url, project.repository.default_branch
+        ),
+        newer: range.before.is_some(),
+        older_before: shown.last().filter(|_| has_older).map(|build| build.number),
+        builds: shown.iter().map(|build| row(build, now)).collect(),
+        project,
+    })
+}
+
+fn row(build: &Build, now: Timestamp) -> Row {
+    Row {
+        url: format!("/projects/{}/builds/{}/", build.project, build.id),
+        number: build.number,
+        status: build.status.into(),
+        subject: subject(&build.commit.message).to_owned(),
+        author: build.commit.author.clone(),
+        git_ref: build.git_ref.to_string(),
+        sha: build.commit.sha.short().to_owned(),
+        created: Time::new(build.created_at, now),
+        took: duration(build.started_at, build.finished_at, now),
+    }
+}
+
+pub(super) async fn find(app: &App, id: i64) -> Result<Project, PageError> {
+    app.store.project(ProjectId(id)).await?.ok_or_else(|| PageError::no_such("project"))
+}

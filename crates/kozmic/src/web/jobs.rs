@@ -1,0 +1,148 @@
+//! A job's log: as a plain text, and as lines of a page.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
+
+use super::App;
+use super::error::PageError;
+use crate::log::{Follower, Lines, Progress, Renderer, open};
+use crate::model::JobId;
+use crate::store::{Job, Project};
+
+/// Lines that a page holds when it arrives; the whole log is in the plain one.
+const LINES_ON_PAGE: usize = 2_000;
+
+/// The end of a log as HTML.
+pub(super) struct RenderedLog {
+    pub(super) html: String,
+    /// Lines before the first one here.
+    pub(super) hidden: u64,
+    /// The number of the line that comes next.
+    pub(super) next: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Follow {
+    /// Goes on until the job is over.
+    #[serde(default)]
+    follow: Option<String>,
+}
+
+pub(super) async fn find(app: &App, project: &Project, job: i64) -> Result<Job, PageError> {
+    let missing = || PageError::no_such("job");
+    let job = app.store.job(JobId(job)).await?.ok_or_else(missing)?;
+    let build = app.store.build(job.build).await?.ok_or_else(missing)?;
+    if build.project == project.id { Ok(job) } else { Err(missing()) }
+}
+
+/// Every byte as the script wrote it.
+pub(super) async fn plain_log(
+    State(app): State<App>,
+    Path((project, job)): Path<(i64, i64)>,
+    Query(follow): Query<Follow>,
+) -> Result<Response, PageError> {
+    let project = super::history::find(&app, project).await?;
+    let job = find(&app, &project, job).await?;
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    let body = if follow.follow.is_some_and(|value| value != "0") {
+        let follower = app.bus.follow(job.uuid);
+        // Asked after following, so that its end is not missed in between.
+        let is_over = find(&app, &project, job.id.0).await?.status.is_finished();
+        let state = Following { path: app.logs.path(job.uuid), file: None, follower, is_over, app };
+        Body::from_stream(stream::unfold(state, Following::next))
+    } else {
+        match open(&app.logs.path(job.uuid), 0).await? {
+            Some(file) => Body::from_stream(ReaderStream::new(file)),
+            None => Body::empty(),
+        }
+    };
+    Ok((headers, body).into_response())
+}
+
+/// A plain log that is read while it grows.
+struct Following {
+    app: App,
+    path: std::path::PathBuf,
+    file: Option<File>,
+    follower: Follower,
+    is_over: bool,
+}
+
+impl Following {
+    async fn next(mut self) -> Option<(std::io::Result<Bytes>, Self)> {
+        let shutdown = self.app.shutdown.clone();
+        loop {
+            // Noted before reading: what is written during the read wakes us again.
+            self.is_over |= *self.follower.borrow_and_update() == Progress::Finished;
+            match self.read().await {
+                Ok(bytes) if !bytes.is_empty() => return Some((Ok(bytes), self)),
+                Err(error) => return Some((Err(error), self)),
+                Ok(_) if self.is_over => return None,
+                Ok(_) => {}
+            }
+            tokio::select! {
+                changed = self.follower.changed() => self.is_over |= changed.is_err(),
+                () = shutdown.requested() => return None,
+            }
+        }
+    }
+
+    async fn read(&mut self) -> std::io::Result<Bytes> {
+        if self.file.is_none() {
+            self.file = open(&self.path, 0).await?;
+        }
+        let Some(file) = &mut self.file else { return Ok(Bytes::new()) };
+        let mut block = bytes::BytesMut::with_capacity(64 * 1024);
+        file.read_buf(&mut block).await?;
+        Ok(block.freeze())
+    }
+}
+
+/// The lines so far, at most the last [`LINES_ON_PAGE`].
+pub(super) async fn render_log(app: &App, job: &Job) -> Result<RenderedLog, PageError> {
+    let mut rendered = VecDeque::with_capacity(64);
+    let mut next = 1;
+    if let Some(file) = open(&app.logs.path(job.uuid), 0).await? {
+        let mut lines = Lines::new(file);
+        let mut screen = Renderer::default();
+        let mut keep = |line: &[u8], next: &mut u64| {
+            if rendered.len() == LINES_ON_PAGE {
+                rendered.pop_front();
+            }
+            rendered.push_back(line_html(*next, &screen.line(line)));
+            *next += 1;
+        };
+        while let Some(line) = lines.next().await? {
+            keep(line, &mut next);
+        }
+        if job.status.is_finished() && !lines.rest().is_empty() {
+            keep(lines.rest(), &mut next);
+        }
+    }
+    let hidden = next - 1 - rendered.len() as u64;
+    Ok(RenderedLog { html: rendered.into_iter().collect(), hidden, next })
+}
+
+/// One line of the log as pages and the tailer show it. The number is drawn by
+/// the style sheet, so that it is not copied with the text.
+pub(super) fn line_html(number: u64, content: &str) -> String {
+    let mut html = String::with_capacity(content.len() + 96);
+    let _ = write!(
+        html,
+        "<div class=\"l\" id=\"L{number}\"><a href=\"#L{number}\" data-n=\"{number}\" aria-label=\"Line {number}\"></a>\
+         <span>{content}</span></div>"
+    );
+    html
+}

@@ -1,0 +1,148 @@
+//! What all pages share: rendering, the list of projects, and how times,
+//! durations and statuses are written.
+
+use askama::Template;
+use axum::response::Html;
+
+use super::App;
+use super::error::PageError;
+use crate::model::{BuildStatus, JobStatus, Timestamp};
+use crate::store::{ProjectSummary, StoreError};
+
+pub(super) type Page = Result<Html<String>, PageError>;
+
+pub(super) fn render(template: &impl Template) -> Page {
+    template.render().map(Html).map_err(|error| PageError::internal("template", &error))
+}
+
+/// The list beside every page.
+pub(super) struct Sidebar {
+    pub(super) projects: Vec<SidebarProject>,
+}
+
+pub(super) struct SidebarProject {
+    pub(super) id: i64,
+    pub(super) full_name: String,
+    pub(super) is_current: bool,
+    pub(super) status: Option<StatusMark>,
+    pub(super) built: Option<Time>,
+}
+
+impl Sidebar {
+    pub(super) async fn load(app: &App, current: Option<i64>) -> Result<Self, StoreError> {
+        let now = Timestamp::now();
+        let entry = |project: ProjectSummary| SidebarProject {
+            id: project.id.0,
+            full_name: project.full_name,
+            is_current: Some(project.id.0) == current,
+            status: project.latest.map(|(status, _)| status.into()),
+            built: project.latest.map(|(_, at)| Time::new(at, now)),
+        };
+        let projects = app.store.projects_with_latest_builds().await?;
+        Ok(Self { projects: projects.into_iter().map(entry).collect() })
+    }
+}
+
+/// A status with its sign, so that colour is never the only one.
+pub(super) struct StatusMark {
+    pub(super) word: &'static str,
+    pub(super) sign: &'static str,
+}
+
+impl StatusMark {
+    fn of(word: &'static str) -> Self {
+        let sign = match word {
+            "success" => "✓",
+            "failure" => "✗",
+            "error" => "!",
+            "cancelled" => "–",
+            "pending" => "●",
+            _ => "○",
+        };
+        Self { word, sign }
+    }
+}
+
+impl From<BuildStatus> for StatusMark {
+    fn from(status: BuildStatus) -> Self {
+        Self::of(status.as_str())
+    }
+}
+
+impl From<JobStatus> for StatusMark {
+    fn from(status: JobStatus) -> Self {
+        Self::of(status.as_str())
+    }
+}
+
+/// A time as `<time>` shows it: exact for machines and on hover, its age for
+/// people.
+pub(super) struct Time {
+    pub(super) exact: String,
+    pub(super) age: String,
+}
+
+impl Time {
+    pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
+        Self { exact: at.to_string(), age: age(now.since(at).as_secs()) }
+    }
+}
+
+fn age(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..10 => return "just now".into(),
+        10..60 => (seconds, "second"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        86_400..2_592_000 => (seconds / 86_400, "day"),
+        2_592_000..31_536_000 => (seconds / 2_592_000, "month"),
+        _ => (seconds / 31_536_000, "year"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// "1.2 s", "61 s", "5 min 3 s", "2 h 5 min"; up to now while it is not over.
+pub(super) fn duration(
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<String> {
+    let took = finished.unwrap_or(now).since(started?);
+    let seconds = took.as_secs();
+    Some(match seconds {
+        0..10 => format!("{:.1} s", took.as_secs_f64()),
+        10..120 => format!("{seconds} s"),
+        120..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    })
+}
+
+/// The first line of a commit's message.
+pub(super) fn subject(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_and_durations_read_well() {
+        for (seconds, expected) in [
+            (3, "just now"),
+            (59, "59 seconds ago"),
+            (60, "1 minute ago"),
+            (7_200, "2 hours ago"),
+            (86_400, "1 day ago"),
+            (63_072_000, "2 years ago"),
+        ] {
+            assert_eq!(age(seconds), expected);
+        }
+        let took = |ms| duration(Some(Timestamp(0)), Some(Timestamp(ms)), Timestamp(0)).unwrap();
+        assert_eq!(took(1_250), "1.2 s");
+        assert_eq!(took(303_000), "5 min 3 s");
+        assert_eq!(took(7_500_000), "2 h 5 min");
+        assert_eq!(duration(Some(Timestamp(0)), None, Timestamp(2_000)).unwrap(), "2.0 s");
+        assert_eq!(duration(None, None, Timestamp(0)), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! Style sheet and scripts, embedded in the binary. Their address carries a
+//! digest of their content, so that browsers may keep them for ever.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use rust_embed::RustEmbed;
+
+use super::error::PageError;
+
+#[derive(RustEmbed)]
+#[folder = "static/"]
+struct Files;
+
+/// The digest of all files together, in every address.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut names: Vec<_> = Files::iter().collect();
+    names.sort_unstable();
+    let digests = names
+        .iter()
+        .filter_map(|name| Files::get(name))
+        .flat_map(|file| file.metadata.sha256_hash());
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &digests.collect::<Vec<u8>>());
+    hex::encode(&digest.as_ref()[..6])
+});
+
+/// The address of a file.
+pub(super) fn url(name: &str) -> String {
+    format!("/static/{}/{name}", *VERSION)
+}
+
+pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError> {
+    let missing = || PageError::no_such("file");
+    let (version, name) = path.split_once('/').ok_or_else(missing)?;
+    let file = Files::get(name).ok_or_else(missing)?;
+    let kind = match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml; charset=utf-8",
+        _ => "application/octet-stream",
+    };
+    // A page of an older version may ask for what is no longer the same.
+    let cache =
+        if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
+    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], file.data).into_response())
+}

@@ -1,0 +1,124 @@
+//! The tailer: streams a job's log to a web socket. First what is there, from
+//! line `?from=` on, then what is written, then `finished`.
+
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use super::error::PageError;
+use super::jobs::line_html;
+use super::{App, access};
+use crate::log::{Lines, Progress, Renderer, open};
+use crate::model::JobUuid;
+
+/// A message holds about this much HTML at the most.
+const MESSAGE_SIZE: usize = 64 * 1024;
+/// A client that says nothing is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// A client that takes nothing for so long is cut off; it may resume.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Deserialize)]
+pub(super) struct Resume {
+    /// The first line that is wanted; the first of all when missing.
+    from: Option<u64>,
+}
+
+pub(super) async fn tail(
+    State(app): State<App>,
+    Path(uuid): Path<String>,
+    Query(resume): Query<Resume>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, PageError> {
+    if !access::is_same_origin(&headers) {
+        return Err(PageError::Forbidden("This log is not for pages of other sites.".into()));
+    }
+    let missing = || PageError::no_such("job");
+    let uuid: JobUuid = uuid.parse().map_err(|_| missing())?;
+    app.store.job_by_uuid(uuid).await?.ok_or_else(missing)?;
+    let from = resume.from.unwrap_or(1).max(1);
+    // The client has nothing to say; what it says is bounded.
+    Ok(upgrade.max_message_size(4096).on_upgrade(move |socket| async move {
+        if let Err(error) = stream(app, uuid, from, socket).await {
+            tracing::debug!(job = %uuid, %error, "a tailer ended early");
+        }
+    }))
+}
+
+async fn stream(app: App, uuid: JobUuid, from: u64, mut socket: WebSocket) -> anyhow::Result<()> {
+    let mut follower = app.bus.follow(uuid);
+    // Asked after following, so that its end is not missed in between.
+    let mut is_over = app.store.job_by_uuid(uuid).await?.is_none_or(|job| job.status.is_finished());
+    let mut tail = Tail { lines: None, renderer: Renderer::default(), number: 1, from };
+    loop {
+        is_over |= *follower.borrow_and_update() == Progress::Finished;
+        if tail.lines.is_none() {
+            tail.lines = open(&app.logs.path(uuid), 0).await?.map(Lines::new);
+        }
+        while let Some(content) = tail.read(is_over).await? {
+            send(&mut socket, &serde_json::json!({"type": "message", "content": content})).await?;
+        }
+        if is_over {
+            send(&mut socket, &serde_json::json!({"type": "status", "content": "finished"}))
+                .await?;
+            tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await??;
+            return Ok(());
+        }
+        tokio::select! {
+            changed = follower.changed() => is_over |= changed.is_err(),
+            () = app.shutdown.requested() => return Ok(()),
+            () = tokio::time::sleep(PING_EVERY) => {
+                tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Ping(Bytes::new()))).await??;
+            }
+            // Pongs and closes; a closed socket ends the loop.
+            heard = socket.next() => match heard {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
+                Some(Ok(_)) => {}
+            },
+        }
+    }
+}
+
+async fn send(socket: &mut WebSocket, message: &serde_json::Value) -> anyhow::Result<()> {
+    tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::text(message.to_string()))).await??;
+    Ok(())
+}
+
+struct Tail {
+    lines: Option<Lines>,
+    renderer: Renderer,
+    /// Of the line that is read next.
+    number: u64,
+    from: u64,
+}
+
+impl Tail {
+    /// The HTML of the next lines; none when nothing more is written yet.
+    async fn read(&mut self, is_over: bool) -> anyhow::Result<Option<String>> {
+        let Some(lines) = &mut self.lines else { return Ok(None) };
+        let mut html = String::new();
+        while html.len() < MESSAGE_SIZE {
+            let Some(line) = lines.next().await? else { break };
+            if self.number < self.from {
+                self.renderer.skip(line);
+            } else {
+                html.push_str(&line_html(self.number, &self.renderer.line(line)));
+            }
+            self.number += 1;
+        }
+        if html.is_empty() && is_over && !lines.rest().is_empty() {
+            if self.number >= self.from {
+                html = line_html(self.number, &self.renderer.line(lines.rest()));
+            }
+            self.lines = None;
+        }
+        Ok((!html.is_empty()).then_some(html))
+    }
+}

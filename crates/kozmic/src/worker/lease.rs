@@ -1,0 +1,105 @@
+//! Holds a job while it runs: renews the lease, passes on what the job is
+//! doing, and turns a cancel, a lost lease or a shutdown into a stop signal.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{LEASE, Stop};
+use crate::model::{JobId, Timestamp};
+use crate::shutdown::Shutdown;
+use crate::store::{ClaimedJob, LeaseState, Store};
+
+/// Two renewals may fail before the lease ends.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+pub(super) struct Lease {
+    steps: mpsc::UnboundedSender<String>,
+    stop: watch::Receiver<Option<Stop>>,
+    ended: CancellationToken,
+    keeper: JoinHandle<()>,
+}
+
+impl Lease {
+    pub(super) fn keep(store: Store, job: &ClaimedJob, shutdown: Shutdown) -> Self {
+        let (steps, steps_told) = mpsc::unbounded_channel();
+        let (stop_sender, stop) = watch::channel(None);
+        let ended = CancellationToken::new();
+        let keeper = Keeper { store, job: job.id, attempt: job.attempt, stop: stop_sender };
+        let keeper = tokio::spawn(keeper.run(steps_told, shutdown, ended.clone()));
+        Self { steps, stop, ended, keeper }
+    }
+
+    /// What the job is doing now, for people.
+    pub(super) fn tell(&self, step: String) {
+        let _ = self.steps.send(step);
+    }
+
+    pub(super) fn stop(&self) -> watch::Receiver<Option<Stop>> {
+        self.stop.clone()
+    }
+
+    /// No renewal comes after this.
+    pub(super) async fn end(self) {
+        self.ended.cancel();
+        let _ = self.keeper.await;
+    }
+}
+
+struct Keeper {
+    store: Store,
+    job: JobId,
+    attempt: i64,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+impl Keeper {
+    async fn run(
+        self,
+        mut steps: mpsc::UnboundedReceiver<String>,
+        shutdown: Shutdown,
+        ended: CancellationToken,
+    ) {
+        let mut renewal = tokio::time::interval(RENEW_EVERY);
+        let mut step_telling = true;
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = shutdown.requested(), if self.stop.borrow().is_none() => self.ask(Stop::Shutdown),
+                _ = renewal.tick() => self.renew().await,
+                step = steps.recv(), if step_telling => match step {
+                    Some(step) => {
+                        if let Err(error) = self.store.job_is(self.job, self.attempt, &step).await {
+                            tracing::warn!(%error, "a job's step could not be noted");
+                        }
+                    }
+                    None => step_telling = false,
+                },
+            }
+        }
+    }
+
+    async fn renew(&self) {
+        match self.store.lease_renewed(self.job, self.attempt, LEASE, Timestamp::now()).await {
+            Ok(LeaseState::Held) => {}
+            Ok(LeaseState::CancelRequested(by)) => self.ask(Stop::Cancel(by)),
+            Ok(LeaseState::Lost) => self.ask(Stop::LeaseLost),
+            Err(error) => tracing::warn!(%error, "a lease could not be renewed"),
+        }
+    }
+
+    /// The first reason stays, but a lost lease overrules it: then nothing of
+    /// this attempt may be written any more.
+    fn ask(&self, stop: Stop) {
+        self.stop.send_if_modified(|current| {
+            let change =
+                current.is_none() || (stop == Stop::LeaseLost && current.as_ref() != Some(&stop));
+            if change {
+                *current = Some(stop);
+            }
+            change
+        });
+    }
+}

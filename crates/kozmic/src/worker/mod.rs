@@ -1,0 +1,52 @@
+//! Claims jobs and carries them out: one flow per job, each step of it a
+//! function named after it.
+
+mod claim;
+mod end;
+mod execute;
+mod lease;
+mod script;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::log::{Bus, LogFolder};
+use crate::source::Source;
+use crate::store::Store;
+
+pub use claim::run;
+pub use execute::{Limits, Outcome, Work, execute};
+
+/// A job stays a worker's for this long after its last renewal.
+const LEASE: Duration = Duration::from_secs(30);
+/// SIGTERM comes this long before SIGKILL.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why a running job is to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// This person wants it.
+    Cancel(String),
+    /// The worker ends; the job starts again elsewhere or later.
+    Shutdown,
+    /// Another attempt has the job; this one must leave no trace.
+    LeaseLost,
+}
+
+/// What a worker works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Worker {
+    pub store: Store,
+    pub engine: Arc<Engine>,
+    pub source: Source,
+    pub logs: LogFolder,
+    pub bus: Bus,
+    pub limits: Limits,
+    pub concurrency: NonZeroUsize,
+    /// Names this worker in its leases.
+    pub name: String,
+    /// The root of links to pages, without a trailing slash.
+    pub public_url: String,
+}
