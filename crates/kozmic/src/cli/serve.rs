@@ -95,6 +95,7 @@ pub async fn serve(
         line(&format!("warning: {name} is set, but has no effect in this version"));
     }
     let web = shutdown.spawn(web::serve(listener, app));
+    shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
     shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
     let ended = tokio::select! {

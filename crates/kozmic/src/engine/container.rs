@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    ContainerCreateBody, ContainerSummary, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, ListContainersOptionsBuilder,
@@ -122,22 +123,31 @@ impl Engine {
         job: JobUuid,
         attempts: RangeInclusive<i64>,
     ) -> Result<usize> {
-        let filters: HashMap<String, Vec<String>> = label::of_job(job, &self.instance);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let found = self
-            .docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|e| self.failed("list containers", e))?;
         let mut removed = 0;
-        let of_attempts = found.into_iter().filter(|found| {
-            label::attempt(found.labels.as_ref()).is_some_and(|attempt| attempts.contains(&attempt))
-        });
-        for id in of_attempts.filter_map(|container| container.id) {
-            Container { engine: self, id, removed: false }.remove().await?;
-            removed += 1;
+        for found in self.list(&label::of_job(job, &self.instance)).await? {
+            let attempt = label::attempt(found.labels.as_ref());
+            if let Some(id) = found.id.filter(|_| attempt.is_some_and(|it| attempts.contains(&it)))
+            {
+                Container { engine: self, id, removed: false }.remove().await?;
+                removed += 1;
+            }
         }
         Ok(removed)
+    }
+
+    /// The jobs and attempts of all containers of this installation.
+    pub async fn containers_by_job(&self) -> Result<Vec<(JobUuid, i64)>> {
+        let found = self.list(&label::of_instance(&self.instance)).await?;
+        let labels = found.iter().map(|found| found.labels.as_ref());
+        Ok(labels.filter_map(|labels| label::job(labels).zip(label::attempt(labels))).collect())
+    }
+
+    async fn list(&self, filters: &HashMap<String, Vec<String>>) -> Result<Vec<ContainerSummary>> {
+        let options = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
+        self.docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|e| self.failed("list containers", e))
     }
 }
 

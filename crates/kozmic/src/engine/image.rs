@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use bollard::errors::Error as ApiError;
-use bollard::query_parameters::{CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, CreateImageOptionsBuilder,
+    DownloadFromContainerOptionsBuilder,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::{Engine, EngineError, Labels, Owner, Result};
@@ -108,9 +111,14 @@ impl Engine {
         }
     }
 
-    /// The account of an image, by its id. Read from its `/etc/passwd` through
+    /// The account of an image, here with its id. Read from its `/etc/passwd` through
     /// a container that is created but never started; remembered afterwards.
-    pub async fn account(&self, image_id: &str, labels: &Labels) -> Result<Account> {
+    pub async fn account(
+        &self,
+        image: &DockerImage,
+        image_id: &str,
+        labels: &Labels,
+    ) -> Result<Account> {
         if let Some(known) =
             self.accounts.lock().ok().and_then(|known| known.get(image_id).cloned())
         {
@@ -124,13 +132,26 @@ impl Engine {
         let own_user = inspected.config.and_then(|config| config.user).unwrap_or_default();
         let probe =
             self.create_probe(image_id, &Labels { step: "probe", ..labels.clone() }).await?;
+        let shell = self.has_file(probe.id(), "/bin/sh").await;
         let passwd = self.read_file(probe.id(), "/etc/passwd").await;
         probe.remove().await?;
+        if !shell? {
+            return Err(EngineError::NoShell(image.to_string()));
+        }
         let account = account_of(&passwd?.unwrap_or_default(), &own_user);
         if let Ok(mut known) = self.accounts.lock() {
             known.insert(image_id.to_owned(), account.clone());
         }
         Ok(account)
+    }
+
+    async fn has_file(&self, container: &str, path: &str) -> Result<bool> {
+        let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+        match self.docker.get_container_archive_info(container, Some(options)).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(error) => Err(self.failed("look for a file of an image", error)),
+        }
     }
 
     /// A file of a container that need not run; none when it has no such file.

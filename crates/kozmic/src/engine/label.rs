@@ -8,7 +8,7 @@ use crate::model::JobUuid;
 const JOB: &str = "kozmic.job";
 const ATTEMPT: &str = "kozmic.attempt";
 const STEP: &str = "kozmic.step";
-pub(super) const INSTANCE: &str = "kozmic.instance";
+const INSTANCE: &str = "kozmic.instance";
 
 /// Whose container or volume it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +32,19 @@ impl Labels {
 
 /// The filter for everything of one job of this installation.
 pub(super) fn of_job(job: JobUuid, instance: &str) -> HashMap<String, Vec<String>> {
-    HashMap::from([(
-        "label".to_owned(),
-        vec![format!("{JOB}={job}"), format!("{INSTANCE}={instance}")],
-    )])
+    let labels = vec![format!("{JOB}={job}"), format!("{INSTANCE}={instance}")];
+    HashMap::from([("label".to_owned(), labels)])
 }
 
-/// The attempt that a container's labels name.
+/// The filter for everything of this installation.
+pub(super) fn of_instance(instance: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![format!("{INSTANCE}={instance}")])])
+}
+
+pub(super) fn job(labels: Option<&HashMap<String, String>>) -> Option<JobUuid> {
+    labels?.get(JOB)?.parse().ok()
+}
+
 pub(super) fn attempt(labels: Option<&HashMap<String, String>>) -> Option<i64> {
     labels?.get(ATTEMPT)?.parse().ok()
 }

@@ -37,6 +37,8 @@ pub enum EngineError {
     ImageDenied { image: String, problem: String },
     #[error("the image {image} could not be pulled: {problem}")]
     PullFailed { image: String, problem: String },
+    #[error("the image {0} has no /bin/sh, which starts the script")]
+    NoShell(String),
     #[error("the disk of the container engine is full: {0}")]
     DiskFull(String),
     #[error("the container engine could not {what}: {problem}")]

@@ -28,6 +28,7 @@ pub enum JobEnd {
 pub enum ErrorKind {
     ImageNotFound,
     ImageDenied,
+    ImageUnusable,
     PullFailed,
     CommitVanished,
     FetchFailed,
@@ -43,6 +44,7 @@ impl ErrorKind {
         match self {
             Self::ImageNotFound => "image_not_found",
             Self::ImageDenied => "image_denied",
+            Self::ImageUnusable => "image_unusable",
             Self::PullFailed => "pull_failed",
             Self::CommitVanished => "commit_vanished",
             Self::FetchFailed => "fetch_failed",

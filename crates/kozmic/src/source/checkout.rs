@@ -19,9 +19,13 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "a checkout could not be removed");
-        }
+        remove(&self.path);
+    }
+}
+
+pub(super) fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "a checkout could not be removed");
     }
 }
 

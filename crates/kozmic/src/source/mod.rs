@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::model::{CommitSha, GitRef, ProjectId};
+use crate::model::{CommitSha, GitRef, JobUuid, ProjectId};
 
 pub use checkout::Checkout;
 
@@ -63,15 +63,33 @@ impl Source {
         }
     }
 
+    /// The checkouts that lie here, with the job and attempt of each.
+    pub fn checkouts(&self) -> Vec<(String, JobUuid, i64)> {
+        let Ok(entries) = std::fs::read_dir(&self.checkouts) else { return Vec::new() };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names
+            .filter_map(|name| {
+                let (job, attempt) = name.rsplit_once('-')?;
+                let (job, attempt) = (job.parse().ok()?, attempt.parse().ok()?);
+                Some((name, job, attempt))
+            })
+            .collect()
+    }
+
+    /// Removes a checkout whose owner is gone.
+    pub fn remove_checkout(&self, name: &str) {
+        checkout::remove(&self.checkouts.join(name));
+    }
+
     /// Fetches one commit into the project's mirror, unless it is there, and
-    /// checks it out with its submodules into a folder named `name`.
-    pub async fn check_out(&self, wanted: &Wanted, name: &str) -> Result<Checkout> {
+    /// checks it out with its submodules into a folder of this attempt's.
+    pub async fn check_out(&self, wanted: &Wanted, job: JobUuid, attempt: i64) -> Result<Checkout> {
         let mirror = {
             let lock = self.lock_of(wanted.project);
             let _held = lock.lock().await;
             mirror::fetch(&self.mirrors, wanted).await?
         };
-        checkout::make(&mirror, wanted, &self.checkouts.join(name)).await
+        checkout::make(&mirror, wanted, &self.checkouts.join(format!("{job}-{attempt}"))).await
     }
 
     fn lock_of(&self, project: ProjectId) -> Arc<tokio::sync::Mutex<()>> {

@@ -248,6 +248,19 @@ impl Store {
         commit(tx).await
     }
 
+    /// Whether this very attempt is under way.
+    pub async fn is_leased(&self, uuid: JobUuid, attempt: i64) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT id FROM jobs WHERE uuid = $1 AND attempt = $2 AND status = 'pending'",
+        )
+        .bind(uuid.to_string())
+        .bind(attempt)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look for a lease"))?;
+        Ok(row.is_some())
+    }
+
     /// The only worker there can be has just started: whatever is leased was
     /// lost with the one before it.
     pub async fn leases_abandoned(&self, now: Timestamp) -> Result<()> {

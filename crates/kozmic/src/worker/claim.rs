@@ -60,6 +60,10 @@ async fn claim(worker: &Worker) -> Result<Option<ClaimedJob>, StoreError> {
         tracing::warn!(job = %lost.uuid, retried = lost.retried, "a job's worker was lost");
         if !lost.retried {
             worker.bus.finished(lost.uuid);
+            // No later attempt will do it.
+            if let Err(error) = worker.engine.remove_of_job(lost.uuid, 0..=i64::MAX).await {
+                tracing::warn!(job = %lost.uuid, %error, "a lost job's containers stay until the sweep");
+            }
         }
     }
     worker.store.claim_job(&worker.name, LEASE, Timestamp::now()).await
@@ -136,8 +140,7 @@ async fn attempt(
         env: script::environment(job, &worker.public_url),
         limits: worker.limits,
     };
-    let checkout_name = format!("{}-{}", job.uuid, job.attempt);
-    let checkout = worker.source.check_out(&wanted, &checkout_name);
+    let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
     execute(&worker.engine, &work, checkout, log, &|step| lease.tell(step), lease.stop()).await
 }
 

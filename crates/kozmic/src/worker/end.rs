@@ -20,6 +20,7 @@ impl From<EngineError> for JobEnd {
                 ErrorKind::ImageNotFound
             }
             EngineError::ImageDenied { .. } => ErrorKind::ImageDenied,
+            EngineError::NoShell(_) => ErrorKind::ImageUnusable,
             EngineError::PullFailed { .. } => ErrorKind::PullFailed,
             EngineError::DiskFull(_) => ErrorKind::DiskFull,
             EngineError::Host(_) | EngineError::Refused { .. } => ErrorKind::EngineRefused,

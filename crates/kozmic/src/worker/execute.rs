@@ -150,7 +150,7 @@ async fn create_container<'engine>(
     image_id: String,
 ) -> Step<(Container<'engine>, Account)> {
     let labels = Labels { job: work.job, attempt: work.attempt, step: "build" };
-    let account = engine.account(&image_id, &labels).await.map_err(JobEnd::from)?;
+    let account = engine.account(&work.image, &image_id, &labels).await.map_err(JobEnd::from)?;
     let mut env = work.env.clone();
     // The engine sets HOME only for a user that it finds by itself.
     env.extend(account.home.clone().map(|home| ("HOME".to_owned(), home)));

@@ -6,6 +6,7 @@ mod end;
 mod execute;
 mod lease;
 mod script;
+mod sweep;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::store::Store;
 
 pub use claim::run;
 pub use execute::{Limits, Outcome, Work, execute};
+pub use sweep::run as sweep;
 
 /// A job stays a worker's for this long after its last renewal.
 const LEASE: Duration = Duration::from_secs(30);

@@ -1,0 +1,226 @@
+//! What an end means: a failure is the script's, an error is not.
+
+use github_sim::client::Push;
+
+use crate::harness::{
+    BASE, Build, CuttableEngine, Registry, World, busybox, eventually, hook, push_payload,
+};
+
+async fn pushed(world: &World, url: &str) -> Build {
+    let sha = world.push(&[("a", b"a")]).await;
+    world.finished(url, &sha).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_does_not_exist_is_an_error_that_names_it() {
+    let registry = Registry::start().await;
+    let world = World::new().await;
+    let server = world.serve().await;
+    let missing = format!("{}/no/such-image:1", registry.host);
+    world.project(&server.url, &[hook("Tests", &missing, "#!/bin/sh\n:\n")]).await;
+    let build = pushed(&world, &server.url).await;
+    let job = build.job("Tests");
+    assert_eq!(
+        (build.status.as_str(), job.status.as_str(), job.return_code),
+        ("error", "error", None)
+    );
+    let expected = format!("the image {missing} was not found, neither here nor in its registry");
+    assert_eq!(job.reason, expected);
+    assert_eq!(world.log_text(job).await, format!("[kozmic] {expected}\n"));
+    let description = world.told(&build.sha, "Kozmic-CI/Tests", "error").await;
+    assert!(description.contains(&missing), "{description}");
+    world.told(&build.sha, "Kozmic-CI", "error").await;
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_pulled_when_it_is_missing() {
+    let registry = Registry::start().await;
+    let image = registry.push(busybox().await, "tiny:1").await;
+    let world = World::new().await;
+    let server = world.serve().await;
+    world.project(&server.url, &[hook("Tests", &image, "echo ran\n")]).await;
+    let build = pushed(&world, &server.url).await;
+    let log = world.log_text(build.job("Tests")).await;
+    assert_eq!(log, format!("[kozmic] pulled the image {image}\nran\n"));
+    // The second build finds it and has nothing to say about it.
+    let sha = world.push(&[("b", b"b")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(world.log_text(build.job("Tests")).await, "ran\n");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_away_is_an_error() {
+    let host = Registry::start().await.host;
+    let world = World::new().await;
+    let server = world.serve().await;
+    let image = format!("{host}/tiny:1");
+    world.project(&server.url, &[hook("Tests", &image, ":\n")]).await;
+    let build = pushed(&world, &server.url).await;
+    let reason = &build.job("Tests").reason;
+    assert_eq!(build.status, "error");
+    assert!(reason.starts_with(&format!("the image {image} could not be pulled: ")), "{reason}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_was_force_pushed_away_is_an_error() {
+    let world = World::new().await;
+    world.push(&[("a", b"a")]).await;
+    let lost = world.push(&[("a", b"b")]).await;
+    let push = Push::new("octo/orbit", "octo").message("Other").write("a", "c").force();
+    world.sim.push(&push).await.unwrap();
+    world.sim.vanish("octo/orbit", &lost).await.unwrap();
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    // GitHub delivered it before it was gone.
+    let hook = world.hook(1).await;
+    let project = world.store().await.project(hook.project).await.unwrap().unwrap();
+    let payload = push_payload(project.repository.gh_id, "main", &lost, "Lost");
+    let answer = world.deliver(&server.url, &hook, "push", "guid-1", &payload).await;
+    assert_eq!(answer.text().await.unwrap(), "Build #1 with 1 job is enqueued.");
+    let build = world.finished(&server.url, &lost).await;
+    assert_eq!(build.status, "error");
+    assert_eq!(
+        build.job("Tests").reason,
+        format!("the commit {lost} is no longer in the repository; was main force-pushed?")
+    );
+    // GitHub has no such commit either, and the page says that it was not told.
+    eventually("the report to be given up", async || {
+        world.page(&build.url).await.contains("No commit found for SHA").then_some(())
+    })
+    .await;
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_can_t_be_reached_is_an_error() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let fault = github_sim::client::Fault {
+        method: None,
+        path_contains: "/octo/orbit.git/info/refs".into(),
+        kind: github_sim::client::FaultKind::Status(503),
+        times: 1000,
+    };
+    let push = Push::new("octo/orbit", "octo").message("x").write("a", "a");
+    let sha = {
+        let sha = world.sim.push(&push).await.unwrap();
+        // The push itself was let through; its fetch may be under way already.
+        world.finished(&server.url, &sha).await;
+        world.sim.add_fault(fault).await.unwrap();
+        world.sim.statuses("octo/orbit", &sha).await.unwrap();
+        sha
+    };
+    let hook = world.hook(1).await;
+    let project = world.store().await.project(hook.project).await.unwrap().unwrap();
+    let other = "1".repeat(40);
+    let payload = push_payload(project.repository.gh_id, "main", &other, "Other");
+    world.deliver(&server.url, &hook, "push", "guid-1", &payload).await;
+    let build = world.finished(&server.url, &other).await;
+    let reason = &build.job("Tests").reason;
+    assert_eq!(build.status, "error");
+    assert!(reason.starts_with("can't fetch from http://") && reason.contains("503"), "{reason}");
+    assert_ne!(sha, other);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_goes_away_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = CuttableEngine::start(folder.path());
+    let world = World::with(&[("KOZMIC_DOCKER_HOST", &engine.host)]).await;
+    let server = world.serve_with("#!/bin/bash\necho started\nsleep 600\n").await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let running = eventually("the first line", async || {
+        let build = world.build_of(&server.url, &sha).await;
+        (world.log(build.job("Tests")).await == b"started\n").then_some(build)
+    })
+    .await;
+    assert_eq!(running.status, "pending");
+    engine.cut();
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.status, "error");
+    let reason = &build.job("Tests").reason;
+    assert!(reason.contains(&engine.host) && reason.contains("does not answer"), "{reason}");
+    let ready = world.http.get(format!("{}/readyz", server.url)).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.text().await.unwrap(), "not ready: no answer from the engine\n");
+    server.stop().await;
+    // Nobody could remove the container while the engine was away; the next
+    // server finds it.
+    assert_eq!(world.leftovers().await.len(), 2, "a container and its volume");
+    engine.mend();
+    let server = world.serve().await;
+    eventually("the orphan to be swept", async || world.leftovers().await.is_empty().then_some(()))
+        .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_script_is_stopped_as_stalled() {
+    let world = World::with(&[("KOZMIC_STALL_TIMEOUT", "2")]).await;
+    let script =
+        "#!/bin/bash\ntrap 'echo asked to end; exit 1' TERM\necho begin\nsleep 600 & wait\n";
+    let server = world.serve_with(script).await;
+    let build = pushed(&world, &server.url).await;
+    let job = build.job("Tests");
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
+    let log = world.log_text(job).await;
+    assert_eq!(log, "begin\nasked to end\n[kozmic] stalled: no output for 2 s\n");
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_never_ends_is_stopped_in_time() {
+    let world = World::with(&[("KOZMIC_JOB_TIMEOUT", "4")]).await;
+    let server =
+        world.serve_with("#!/bin/bash\nwhile true; do echo on and on; sleep 0.2; done\n").await;
+    let build = pushed(&world, &server.url).await;
+    let job = build.job("Tests");
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
+    assert!(world.log_text(job).await.ends_with("[kozmic] timed out: not finished after 4 s\n"));
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_without_a_shell_is_an_error_of_its_surroundings() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    // An image of nothing but one file.
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("empty.tar");
+    let mut builder = tar::Builder::new(std::fs::File::create(&archive).unwrap());
+    builder.append_dir("data", folder.path()).unwrap();
+    builder.finish().unwrap();
+    let imported = tokio::process::Command::new("docker")
+        .args(["import", archive.to_str().unwrap(), "kozmic-test/empty:latest"])
+        .output()
+        .await
+        .unwrap();
+    assert!(imported.status.success());
+    world
+        .project(
+            &server.url,
+            &[hook("Tests", "kozmic-test/empty:latest", ":\n"), hook("Fine", BASE, ":\n")],
+        )
+        .await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = eventually("both ends", async || {
+        let build = world.build_of(&server.url, &sha).await;
+        (build.is_finished() && build.job("Fine").return_code == Some(0)).then_some(build)
+    })
+    .await;
+    // An error wins over what is green beside it.
+    assert_eq!(build.status, "error");
+    assert_eq!(
+        build.job("Tests").reason,
+        "the image kozmic-test/empty:latest has no /bin/sh, which starts the script"
+    );
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+}

@@ -1,0 +1,154 @@
+//! The engine's side: images made here, a registry, an engine that goes away.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+
+use super::eventually;
+
+/// Made by `images/base/build`, which `make test` runs before.
+pub const BASE: &str = "kozmic/debian:bookworm";
+
+const BUSYBOX: &str = "kozmic-test/busybox:latest";
+
+async fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().await.unwrap();
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// An image without bash, git and the user `kozmic`: Debian's static busybox.
+pub async fn busybox() -> &'static str {
+    static MADE: OnceCell<()> = OnceCell::const_new();
+    MADE.get_or_init(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for name in ["bin", "etc", "tmp"] {
+            std::fs::create_dir(root.join(name)).unwrap();
+        }
+        std::fs::copy("/bin/busybox", root.join("bin/busybox"))
+            .expect("Debian's package busybox-static");
+        for name in ["sh", "cat", "id", "pwd", "ls", "echo", "sleep", "env", "stat"] {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+        }
+        std::fs::write(
+            root.join("etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\napp:x:70:71::/tmp:/bin/sh\n",
+        )
+        .unwrap();
+        let archive = root.with_extension("tar");
+        let packed = std::fs::File::create(&archive).unwrap();
+        let mut builder = tar::Builder::new(packed);
+        builder.follow_symlinks(false);
+        builder.append_dir_all(".", root).unwrap();
+        builder.finish().unwrap();
+        docker(&["import", "--change", "USER app", archive.to_str().unwrap(), BUSYBOX]).await;
+        std::fs::remove_file(archive).unwrap();
+    })
+    .await;
+    BUSYBOX
+}
+
+/// Containers and volumes of one installation.
+pub async fn containers_of(instance: &str) -> Vec<String> {
+    let filter = format!("label=kozmic.instance={instance}");
+    let containers = docker(&["ps", "--all", "--quiet", "--filter", &filter]).await;
+    let volumes = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await;
+    let named = |kind: &'static str, text: String| {
+        text.lines().map(|id| format!("{kind} {id}")).collect::<Vec<_>>()
+    };
+    [named("container", containers), named("volume", volumes)].concat()
+}
+
+/// Debian's docker-registry on a free port of loopback.
+pub struct Registry {
+    pub host: String,
+    _folder: tempfile::TempDir,
+    _child: Child,
+}
+
+impl Registry {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let host = format!("127.0.0.1:{port}");
+        let config = folder.path().join("registry.yml");
+        let root = folder.path().join("data");
+        let text = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n",
+            root.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Debian's package docker-registry");
+        eventually("the registry", async || tokio::net::TcpStream::connect(&host).await.ok()).await;
+        Self { host, _folder: folder, _child: child }
+    }
+
+    /// Makes `name` an image of this registry, with the content of `image`.
+    pub async fn push(&self, image: &str, name: &str) -> String {
+        let name = format!("{}/{name}", self.host);
+        docker(&["tag", image, &name]).await;
+        docker(&["push", "--quiet", &name]).await;
+        docker(&["rmi", &name]).await;
+        name
+    }
+}
+
+/// A socket that leads to the engine until it is cut.
+pub struct CuttableEngine {
+    pub host: String,
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl CuttableEngine {
+    pub fn start(folder: &Path) -> Self {
+        let path = folder.join("engine.sock");
+        Self { host: format!("unix://{}", path.display()), task: lead_to_engine(&path), path }
+    }
+
+    /// From now on nothing answers there.
+    pub fn cut(&self) {
+        self.task.abort();
+        std::fs::remove_file(&self.path).unwrap();
+    }
+
+    /// It answers again.
+    pub fn mend(&mut self) {
+        self.task = lead_to_engine(&self.path);
+    }
+}
+
+fn lead_to_engine(path: &Path) -> JoinHandle<()> {
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        // Dropped with the task, and with it every connection.
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut engine = UnixStream::connect(engine_socket()).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
+            });
+        }
+    })
+}
+
+fn engine_socket() -> String {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
+}

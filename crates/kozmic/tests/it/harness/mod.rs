@@ -1,0 +1,28 @@
+//! A world for one test: GitHub's stand-in, a server with a data folder of its
+//! own, and what a person does with both.
+
+mod delivery;
+mod engine;
+mod world;
+
+use std::time::Duration;
+
+pub use delivery::{push_payload, signature};
+pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of};
+pub use world::{Build, World, hook};
+
+/// Nothing a test waits for takes longer, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks again and again until there is an answer; fails the test when there is
+/// none in time.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,276 @@
+//! The world, its server and its project.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use github_sim::client::{Push, Sim, Status};
+use kozmic::config::Settings;
+use kozmic::model::HookId;
+use kozmic::seal::Seal;
+use kozmic::shutdown::Shutdown;
+use kozmic::store::{Hook, Store};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+
+use super::{BASE, containers_of, eventually};
+
+pub const OWNER: &str = "octo";
+pub const REPOSITORY: &str = "octo/orbit";
+
+/// GitHub's stand-in with one repository, and a folder for the server's data.
+pub struct World {
+    pub sim: Sim,
+    pub http: reqwest::Client,
+    folder: TempDir,
+    token: String,
+    extra: Vec<(String, String)>,
+    _github: Shutdown,
+}
+
+/// A running server; ends with [`Server::stop`].
+pub struct Server {
+    pub url: String,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Build {
+    pub id: i64,
+    pub number: i64,
+    pub status: String,
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    pub sha: String,
+    pub url: String,
+    pub jobs: Vec<Job>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Job {
+    pub uuid: String,
+    pub title: String,
+    pub status: String,
+    pub reason: String,
+    pub return_code: Option<i64>,
+    pub log_url: String,
+}
+
+impl Build {
+    pub fn job(&self, title: &str) -> &Job {
+        self.jobs.iter().find(|job| job.title == title).unwrap()
+    }
+
+    pub fn is_finished(&self) -> bool {
+        !matches!(self.status.as_str(), "enqueued" | "pending")
+    }
+}
+
+/// A hook's file: its header and its script.
+pub fn hook(title: &str, image: &str, script: &str) -> String {
+    let (shebang, rest) = match script.split_once('\n') {
+        Some((first, rest)) if first.starts_with("#!") => (format!("{first}\n"), rest),
+        _ => (String::new(), script),
+    };
+    format!("{shebang}# kozmic: title = {title}\n# kozmic: image = {image}\n{rest}")
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With settings beside those that connect server and GitHub.
+    pub async fn with(extra: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sim = Sim::new(&format!("http://{}", listener.local_addr().unwrap()));
+        let github = Shutdown::new();
+        let ended = github.clone();
+        let root = folder.path().join("github");
+        tokio::spawn(github_sim::serve(listener, root, async move { ended.requested().await }));
+        let token = sim.add_user(OWNER).await.unwrap();
+        sim.add_repository(OWNER, "orbit").await.unwrap();
+        let extra =
+            extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { sim, http, folder, token, extra, _github: github }
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The environment of a server or a command in this world.
+    pub fn environment(&self, listen: &str) -> Vec<(String, String)> {
+        let mut environment = vec![
+            ("KOZMIC_LISTEN".to_owned(), listen.to_owned()),
+            ("KOZMIC_DATA_DIR".to_owned(), self.data_dir().display().to_string()),
+            ("KOZMIC_GITHUB_URL".to_owned(), self.sim.url().to_owned()),
+            ("KOZMIC_GITHUB_API_URL".to_owned(), self.sim.api_url()),
+            ("KOZMIC_GITHUB_TOKEN".to_owned(), self.token.clone()),
+        ];
+        environment.extend(self.extra.clone());
+        environment
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings::from_parts(&self.environment("127.0.0.1:0"), None).unwrap()
+    }
+
+    /// A server in this process, ready to be used.
+    pub async fn serve(&self) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = Shutdown::new();
+        let task = tokio::spawn(kozmic::cli::serve(listener, self.settings(), shutdown.clone()));
+        let server = Server { url, shutdown, task };
+        server.until_ready(&self.http).await;
+        server
+    }
+
+    /// The program as a person runs it, with `url` as the server's address.
+    pub fn command(&self, url: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kozmic"));
+        let listen = url.trim_start_matches("http://");
+        command.args(arguments).current_dir(self.folder.path()).kill_on_drop(true);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.envs(self.environment(listen));
+        command
+    }
+
+    pub async fn run(&self, url: &str, arguments: &[&str]) -> Output {
+        self.command(url, arguments).output().await.unwrap()
+    }
+
+    /// Makes the repository a project with these hooks, by the command line.
+    pub async fn project(&self, url: &str, hooks: &[String]) {
+        let added = self.run(url, &["project", "add", REPOSITORY]).await;
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        self.apply(url, hooks).await;
+    }
+
+    pub async fn apply(&self, url: &str, hooks: &[String]) {
+        let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
+        for (index, hook) in hooks.iter().enumerate() {
+            std::fs::write(folder.path().join(format!("hook-{index}.sh")), hook).unwrap();
+        }
+        let applied =
+            self.run(url, &["hooks", "apply", REPOSITORY, folder.path().to_str().unwrap()]).await;
+        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    }
+
+    /// A server whose project has one hook: a bash script in the base image.
+    pub async fn serve_with(&self, script: &str) -> Server {
+        let server = self.serve().await;
+        self.project(&server.url, &[hook("Tests", BASE, script)]).await;
+        server
+    }
+
+    /// Someone pushes a commit that writes these files; its id.
+    pub async fn push(&self, files: &[(&str, &[u8])]) -> String {
+        let mut push = Push::new(REPOSITORY, OWNER).message("Change something");
+        for (path, content) in files {
+            push = push.write(*path, content.to_vec());
+        }
+        self.sim.push(&push).await.unwrap()
+    }
+
+    pub async fn builds(&self, url: &str) -> Vec<Build> {
+        #[derive(Deserialize)]
+        struct Answer {
+            builds: Vec<Build>,
+        }
+        let answer = self.http.get(format!("{url}/api/v1/projects/1/builds")).send().await.unwrap();
+        answer.error_for_status().unwrap().json::<Answer>().await.unwrap().builds
+    }
+
+    pub async fn build_of(&self, url: &str, sha: &str) -> Build {
+        eventually("the build", async || {
+            self.builds(url).await.into_iter().find(|build| build.sha == sha)
+        })
+        .await
+    }
+
+    /// The commit's build, once it is finished.
+    pub async fn finished(&self, url: &str, sha: &str) -> Build {
+        eventually("the build's end", async || {
+            Some(self.build_of(url, sha).await).filter(Build::is_finished)
+        })
+        .await
+    }
+
+    pub async fn log(&self, job: &Job) -> Vec<u8> {
+        self.http.get(&job.log_url).send().await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
+    pub async fn log_text(&self, job: &Job) -> String {
+        String::from_utf8(self.log(job).await).unwrap()
+    }
+
+    pub async fn page(&self, url: &str) -> String {
+        self.http.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// The states GitHub was told of one context, oldest first.
+    pub async fn states(&self, sha: &str, context: &str) -> Vec<String> {
+        let statuses = self.sim.statuses(REPOSITORY, sha).await.unwrap();
+        let of_context = |status: &Status| status.context == context;
+        statuses.into_iter().filter(of_context).map(|status| status.state).rev().collect()
+    }
+
+    /// Waits until GitHub's latest state of a context is this one; its description.
+    pub async fn told(&self, sha: &str, context: &str, state: &str) -> String {
+        eventually(&format!("{context} to be {state}"), async || {
+            let statuses = self.sim.statuses(REPOSITORY, sha).await.unwrap();
+            let latest = statuses.into_iter().find(|status| status.context == context)?;
+            (latest.state == state).then(|| latest.description.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// A second look at the database, beside the server.
+    pub async fn store(&self) -> Store {
+        let seal = Seal::from_file(&self.data_dir().join("secret-key")).unwrap();
+        Store::open(&self.settings().database_url, seal).await.unwrap()
+    }
+
+    pub async fn hook(&self, id: i64) -> Hook {
+        self.store().await.hook(HookId(id)).await.unwrap().unwrap()
+    }
+
+    /// What this world's server left at the engine and on its disk.
+    pub async fn leftovers(&self) -> Vec<String> {
+        let instance = self.store().await.instance(kozmic::model::Timestamp::now()).await.unwrap();
+        let mut left = containers_of(&instance).await;
+        if let Ok(checkouts) = std::fs::read_dir(self.data_dir().join("checkouts")) {
+            left.extend(checkouts.map(|entry| entry.unwrap().path().display().to_string()));
+        }
+        left
+    }
+}
+
+impl Server {
+    async fn until_ready(&self, http: &reqwest::Client) {
+        eventually("the server to be ready", async || {
+            assert!(!self.task.is_finished(), "the server ended before it was ready");
+            let answer = http.get(format!("{}/readyz", self.url)).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// As SIGTERM does; returns when everything under way has ended.
+    pub async fn stop(self) {
+        self.shutdown.request();
+        self.task.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,210 @@
+//! Every byte in order, live and afterwards.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::harness::{BASE, PATIENCE, World, eventually, hook};
+
+/// A job that waits, after its first line, for the second one to be allowed:
+/// the repository says so by a file that appears there.
+async fn tailer(
+    url: &str,
+    uuid: &str,
+    from: Option<u64>,
+) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+    let from = from.map(|line| format!("?from={line}")).unwrap_or_default();
+    let address = format!("{}/tailer/{uuid}/{from}", url.replace("http://", "ws://"));
+    connect_async(address).await.unwrap().0
+}
+
+async fn next(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Option<Value> {
+    loop {
+        let message = tokio::time::timeout(PATIENCE, socket.next())
+            .await
+            .expect("a message in time")?
+            .unwrap();
+        if message.is_text() {
+            return Some(serde_json::from_str(message.to_text().unwrap()).unwrap());
+        }
+        if message.is_close() {
+            return None;
+        }
+    }
+}
+
+/// All lines until `finished`, and how many messages brought them.
+async fn until_finished(
+    socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
+) -> (String, usize) {
+    let (mut html, mut messages) = (String::new(), 0);
+    loop {
+        let message = next(socket).await.expect("`finished` before the end");
+        if message["type"] == "status" {
+            assert_eq!(message["content"], "finished");
+            assert_eq!(next(socket).await, None, "the socket is closed after `finished`");
+            return (html, messages);
+        }
+        assert_eq!(message["type"], "message");
+        html += message["content"].as_str().unwrap();
+        messages += 1;
+    }
+}
+
+/// The text of each line, with its number.
+fn lines(html: &str) -> Vec<(u64, String)> {
+    html.split("<div class=\"l\" id=\"L")
+        .skip(1)
+        .map(|line| {
+            let (number, rest) = line.split_once('"').unwrap();
+            let content =
+                rest.split_once("</a><span>").unwrap().1.strip_suffix("</span></div>").unwrap();
+            (number.parse().unwrap(), content.to_owned())
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plain_log_is_what_the_script_wrote() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\ncat bytes\n").await;
+    let mut bytes = Vec::new();
+    for number in 0..10_000 {
+        bytes.extend(format!("line {number} of ten thousand\n").bytes());
+    }
+    bytes.extend(b"windows\r\nprogress 1%\rprogress 2%\r\n\n\n\t\x00\x07 \x1b[31mred\x1b[0m \xff\xfe\xc3\x28 \xf0\x9f\x9a\x80\n");
+    bytes.extend(b"x".repeat(1_000_000));
+    bytes.extend(b"\nlast line without an end");
+    let sha = world.push(&[("bytes", &bytes)]).await;
+    let build = world.finished(&server.url, &sha).await;
+    let log = world.log(build.job("Tests")).await;
+    assert_eq!(log.len(), bytes.len());
+    assert!(log == bytes, "same length, other bytes");
+    let answer = world.http.get(&build.job("Tests").log_url).send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+    // The tailer gives the same lines, numbered, the last one included.
+    let (html, _) =
+        until_finished(&mut tailer(&server.url, &build.job("Tests").uuid, None).await).await;
+    let lines = lines(&html);
+    let count = bytes.split(|byte| *byte == b'\n').count() as u64;
+    assert_eq!(
+        lines.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        (1..=count).collect::<Vec<_>>()
+    );
+    assert_eq!(lines[9_999].1, "line 9999 of ten thousand");
+    assert_eq!(lines.last().unwrap().1, "last line without an end");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_and_errors_keep_their_order() {
+    let world = World::new().await;
+    let script = "#!/bin/bash\nfor n in $(seq 500); do echo out $n; echo err $n >&2; done\n";
+    let server = world.serve_with(script).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    let expected: Vec<String> =
+        (1..=500).flat_map(|n| [format!("out {n}"), format!("err {n}")]).collect();
+    assert_eq!(world.log_text(build.job("Tests")).await.lines().collect::<Vec<_>>(), expected);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_job_is_followed_from_its_first_line() {
+    let world = World::new().await;
+    let script = "#!/bin/bash\necho \"<first & foremost>\"\nfor n in $(seq 40); do echo step $n; sleep 0.1; done\n";
+    let server = world.serve_with(script).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.build_of(&server.url, &sha).await;
+    let uuid = build.job("Tests").uuid.clone();
+    // One is there before the job starts, one comes in the middle, one resumes.
+    let mut early = tailer(&server.url, &uuid, None).await;
+    let first = next(&mut early).await.unwrap();
+    assert_eq!(
+        lines(first["content"].as_str().unwrap())[0],
+        (1, "&lt;first &amp; foremost&gt;".to_owned())
+    );
+    assert_eq!(
+        world.build_of(&server.url, &sha).await.status,
+        "pending",
+        "lines are seen while the job runs"
+    );
+    let mut late = tailer(&server.url, &uuid, None).await;
+    let mut resumed = tailer(&server.url, &uuid, Some(20)).await;
+    let follow =
+        world.http.get(format!("{}?follow=1", build.job("Tests").log_url)).send().await.unwrap();
+    let (rest, messages) = until_finished(&mut early).await;
+    assert!(messages > 5, "lines come as they are written, not all at once: {messages} messages");
+    let whole = first["content"].as_str().unwrap().to_owned() + &rest;
+    assert_eq!(lines(&whole).len(), 41);
+    assert_eq!(lines(&until_finished(&mut late).await.0), lines(&whole));
+    assert_eq!(lines(&until_finished(&mut resumed).await.0), lines(&whole)[19..]);
+    let followed = follow.bytes().await.unwrap();
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(followed, world.log(build.job("Tests")).await);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_job_has_its_tailer_wait() {
+    let world = World::with(&[("KOZMIC_CONCURRENCY", "1")]).await;
+    let server = world.serve().await;
+    let hooks = [hook("First", BASE, "sleep 2\n"), hook("Second", BASE, "echo mine\n")];
+    world.project(&server.url, &hooks).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.build_of(&server.url, &sha).await;
+    let (html, _) =
+        until_finished(&mut tailer(&server.url, &build.job("Second").uuid, None).await).await;
+    assert_eq!(lines(&html), [(1, "mine".to_owned())]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_sites_open_no_tailer() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let uuid = world.finished(&server.url, &sha).await.job("Tests").uuid.clone();
+    let address = format!("{}/tailer/{uuid}/", server.url.replace("http://", "ws://"));
+    let refused = async |origin: &str, address: &str| {
+        let mut request = address.into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        match connect_async(request).await {
+            Ok(_) => None,
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => {
+                Some(answer.status().as_u16())
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(refused("https://evil.example", &address).await, Some(403));
+    assert_eq!(refused(&server.url, &address).await, None);
+    let unknown = address.replace(&uuid[..8], "00000000");
+    assert_eq!(refused(&server.url, &unknown).await, Some(404));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_server_lets_its_viewers_go() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/bash\necho begin\nsleep 600\n").await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let uuid = world.build_of(&server.url, &sha).await.job("Tests").uuid.clone();
+    let mut socket = tailer(&server.url, &uuid, None).await;
+    assert!(next(&mut socket).await.is_some());
+    tokio::time::timeout(Duration::from_secs(30), server.stop())
+        .await
+        .expect("the server stops in time");
+    let ended = tokio::time::timeout(PATIENCE, socket.next()).await.expect("the socket ends");
+    assert!(
+        ended.is_none_or(
+            |message| message.is_err() || message.is_ok_and(|message| message.is_close())
+        )
+    );
+    eventually("nothing to be left", async || world.leftovers().await.is_empty().then_some(()))
+        .await;
+}

@@ -1,0 +1,25 @@
+//! Kozmic as its users see it: a real server, real git, a real engine, and a
+//! GitHub with state. One file per journey; each test has a world of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says why"
+)]
+#![allow(unreachable_pub, reason = "modules of a test binary")]
+
+mod harness;
+
+mod badge;
+mod build;
+mod cli;
+mod crash;
+mod ends;
+mod examples;
+mod hook;
+mod logs;
+mod pages;
+mod reports;
+mod scripts;

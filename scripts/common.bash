@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced after `set -euo pipefail`; it changes nothing by itself.
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "$@"
+  exit 1
+}
+
+# Debian keeps the system's tools out of the PATH of ordinary users.
+has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as root: as it is, or through sudo. The caller says beforehand what for.
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif has sudo; then
+    sudo "$@"
+  else
+    die 'This needs root, and there is no sudo: run it as root, or install sudo.'
+  fi
+}
+
+# The last lines of a file, indented, to show what a failed program had to say.
+show_end() {
+  [[ -s $1 ]] || return 0
+  tail -n "${2:-20}" -- "$1" | sed 's/^/    /' >&2
+}
+
+# Polls: succeeds as soon as the command does, fails when SECONDS have passed.
+#   wait_until SECONDS COMMAND…
+wait_until() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.2
+  done
+}
+
+engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+require_cargo() {
+  has cargo && return
+  if [[ -x $HOME/.cargo/bin/cargo ]]; then
+    export PATH=$HOME/.cargo/bin:$PATH
+  else
+    die "cargo is not in PATH: install Rust as https://rustup.rs says."
+  fi
+}
