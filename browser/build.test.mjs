@@ -1,0 +1,121 @@
+// The build page in a real browser: lines appear while the job runs, and the
+// page shows the end, without a reload.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { World } from "./world.mjs";
+
+const SLOW = `#!/bin/bash
+# kozmic: title = Tests
+# kozmic: image = kozmic/debian:bookworm
+printf '\\033[1mcompiling\\033[0m orbit\\n'
+for n in $(seq 12); do
+  printf '\\033[32mPASS\\033[0m test %s <b>%s</b>\\n' "$n" "$KOZMIC_BUILD_NUMBER"
+  sleep 0.4
+done
+`;
+const RED = `#!/bin/bash
+# kozmic: title = Style
+# kozmic: image = kozmic/debian:bookworm
+printf '\\033[31msrc/orbit.c:12\\033[0m trailing space\\n'
+exit 1
+`;
+
+/** Screenshots are written where SCREENSHOTS says, for people to look at. */
+async function picture(page, name) {
+  if (!process.env.SCREENSHOTS) return;
+  await mkdir(process.env.SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
+}
+
+let world;
+before(async () => {
+  world = await World.start({ "tests.sh": SLOW, "style.sh": RED });
+});
+after(() => world?.end());
+
+test("lines appear while the job runs, and then its end, without a reload", async () => {
+  const page = await world.page();
+  const loads = [];
+  page.on("framenavigated", (frame) => loads.push(frame.url()));
+  await world.push("a", "a", "Add the moon's orbit");
+  const build = await world.latestBuild();
+  const job = build.jobs.find((job) => job.title === "Tests");
+  await page.goto(job.url);
+  await page.locator("#log .l").nth(2).waitFor();
+  const status = page.locator('[data-live="facts"] .mark');
+  await assert.doesNotReject(status.filter({ hasText: "pending" }).waitFor(), "it runs while lines are seen");
+  const seen = await page.locator("#log .l").count();
+  await picture(page, "running");
+  await page.locator("#log .l").nth(12).waitFor();
+  assert.ok(seen < 13, `all ${seen} lines were there at once`);
+  await status.filter({ hasText: "success" }).waitFor();
+  await page.locator('[data-live="build"] .mark').filter({ hasText: "failure" }).waitFor();
+  assert.match(await page.title(), /failure/);
+  assert.equal(loads.length, 1, "the page was loaded once");
+  const last = page.locator("#L13 > span");
+  assert.equal(await last.textContent(), "PASS test 12 <b>1</b>");
+  assert.equal(await page.locator("#L13 .f2").textContent(), "PASS");
+  assert.deepEqual(page.problems, []);
+  await picture(page, "finished");
+});
+
+test("a line has an address, and its number is not copied", async () => {
+  const build = await world.finished();
+  const job = build.jobs.find((job) => job.title === "Tests");
+  const page = await world.page();
+  await page.goto(job.url);
+  await page.locator("#L5 > a").click();
+  assert.ok(page.url().endsWith("#L5"));
+  assert.equal(await page.evaluate(() => document.querySelector("#L5:target") !== null), true);
+  const copied = await page.evaluate(() => {
+    getSelection().selectAllChildren(document.getElementById("log"));
+    return getSelection().toString();
+  });
+  assert.equal(copied.split("\n")[0], "compiling orbit");
+  assert.deepEqual(page.problems, []);
+});
+
+test("tabs lead from job to job, and the red one is shown first", async () => {
+  const build = await world.finished();
+  const page = await world.page();
+  await page.goto(build.url);
+  assert.equal(await page.locator('.jobs [aria-current="page"] bdi').textContent(), "Style");
+  assert.match(await page.locator("#log").textContent(), /trailing space/);
+  await page.getByRole("link", { name: "Tests" }).click();
+  await page.locator("#L13").waitFor();
+  await page.getByRole("link", { name: "History" }).click();
+  await page.getByRole("link", { name: "Add the moon's orbit" }).waitFor();
+  await picture(page, "history");
+  assert.deepEqual(page.problems, []);
+});
+
+test("a finished log can be read without scripts", async () => {
+  const build = await world.finished();
+  const page = await world.page({ javaScriptEnabled: false });
+  await page.goto(build.jobs.find((job) => job.title === "Tests").url);
+  assert.equal(await page.locator("#log .l").count(), 13);
+});
+
+test("in dark and on a phone nothing overflows", async () => {
+  const build = await world.finished();
+  const job = build.jobs.find((job) => job.title === "Tests");
+  const looks = [
+    ["dark", { colorScheme: "dark" }],
+    ["phone", { viewport: { width: 390, height: 844 } }],
+    ["phone-dark", { viewport: { width: 390, height: 844 }, colorScheme: "dark" }],
+  ];
+  for (const [name, options] of looks) {
+    const page = await world.page(options);
+    for (const [kind, url] of [["build", job.url], ["history", `${world.url}/projects/1/history/`]]) {
+      await page.goto(url);
+      const overflow = await page.evaluate(
+        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      );
+      assert.equal(overflow, 0, `${kind} in ${name} is wider than its window`);
+      await picture(page, `${kind}-${name}`);
+    }
+    assert.deepEqual(page.problems, []);
+  }
+});

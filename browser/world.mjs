@@ -1,0 +1,138 @@
+// A world for one test: GitHub's stand-in and a server, both as programs, and
+// the system's Chromium.
+
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile, mkdir } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+
+const run = promisify(execFile);
+/** Nothing that a test waits for takes longer. */
+export const PATIENCE = 60_000;
+
+function program(variable) {
+  const path = process.env[variable];
+  if (!path) throw new Error(`${variable} is not set; run \`make test\``);
+  return path;
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Asks again and again until `ask` gives something. */
+export async function eventually(what, ask) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export class World {
+  /** Starts everything; `hooks` are the hooks' files by name. */
+  static async start(hooks) {
+    const world = new World();
+    world.folder = await mkdtemp(join(tmpdir(), "kozmic-browser-"));
+    world.children = [];
+    const github = `http://127.0.0.1:${await freePort()}`;
+    world.url = `http://127.0.0.1:${await freePort()}`;
+    world.githubEnvironment = { PATH: process.env.PATH, GITHUB_SIM_SERVER: github };
+    world.spawn("GITHUB_SIM_BIN", ["serve", "--listen", github.slice(7), "--root", join(world.folder, "github")]);
+    await eventually("GitHub's stand-in", () => fetch(github).then(() => true, () => false));
+    const token = await world.github("user", "add", "octo");
+    await world.github("repo", "add", "octo/orbit");
+    world.environment = {
+      PATH: process.env.PATH,
+      ...(process.env.DOCKER_HOST && { DOCKER_HOST: process.env.DOCKER_HOST }),
+      KOZMIC_LISTEN: world.url.slice(7),
+      KOZMIC_DATA_DIR: join(world.folder, "data"),
+      KOZMIC_GITHUB_URL: github,
+      KOZMIC_GITHUB_API_URL: `${github}/api/v3`,
+      KOZMIC_GITHUB_TOKEN: token,
+    };
+    world.spawn("KOZMIC_BIN", ["serve"]);
+    await eventually("the server", () => fetch(`${world.url}/readyz`).then((a) => a.ok, () => false));
+    await world.kozmic("project", "add", "octo/orbit");
+    await mkdir(join(world.folder, "hooks"));
+    for (const [name, text] of Object.entries(hooks)) {
+      await writeFile(join(world.folder, "hooks", name), text);
+    }
+    await world.kozmic("hooks", "apply", "octo/orbit", join(world.folder, "hooks"));
+    world.browser = await chromium.launch({
+      executablePath: program("CHROMIUM"),
+      // Chromium's own sandbox does not work as root, nor in most containers.
+      args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    });
+    return world;
+  }
+
+  spawn(variable, args) {
+    const environment = variable === "KOZMIC_BIN" ? this.environment : this.githubEnvironment;
+    const child = spawn(program(variable), args, { env: environment, cwd: this.folder, stdio: "ignore" });
+    this.children.push(child);
+  }
+
+  async github(...args) {
+    const { stdout } = await run(program("GITHUB_SIM_BIN"), args, { env: this.githubEnvironment });
+    return stdout.trim();
+  }
+
+  async kozmic(...args) {
+    await run(program("KOZMIC_BIN"), args, { env: this.environment, cwd: this.folder });
+  }
+
+  /** Somebody pushes one file; the commit's id. */
+  push(path, content, message = "Change something") {
+    return this.github("push", "octo/orbit", "--as", "octo", "--message", message, "--write", `${path}=${content}`);
+  }
+
+  async latestBuild() {
+    const answer = await fetch(`${this.url}/api/v1/projects/1/builds`);
+    return (await answer.json()).builds[0];
+  }
+
+  /** The newest build, once it is finished. */
+  finished() {
+    return eventually("the build's end", async () => {
+      const build = await this.latestBuild();
+      return build && !["enqueued", "pending"].includes(build.status) && build;
+    });
+  }
+
+  /** A page that remembers what went wrong in it. */
+  async page(options = {}) {
+    const context = await this.browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE);
+    page.problems = [];
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) page.problems.push(message.text());
+    });
+    page.on("pageerror", (error) => page.problems.push(String(error)));
+    page.on("requestfailed", (request) => {
+      const reason = request.failure()?.errorText;
+      if (reason !== "net::ERR_ABORTED") page.problems.push(`${request.url()}: ${reason}`);
+    });
+    return page;
+  }
+
+  async end() {
+    await this.browser?.close();
+    for (const child of this.children.reverse()) {
+      const ended = child.exitCode ?? new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      await ended;
+    }
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
