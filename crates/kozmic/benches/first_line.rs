@@ -1,0 +1,94 @@
+//! How long a push waits: from the webhook's answer to the script's first line,
+//! beside a bare `docker run --rm` of the same script in the same minute.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub,
+    dead_code,
+    unused_imports,
+    reason = "a measurement, with the tests' harness"
+)]
+
+#[path = "../tests/it/harness/mod.rs"]
+mod harness;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use harness::{BASE, World, push_payload};
+use tokio::process::Command;
+
+const RUNS: usize = 20;
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+fn since(earlier: Duration) -> Duration {
+    now().saturating_sub(earlier)
+}
+
+/// The first line is the time at which it was written, in nanoseconds.
+fn written(log: &[u8]) -> Duration {
+    let text = String::from_utf8_lossy(log);
+    Duration::from_nanos(text.lines().next().unwrap().trim().parse().unwrap())
+}
+
+fn millis(times: &mut [Duration]) -> (f64, f64, f64) {
+    times.sort_unstable();
+    let at = |index: usize| times[index].as_secs_f64() * 1000.0;
+    (at(0), at(times.len() / 2), at(times.len() - 1))
+}
+
+#[tokio::main]
+async fn main() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\ndate +%s%N\n").await;
+    // The image's account is known, and the mirror has the commit, as for every
+    // job but a project's first.
+    let sha = world.push(&[("a", b"a")]).await;
+    world.finished(&server.url, &sha).await;
+    let hook = world.hook(1).await;
+    let project = world.store().await.project(hook.project).await.unwrap().unwrap();
+    let (mut ours, mut ours_whole, mut bare, mut bare_whole) = (vec![], vec![], vec![], vec![]);
+    for run in 0..RUNS {
+        let payload = push_payload(project.repository.gh_id, &format!("run-{run}"), &sha, "Run");
+        let delivered =
+            world.deliver(&server.url, &hook, "push", &format!("g{run}"), &payload).await;
+        assert_eq!(delivered.status(), 200);
+        let answered = now();
+        let build = harness::eventually("the run's end", async || {
+            let build = world.builds(&server.url).await.remove(0);
+            (build.git_ref == format!("run-{run}") && build.is_finished()).then_some(build)
+        })
+        .await;
+        ours_whole.push(since(answered));
+        ours.push(written(&world.log(build.job("Tests")).await).saturating_sub(answered));
+
+        let started = now();
+        let arguments = ["run", "--rm", BASE, "/bin/sh", "-c", "date +%s%N"];
+        let output = Command::new("docker").args(arguments).output().await.unwrap();
+        bare_whole.push(since(started));
+        bare.push(written(&output.stdout).saturating_sub(started));
+    }
+    server.stop().await;
+    println!("{RUNS} runs in turn, milliseconds          min   median      max");
+    let mut medians = Vec::new();
+    for (what, times) in [
+        ("webhook's answer to the first line", &mut ours),
+        ("docker run --rm to the first line ", &mut bare),
+        ("webhook's answer to the end, seen ", &mut ours_whole),
+        ("docker run --rm to the end        ", &mut bare_whole),
+    ] {
+        let (min, median, max) = millis(times);
+        println!("{what}  {min:>8.0} {median:>8.0} {max:>8.0}");
+        medians.push(median);
+    }
+    println!(
+        "ratio of the medians: first line {:.2}, end {:.2}",
+        medians[0] / medians[1],
+        medians[2] / medians[3]
+    );
+}
