@@ -23,3 +23,4 @@ mod logs;
 mod pages;
 mod reports;
 mod scripts;
+mod store;

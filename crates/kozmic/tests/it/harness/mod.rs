@@ -3,12 +3,14 @@
 
 mod delivery;
 mod engine;
+mod postgres;
 mod world;
 
 use std::time::Duration;
 
 pub use delivery::{push_payload, signature};
 pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of};
+pub use postgres::Postgres;
 pub use world::{Build, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.

@@ -1,0 +1,347 @@
+//! One story of the store, told on SQLite and on PostgreSQL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kozmic::model::{
+    Commit, ErrorKind, GitRef, GithubUser, HookSpec, JobEnd, JobStatus, ProjectId,
+    RemoteRepository, Script, Timestamp, Trigger,
+};
+use kozmic::seal::Seal;
+use kozmic::store::{Delivery, Hook, LeaseState, NewBuild, Recorded, Store, StoreError};
+use sqlx::{AnyPool, Row as _};
+
+use crate::harness::Postgres;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn seal() -> Seal {
+    Seal::from_text(&"k".repeat(32).into()).unwrap()
+}
+
+/// Runs a story on both databases; each starts empty.
+async fn on_both(told: impl AsyncFn(Store)) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite://{}", folder.path().join("kozmic.db").display());
+    let postgres = Postgres::start().await;
+    for url in [&sqlite, &postgres.url] {
+        let store = Store::open(url, seal()).await.unwrap();
+        store.migrate().await.unwrap();
+        told(store.clone()).await;
+        store.close().await;
+    }
+}
+
+async fn project(store: &Store, titles: &[&str]) -> (ProjectId, Vec<Hook>) {
+    let user = GithubUser {
+        gh_id: 5,
+        login: "octo".into(),
+        name: "Octo".into(),
+        avatar_url: None,
+        email: None,
+    };
+    let owner = store.user_signed_in(&user, &"token-1".into(), Timestamp(1)).await.unwrap();
+    let repository = RemoteRepository {
+        gh_id: 7,
+        full_name: "octo/orbit".parse().unwrap(),
+        ssh_clone_url: "git@github.com:octo/orbit.git".into(),
+        https_clone_url: "https://github.com/octo/orbit.git".into(),
+        default_branch: "main".into(),
+        is_public: true,
+    };
+    let project = store.project_added(&repository, owner, Timestamp(1)).await.unwrap();
+    for (index, title) in titles.iter().enumerate() {
+        let hook = store
+            .hook_added(project, &spec(title), &"hush".into(), "octo", Timestamp(2))
+            .await
+            .unwrap();
+        store.hook_connected(hook, i64::try_from(index).unwrap()).await.unwrap();
+    }
+    (project, store.hooks(project).await.unwrap())
+}
+
+fn spec(title: &str) -> HookSpec {
+    HookSpec {
+        title: title.into(),
+        image: "debian:12".parse().unwrap(),
+        install_script: Some(Script::parse("install\n").unwrap()),
+        tracked: vec!["a b".parse().unwrap(), "c".parse().unwrap()],
+        build_script: Script::parse("#!/bin/sh\nbuild\n").unwrap(),
+    }
+}
+
+fn build(branch: &str, digit: char) -> NewBuild {
+    NewBuild {
+        git_ref: GitRef::branch(branch).unwrap(),
+        commit: Commit {
+            sha: digit.to_string().repeat(40).parse().unwrap(),
+            author: "Ada".into(),
+            message: "Fix 🚀".into(),
+        },
+        trigger: Trigger::Push,
+        pull_request: None,
+    }
+}
+
+fn delivery(hook: &Hook, guid: &str) -> Delivery {
+    Delivery {
+        hook: hook.id,
+        project: hook.project,
+        guid: guid.into(),
+        event: "push".into(),
+        payload: "{\"a\": \"ü\"}".into(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_call_to_a_report() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests", "Style"]).await;
+        assert_eq!(hooks[0].spec, spec("Tests"), "what was kept is read back");
+        let called = store
+            .hook_called(&delivery(&hooks[0], "g1"), &build("main", '1'), Timestamp(10))
+            .await
+            .unwrap();
+        let Recorded::Built { build: id, number: 1, jobs: 2 } = called else {
+            panic!("{called:?}")
+        };
+        let second = store
+            .hook_called(&delivery(&hooks[1], "g1"), &build("main", '1'), Timestamp(11))
+            .await
+            .unwrap();
+        assert_eq!(second, Recorded::Attached { build: id, number: 1 });
+        let again = store
+            .hook_called(&delivery(&hooks[1], "g1"), &build("main", '1'), Timestamp(12))
+            .await
+            .unwrap();
+        assert_eq!(again, Recorded::Seen(second.sentence()));
+        let reports = store.reports_due(Timestamp(12), 10).await.unwrap();
+        let told: BTreeMap<String, String> = reports
+            .iter()
+            .map(|r| (r.status.context.clone(), r.status.state.to_string()))
+            .collect();
+        assert_eq!(told.len(), 3);
+        assert!(told.values().all(|state| state == "pending"));
+        for report in &reports {
+            store.report_settled(report, None, Timestamp(13)).await.unwrap();
+        }
+        assert!(store.reports_due(Timestamp(13), 10).await.unwrap().is_empty());
+
+        let first = store.claim_job("w", LEASE, Timestamp(20)).await.unwrap().unwrap();
+        assert_eq!((first.title.as_str(), first.attempt, first.build_number), ("Tests", 1, 1));
+        assert_eq!(first.tracked, spec("Tests").tracked);
+        assert_eq!(
+            store.lease_renewed(first.id, 1, LEASE, Timestamp(21)).await.unwrap(),
+            LeaseState::Held
+        );
+        let other = store.claim_job("w", LEASE, Timestamp(22)).await.unwrap().unwrap();
+        assert!(store.claim_job("w", LEASE, Timestamp(22)).await.unwrap().is_none());
+        store.job_finished(first.id, 1, &JobEnd::Exited(0), Timestamp(1_030)).await.unwrap();
+        assert_eq!(store.build(id).await.unwrap().unwrap().status.as_str(), "pending");
+        let twice = store.job_finished(first.id, 1, &JobEnd::Exited(1), Timestamp(1_031)).await;
+        assert!(matches!(twice, Err(StoreError::Stale)), "an end is written once");
+        let error = JobEnd::Error(ErrorKind::EngineAway, "the engine is away".into());
+        store.job_finished(other.id, 1, &error, Timestamp(2_022)).await.unwrap();
+        let built = store.latest_build(project, None).await.unwrap().unwrap();
+        assert_eq!(built.status.as_str(), "error");
+        assert_eq!(
+            (built.started_at, built.finished_at),
+            (Some(Timestamp(20)), Some(Timestamp(2_022)))
+        );
+        let mut reports = store.reports_due(Timestamp(2_022), 10).await.unwrap();
+        reports.sort_by(|a, b| a.status.context.cmp(&b.status.context));
+        let told: Vec<_> = reports
+            .iter()
+            .map(|r| (r.status.state.as_str(), r.status.description.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("error", "Build #1 could not be carried out: Style"),
+                ("error", "the engine is away"),
+                ("success", "Passed in 1.0 s"),
+            ]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_attempt_writes_nothing() {
+    on_both(async |store| {
+        let (_, hooks) = project(&store, &["Tests"]).await;
+        store
+            .hook_called(&delivery(&hooks[0], "g1"), &build("main", '1'), Timestamp(10))
+            .await
+            .unwrap();
+        let job = store.claim_job("w1", LEASE, Timestamp(20)).await.unwrap().unwrap();
+        let in_time = Timestamp(20).plus(LEASE);
+        assert!(store.leases_expired(in_time).await.unwrap().is_empty());
+        let late = in_time.plus(Duration::from_millis(1));
+        let lost = store.leases_expired(late).await.unwrap();
+        assert_eq!((lost.len(), lost[0].uuid, lost[0].retried), (1, job.uuid, true));
+        let retried = store.claim_job("w2", LEASE, late).await.unwrap().unwrap();
+        assert_eq!((retried.id, retried.attempt), (job.id, 2));
+        assert!(!store.is_leased(job.uuid, 1).await.unwrap());
+        assert!(store.is_leased(job.uuid, 2).await.unwrap());
+        assert_eq!(store.lease_renewed(job.id, 1, LEASE, late).await.unwrap(), LeaseState::Lost);
+        let stale = store.job_finished(job.id, 1, &JobEnd::Exited(0), late).await;
+        assert!(matches!(stale, Err(StoreError::Stale)));
+        assert!(matches!(store.job_released(job.id, 1, "x", late).await, Err(StoreError::Stale)));
+        // A worker that gives a job back is not lost, however often.
+        store.job_released(job.id, 2, "the worker stopped", late).await.unwrap();
+        let third = store.claim_job("w3", LEASE, late).await.unwrap().unwrap();
+        assert_eq!(third.attempt, 3);
+        store.leases_abandoned(late.plus(LEASE)).await.unwrap();
+        let lost = store.leases_expired(late.plus(LEASE)).await.unwrap();
+        assert!(!lost[0].retried);
+        assert_eq!(store.job(job.id).await.unwrap().unwrap().status, JobStatus::Error);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_claim_and_none_twice() {
+    on_both(async |store| {
+        let (_, hooks) = project(&store, &["Tests"]).await;
+        for number in 0..40 {
+            let mut build = build(&format!("branch-{number}"), '1');
+            build.trigger = Trigger::Push;
+            store
+                .hook_called(&delivery(&hooks[0], &format!("g{number}")), &build, Timestamp(10))
+                .await
+                .unwrap();
+        }
+        let workers = (0..8).map(|worker| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut claimed = Vec::new();
+                while let Some(job) =
+                    store.claim_job(&format!("w{worker}"), LEASE, Timestamp(20)).await.unwrap()
+                {
+                    store
+                        .job_finished(job.id, job.attempt, &JobEnd::Exited(0), Timestamp(30))
+                        .await
+                        .unwrap();
+                    claimed.push(job.id);
+                }
+                claimed
+            })
+        });
+        let mut claimed = Vec::new();
+        for worker in workers.collect::<Vec<_>>() {
+            claimed.extend(worker.await.unwrap());
+        }
+        assert_eq!(claimed.len(), 40);
+        assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), 40);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_are_numbered_one_by_one_however_many_come_at_once() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let calls = (0..20).map(|number| {
+            let (store, hook) = (store.clone(), hooks[0].clone());
+            tokio::spawn(async move {
+                let build = build(&format!("branch-{number}"), '2');
+                store
+                    .hook_called(&delivery(&hook, &format!("g{number}")), &build, Timestamp(10))
+                    .await
+                    .unwrap();
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap();
+        }
+        let builds = store.builds_before(project, None, 100).await.unwrap();
+        let numbers: Vec<i64> = builds.iter().map(|build| build.number).collect();
+        assert_eq!(numbers, (1..=20).rev().collect::<Vec<_>>());
+        let older = store.builds_before(project, Some(11), 3).await.unwrap();
+        assert_eq!(older.iter().map(|build| build.number).collect::<Vec<_>>(), [10, 9, 8]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_change_their_names_and_hooks_their_scripts() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let owner = store.project(project).await.unwrap().unwrap().owner;
+        let mut other = GithubUser {
+            gh_id: 6,
+            login: "octo".into(),
+            name: "New".into(),
+            avatar_url: None,
+            email: None,
+        };
+        let new = store.user_signed_in(&other, &"token-2".into(), Timestamp(3)).await.unwrap();
+        assert_ne!(new, owner, "a login that was freed belongs to somebody else");
+        other.login = "other".into();
+        assert_eq!(
+            store.user_signed_in(&other, &"token-3".into(), Timestamp(4)).await.unwrap(),
+            new
+        );
+        let user = store.user(new).await.unwrap().unwrap();
+        assert_eq!(user.login, "other");
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&user.token.unwrap()), "token-3");
+        let mut edited = spec("Checks");
+        edited.tracked.pop();
+        edited.install_script = None;
+        store.hook_edited(&hooks[0], &edited, "octo", Timestamp(5)).await.unwrap();
+        assert_eq!(store.hook(hooks[0].id).await.unwrap().unwrap().spec, edited);
+        let taken = store.hook_added(project, &edited, &"x".into(), "octo", Timestamp(6)).await;
+        assert!(matches!(taken, Err(StoreError::Refused(why)) if why.contains("`Checks`")));
+        let summary = &store.projects_with_latest_builds().await.unwrap()[0];
+        assert_eq!((summary.full_name.as_str(), summary.latest), ("octo/orbit", None));
+        let instance = store.instance(Timestamp(1)).await.unwrap();
+        assert_eq!(store.instance(Timestamp(2)).await.unwrap(), instance);
+    })
+    .await;
+}
+
+/// Every column as table.column → whether it may be null, and every unique set.
+async fn shape(url: &str, columns: &str, migrated: &Store) -> BTreeMap<String, bool> {
+    migrated.migrate().await.unwrap();
+    let pool = AnyPool::connect(url).await.unwrap();
+    let rows = sqlx::query(sqlx::AssertSqlSafe(columns.to_owned())).fetch_all(&pool).await.unwrap();
+    pool.close().await;
+    rows.iter()
+        .map(|row| (row.get::<String, _>("name"), row.get::<i64, _>("nullable") != 0))
+        .filter(|(name, _)| !name.starts_with("_sqlx"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_databases_have_the_same_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = format!("sqlite://{}", folder.path().join("kozmic.db").display());
+    let postgres = Postgres::start().await;
+    let in_sqlite = shape(
+        &sqlite,
+        "SELECT m.name || '.' || c.name AS name, CASE WHEN c.\"notnull\" = 1 OR c.pk > 0 THEN 0 ELSE 1 END AS nullable \
+         FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'",
+        &Store::open(&sqlite, seal()).await.unwrap(),
+    )
+    .await;
+    let in_postgres = shape(
+        &postgres.url,
+        "SELECT table_name || '.' || column_name AS name, \
+         CAST(CASE is_nullable WHEN 'YES' THEN 1 ELSE 0 END AS BIGINT) AS nullable \
+         FROM information_schema.columns WHERE table_schema = 'public'",
+        &Store::open(&postgres.url, seal()).await.unwrap(),
+    )
+    .await;
+    assert_eq!(in_sqlite, in_postgres);
+    assert!(in_sqlite.len() > 120, "{} columns", in_sqlite.len());
+    let migrations = |database: &str| {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(migrations("sqlite"), migrations("postgres"));
+}
