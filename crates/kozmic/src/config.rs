@@ -61,11 +61,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
     setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
     setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
+    setting("KOZMIC_LOG_LIMIT", "1G", "bytes of log after which a job is stopped"),
     planned("KOZMIC_ADMINS", "", "logins of the installation's administrators"),
     planned("KOZMIC_TRUSTED_PROXIES", "", "proxies whose forwarded addresses count"),
     planned("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
     Setting { secret: true, ..planned("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app") },
-    planned("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
+    setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
     planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
     planned("KOZMIC_DISK_BUDGET", "", "bytes that images, volumes, mirrors and logs may use"),
     planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
@@ -128,6 +129,9 @@ pub struct Settings {
     pub concurrency: NonZeroUsize,
     pub stall_timeout: Duration,
     pub job_timeout: Duration,
+    /// Bytes.
+    pub log_limit: u64,
+    pub cached_images_limit: usize,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }
@@ -227,6 +231,9 @@ impl Settings {
             },
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
+            log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
+            cached_images_limit: values
+                .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             without_effect: SETTINGS
                 .iter()
                 .filter(|setting| setting.planned && values.0.contains_key(setting.name))
@@ -297,6 +304,24 @@ impl Values {
             return Err(ConfigError::Malformed { name, value: "0".into(), problem });
         }
         Ok(Duration::from_secs(seconds))
+    }
+
+    /// A whole number, with K, M, G or T for powers of 1024.
+    fn bytes(&self, name: &'static str) -> Result<u64, ConfigError> {
+        let value = self.text(name).unwrap_or_default();
+        let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let power = match &value[digits.len()..] {
+            "" => Some(0),
+            "K" | "KiB" => Some(1),
+            "M" | "MiB" => Some(2),
+            "G" | "GiB" => Some(3),
+            "T" | "TiB" => Some(4),
+            _ => None,
+        };
+        let bytes =
+            power.and_then(|power| digits.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power)));
+        let problem = "must be a number of bytes, like 1048576, 512M or 1G";
+        bytes.ok_or_else(|| ConfigError::Malformed { name, value, problem: problem.into() })
     }
 
     fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {

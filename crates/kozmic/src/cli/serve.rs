@@ -17,7 +17,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, without_password};
 use crate::web::{self, App, Unready};
-use crate::worker::{self, Limits, Worker};
+use crate::worker::{self, CacheKeeper, Limits, Worker};
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     start_logging();
@@ -68,7 +68,12 @@ pub async fn serve(
         source: Source::new(&settings.data_dir),
         logs: logs.clone(),
         bus: bus.clone(),
-        limits: Limits { stall: settings.stall_timeout, job: settings.job_timeout },
+        limits: Limits {
+            stall: settings.stall_timeout,
+            job: settings.job_timeout,
+            log: settings.log_limit,
+        },
+        cache: CacheKeeper::new(settings.cached_images_limit),
         concurrency: settings.concurrency,
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),

@@ -34,7 +34,6 @@ pub struct ContainerSpec {
     pub user: String,
     /// Replaces the image's entry point; the first word is the program.
     pub command: Vec<String>,
-    pub env: Vec<(String, String)>,
     pub labels: Labels,
 }
 
@@ -66,7 +65,6 @@ impl Engine {
             user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
             entrypoint: Some(spec.command.iter().take(1).cloned().collect()),
             cmd: Some(spec.command.iter().skip(1).cloned().collect()),
-            env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
             labels: Some(labels.clone()),
             host_config: Some(HostConfig {
                 // Reaps orphans and hands signals on, whatever the script is.

@@ -1,6 +1,7 @@
 //! Containers and images, through Docker's API. Nothing outside this room names
 //! bollard, the client library.
 
+mod cached;
 mod container;
 mod image;
 mod label;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
 
+pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{Container, ContainerSpec, Exit, Output};
 pub use image::{Account, PullProgress};
 pub use label::Labels;

@@ -10,10 +10,14 @@ use super::JobStatus;
 pub enum JobEnd {
     /// The script ended with this code.
     Exited(i64),
+    /// The install script ended with this code, which is not 0.
+    InstallFailed(i64),
     /// No output for this long.
     Stalled(Duration),
     /// The job as a whole took longer than this.
     TimedOut(Duration),
+    /// It wrote more than this many bytes.
+    LogLimit(u64),
     /// The kernel killed a process of the container for want of memory.
     OutOfMemory,
     /// Kozmic or its surroundings failed.
@@ -61,9 +65,12 @@ impl JobEnd {
     pub fn status(&self) -> JobStatus {
         match self {
             Self::Exited(0) => JobStatus::Success,
-            Self::Exited(_) | Self::Stalled(_) | Self::TimedOut(_) | Self::OutOfMemory => {
-                JobStatus::Failure
-            }
+            Self::Exited(_)
+            | Self::InstallFailed(_)
+            | Self::LogLimit(_)
+            | Self::Stalled(_)
+            | Self::TimedOut(_)
+            | Self::OutOfMemory => JobStatus::Failure,
             Self::Error(..) => JobStatus::Error,
             Self::Cancelled(_) => JobStatus::Cancelled,
         }
@@ -73,7 +80,8 @@ impl JobEnd {
     /// convention names one.
     pub fn return_code(&self) -> Option<i64> {
         match self {
-            Self::Exited(code) => Some(*code),
+            Self::Exited(code) | Self::InstallFailed(code) => Some(*code),
+            Self::LogLimit(_) => Some(125),
             // As timeout(1) of the GNU coreutils.
             Self::Stalled(_) | Self::TimedOut(_) => Some(124),
             // 128 + SIGKILL, what a shell would report.
@@ -87,6 +95,8 @@ impl JobEnd {
         match self {
             Self::Exited(0) => "success",
             Self::Exited(_) => "script_failed",
+            Self::InstallFailed(_) => "install_failed",
+            Self::LogLimit(_) => "log_limit",
             Self::Stalled(_) => "stalled",
             Self::TimedOut(_) => "job_timeout",
             Self::OutOfMemory => "out_of_memory",
@@ -101,6 +111,10 @@ impl fmt::Display for JobEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "the script ended with {code}"),
+            Self::InstallFailed(code) => write!(f, "the install script ended with {code}"),
+            Self::LogLimit(bytes) => {
+                write!(f, "the log is full: more than {} MiB were written", bytes >> 20)
+            }
             Self::Stalled(limit) => {
                 write!(f, "stalled: no output for {} s", limit.as_secs())
             }
@@ -124,6 +138,8 @@ mod tests {
         for (end, status, code) in [
             (JobEnd::Exited(0), JobStatus::Success, Some(0)),
             (JobEnd::Exited(3), JobStatus::Failure, Some(3)),
+            (JobEnd::InstallFailed(3), JobStatus::Failure, Some(3)),
+            (JobEnd::LogLimit(1), JobStatus::Failure, Some(125)),
             (JobEnd::Stalled(second), JobStatus::Failure, Some(124)),
             (JobEnd::TimedOut(second), JobStatus::Failure, Some(124)),
             (JobEnd::OutOfMemory, JobStatus::Failure, Some(137)),

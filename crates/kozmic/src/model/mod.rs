@@ -2,6 +2,7 @@
 //! No I/O, no async, nothing of ours imported.
 
 mod build;
+mod cache_id;
 mod hook;
 mod ids;
 mod job;
@@ -11,6 +12,7 @@ mod time;
 mod user;
 
 pub use build::{Commit, CommitSha, GitRef, PullRequest, Trigger};
+pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, CallId, HookId, JobId, JobUuid, ProjectId, UserId};
 pub use job::{ErrorKind, JobEnd};

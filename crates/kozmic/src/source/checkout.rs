@@ -9,11 +9,17 @@ use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk};
 #[derive(Debug)]
 pub struct Checkout {
     path: PathBuf,
+    /// What git calls the tree that is checked out.
+    tree: String,
 }
 
 impl Checkout {
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn tree(&self) -> &str {
+        &self.tree
     }
 }
 
@@ -37,7 +43,7 @@ pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<
         }
         _ => tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?,
     }
-    let checkout = Checkout { path: path.to_owned() };
+    let checkout = Checkout { path: path.to_owned(), tree: wanted.sha.to_string() };
     let failed = |failed: Failed| SourceError::Checkout {
         sha: wanted.sha.clone(),
         problem: failed.problem(),

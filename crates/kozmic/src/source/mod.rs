@@ -5,6 +5,7 @@
 mod checkout;
 mod git;
 mod mirror;
+mod tracked;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub enum SourceError {
     Checkout { sha: CommitSha, problem: String },
     #[error("can't fetch the submodules: {0}")]
     Submodules(String),
+    #[error("can't look up the tracked files: {0}")]
+    Tracked(String),
     #[error("git can't be run: {0}")]
     Git(std::io::Error),
     #[error("{path}: {source}")]

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::environment::environment;
 use super::execute::{Outcome, Work, execute};
+use super::install::{CacheScope, Install};
 use super::lease::Lease;
-use super::{LEASE, Stop, Worker, script};
+use super::{LEASE, Stop, Worker};
 use crate::log::LiveLog;
 use crate::model::{ErrorKind, JobEnd, Timestamp};
 use crate::shutdown::Shutdown;
@@ -136,9 +138,19 @@ async fn attempt(
         job: job.uuid,
         attempt: job.attempt,
         image: job.image.clone(),
+        install: job.install_script.clone().map(|script| Install {
+            script,
+            tracked: job.tracked.clone(),
+            hook: job.title.clone(),
+            scope: CacheScope::new(
+                &job.project.id.to_string(),
+                job.pull_request.filter(|_| job.is_from_fork),
+            ),
+        }),
         build_script: job.build_script.clone(),
-        env: script::environment(job, &worker.public_url),
+        env: environment(job, &worker.public_url),
         limits: worker.limits,
+        cache: worker.cache.clone(),
     };
     let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
     execute(&worker.engine, &work, checkout, log, &|step| lease.tell(step), lease.stop()).await

@@ -39,9 +39,10 @@ impl From<SourceError> for JobEnd {
             {
                 ErrorKind::DiskFull
             }
-            SourceError::Checkout { .. } | SourceError::Git(_) | SourceError::Disk { .. } => {
-                ErrorKind::Internal
-            }
+            SourceError::Checkout { .. }
+            | SourceError::Tracked(_)
+            | SourceError::Git(_)
+            | SourceError::Disk { .. } => ErrorKind::Internal,
         };
         Self::Error(kind, error.to_string())
     }

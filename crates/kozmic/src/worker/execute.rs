@@ -1,23 +1,20 @@
-//! One job: image and checkout, container, upload, script, end. Knows neither
+//! One job: image and checkout, install step, build script, end. Knows neither
 //! the store nor where the log is shown, so that the same job runs anywhere.
 
 use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::script::{SCRIPT, STARTER, STARTER_SCRIPT};
-use super::{GRACE, Stop};
-use crate::engine::{Account, Container, ContainerSpec, Engine, Labels, Output, Upload};
+use super::Stop;
+use super::install::{self, CacheKeeper, Install};
+use super::script::{self, ScriptRun};
+use crate::engine::Engine;
 use crate::log::LiveLog;
 use crate::model::{DockerImage, JobEnd, JobUuid, Script};
 use crate::source::{Checkout, SourceError};
-
-/// How long output that was written before a kill is waited for.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -25,9 +22,11 @@ pub struct Work {
     pub job: JobUuid,
     pub attempt: i64,
     pub image: DockerImage,
+    pub install: Option<Install>,
     pub build_script: Script,
     pub env: Vec<(String, String)>,
     pub limits: Limits,
+    pub cache: CacheKeeper,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +35,8 @@ pub struct Limits {
     pub stall: Duration,
     /// Longest time in all, the pull included.
     pub job: Duration,
+    /// Bytes of log.
+    pub log: u64,
 }
 
 /// How it went.
@@ -53,9 +54,9 @@ pub(super) enum Interrupted {
     Log(io::Error),
 }
 
-type Step<T> = Result<T, Interrupted>;
+pub(super) type Step<T> = Result<T, Interrupted>;
 
-/// Carries out `work`. `checkout` is polled while the image is prepared; `tell`
+/// Carries out `work`. `checkout` is polled while the image is looked for; `tell`
 /// learns each step in words. Fails only when the log can't be written.
 pub async fn execute(
     engine: &Engine,
@@ -65,32 +66,17 @@ pub async fn execute(
     tell: &(dyn Fn(String) + Sync),
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
-    let mut interrupts =
-        Interrupts { deadline: Instant::now() + work.limits.job, limits: work.limits, stop };
-    let prepared = {
-        let preparing = prepare(engine, work, checkout, log, tell);
-        tokio::select! {
-            prepared = preparing => prepared,
-            interrupted = interrupts.next() => Err(interrupted),
+    let deadline = Instant::now() + work.limits.job;
+    let interrupts = Interrupts { deadline, limits: work.limits, stop };
+    let mut run = Run { engine, work, log, tell, interrupts };
+    let ended = steps(&mut run, checkout).await;
+    if ended.is_err() {
+        // What was dropped half-way may have made a container already.
+        let left = engine.remove_of_job(work.job, work.attempt..=work.attempt).await;
+        if let Err(error) = left {
+            tracing::warn!(job = %work.job, %error, "containers could not be removed");
         }
-    };
-    let ended = match prepared {
-        Ok(container) => {
-            tell("running the build script".into());
-            let ended = run_script(&container, log, &mut interrupts).await;
-            if let Err(error) = container.remove().await {
-                tracing::warn!(job = %work.job, %error, "a container could not be removed");
-            }
-            ended
-        }
-        Err(interrupted) => {
-            // What was dropped half-way may have made a container already.
-            if let Err(error) = engine.remove_of_job(work.job, work.attempt..=work.attempt).await {
-                tracing::warn!(job = %work.job, %error, "containers could not be removed");
-            }
-            Err(interrupted)
-        }
-    };
+    }
     match ended {
         Ok(end) | Err(Interrupted::Ended(end)) => Ok(Outcome::Ended(end)),
         Err(Interrupted::Stopped(Stop::Cancel(by))) => Ok(Outcome::Ended(JobEnd::Cancelled(by))),
@@ -99,24 +85,50 @@ pub async fn execute(
     }
 }
 
-/// A container that holds the checkout and the script, ready to start.
-async fn prepare<'engine>(
-    engine: &'engine Engine,
-    work: &Work,
+/// What every step of one job works with.
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) work: &'a Work,
+    pub(super) log: &'a mut LiveLog,
+    pub(super) tell: &'a (dyn Fn(String) + Sync),
+    pub(super) interrupts: Interrupts,
+}
+
+impl Run<'_> {
+    /// A line of Kozmic's own in the log.
+    pub(super) fn note(&mut self, text: &str) -> Step<()> {
+        self.log.note(text).map_err(Interrupted::Log)
+    }
+}
+
+async fn steps(
+    run: &mut Run<'_>,
     checkout: impl Future<Output = Result<Checkout, SourceError>>,
-    log: &mut LiveLog,
-    tell: &(dyn Fn(String) + Sync),
-) -> Step<Container<'engine>> {
-    tell("fetching the commit and preparing the image".into());
-    let (checkout, created) = tokio::join!(checkout, async {
-        let image_id = ensure_image(engine, &work.image, log, tell).await?;
-        create_container(engine, work, image_id).await
-    });
-    // Both have come to their end, so that neither leaves anything half done.
-    let checkout = checkout.map_err(JobEnd::from)?;
-    let (container, account) = created?;
-    upload(&container, &account, work, &checkout).await?;
-    Ok(container)
+) -> Step<JobEnd> {
+    (run.tell)("fetching the commit and looking for the image".into());
+    let base_image = ensure_image(run.engine, &run.work.image, run.log, run.tell);
+    let (checkout, base_image) = tokio::select! {
+        found = async { tokio::join!(checkout, base_image) } => found,
+        interrupted = run.interrupts.next() => return Err(interrupted),
+    };
+    let (checkout, base_image) = (checkout.map_err(JobEnd::from)?, base_image?);
+    let chosen = match &run.work.install {
+        Some(install) => Some(install::image(run, install, &base_image, &checkout).await?),
+        None => None,
+    };
+    let image_id = chosen.as_ref().map_or(base_image.as_str(), |chosen| &chosen.image_id);
+    let script =
+        ScriptRun { step: "build", script: &run.work.build_script, image_id, checkout: &checkout };
+    let container = script::prepare(run, &script).await?;
+    // The container holds its image from here on, and has what was checked out.
+    drop(chosen);
+    drop(checkout);
+    (run.tell)("running the build script".into());
+    let ended = script::run(run, &container).await;
+    if let Err(error) = container.remove().await {
+        tracing::warn!(job = %run.work.job, %error, "a container could not be removed");
+    }
+    ended
 }
 
 async fn ensure_image(
@@ -144,114 +156,15 @@ async fn ensure_image(
     Ok(id)
 }
 
-async fn create_container<'engine>(
-    engine: &'engine Engine,
-    work: &Work,
-    image_id: String,
-) -> Step<(Container<'engine>, Account)> {
-    let labels = Labels { job: work.job, attempt: work.attempt, step: "build" };
-    let account = engine.account(&work.image, &image_id, &labels).await.map_err(JobEnd::from)?;
-    let mut env = work.env.clone();
-    // The engine sets HOME only for a user that it finds by itself.
-    env.extend(account.home.clone().map(|home| ("HOME".to_owned(), home)));
-    let spec = ContainerSpec {
-        image_id,
-        user: account.user.clone(),
-        command: vec!["/bin/sh".into(), STARTER.into()],
-        env,
-        labels,
-    };
-    let container = engine.create(&spec).await.map_err(JobEnd::from)?;
-    Ok((container, account))
-}
-
-async fn upload(
-    container: &Container<'_>,
-    account: &Account,
-    work: &Work,
-    checkout: &Checkout,
-) -> Step<()> {
-    let upload = Upload::new(account.owner)
-        .folder("kozmic/")
-        .file(STARTER.trim_start_matches('/'), STARTER_SCRIPT, 0o644)
-        .file(SCRIPT.trim_start_matches('/'), work.build_script.as_str(), 0o755)
-        .tree("kozmic/src", checkout.path());
-    Ok(container.upload(upload).await.map_err(JobEnd::from)?)
-}
-
-/// Starts the script and keeps what it writes, until it ends or is ended.
-async fn run_script(
-    container: &Container<'_>,
-    log: &mut LiveLog,
-    interrupts: &mut Interrupts,
-) -> Step<JobEnd> {
-    let mut output = container.start().await.map_err(JobEnd::from)?;
-    let followed = follow(&mut output, log, interrupts).await;
-    let interrupted = match followed {
-        Ok(()) => {
-            let exit = container.exit().await.map_err(JobEnd::from)?;
-            return Ok(match exit.code {
-                0 => JobEnd::Exited(0),
-                _ if exit.out_of_memory => JobEnd::OutOfMemory,
-                code => JobEnd::Exited(code),
-            });
-        }
-        Err(interrupted) => interrupted,
-    };
-    match &interrupted {
-        // Nothing of this attempt may be kept, so it needs no grace.
-        Interrupted::Stopped(Stop::LeaseLost) | Interrupted::Log(_) => {}
-        _ => {
-            let (stopped, drained) = tokio::join!(
-                container.stop(GRACE),
-                timeout(GRACE + DRAIN, drain(&mut output, log))
-            );
-            stopped.map_err(JobEnd::from)?;
-            if let Ok(drained) = drained {
-                drained?;
-            }
-        }
-    }
-    Err(interrupted)
-}
-
-/// Everything the container writes goes into the log, until it writes no more.
-async fn follow(output: &mut Output, log: &mut LiveLog, interrupts: &mut Interrupts) -> Step<()> {
-    let stall = interrupts.limits.stall;
-    let mut silent_since = Instant::now();
-    let mut sync = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            chunk = output.next() => match chunk {
-                Some(chunk) => {
-                    silent_since = Instant::now();
-                    log.append(&chunk.map_err(JobEnd::from)?).map_err(Interrupted::Log)?;
-                }
-                None => return Ok(()),
-            },
-            () = sleep_until(silent_since + stall) => return Err(JobEnd::Stalled(stall).into()),
-            interrupted = interrupts.next() => return Err(interrupted),
-            _ = sync.tick() => log.sync_when_due().map_err(Interrupted::Log)?,
-        }
-    }
-}
-
-async fn drain(output: &mut Output, log: &mut LiveLog) -> Step<()> {
-    while let Some(Ok(chunk)) = output.next().await {
-        log.append(&chunk).map_err(Interrupted::Log)?;
-    }
-    Ok(())
-}
-
 /// What may end a job at any time.
-struct Interrupts {
+pub(super) struct Interrupts {
     deadline: Instant,
-    limits: Limits,
+    pub(super) limits: Limits,
     stop: watch::Receiver<Option<Stop>>,
 }
 
 impl Interrupts {
-    async fn next(&mut self) -> Interrupted {
+    pub(super) async fn next(&mut self) -> Interrupted {
         tokio::select! {
             () = sleep_until(self.deadline) => JobEnd::TimedOut(self.limits.job).into(),
             stop = asked_to_stop(&mut self.stop) => Interrupted::Stopped(stop),

@@ -3,7 +3,9 @@
 
 mod claim;
 mod end;
+mod environment;
 mod execute;
+mod install;
 mod lease;
 mod script;
 mod sweep;
@@ -19,6 +21,7 @@ use crate::store::Store;
 
 pub use claim::run;
 pub use execute::{Limits, Outcome, Work, execute};
+pub use install::{CacheKeeper, CacheScope, Install};
 pub use sweep::run as sweep;
 
 /// A job stays a worker's for this long after its last renewal.
@@ -46,6 +49,7 @@ pub struct Worker {
     pub logs: LogFolder,
     pub bus: Bus,
     pub limits: Limits,
+    pub cache: CacheKeeper,
     pub concurrency: NonZeroUsize,
     /// Names this worker in its leases.
     pub name: String,

@@ -1,41 +1,168 @@
-//! What a script finds when it starts: its starter and its environment.
+//! A script in a container: what it finds when it starts, and what it writes
+//! until it ends or is ended.
 
-use crate::store::ClaimedJob;
+use std::fmt::Write as _;
+use std::time::Duration;
 
-/// Where the script lies, beside the checkout.
-pub(super) const SCRIPT: &str = "/kozmic/script";
-pub(super) const STARTER: &str = "/kozmic/start";
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// Runs in the image's own `/bin/sh` and becomes the script. Both outputs are
+use super::execute::{Interrupted, Interrupts, Run, Step};
+use super::{GRACE, Stop};
+use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Upload};
+use crate::log::LiveLog;
+use crate::model::{JobEnd, Script};
+use crate::source::Checkout;
+
+const SCRIPT: &str = "/kozmic/script";
+const STARTER: &str = "/kozmic/start";
+
+/// How long output that was written before a kill is waited for.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Which of a job's scripts, and on what.
+pub(super) struct ScriptRun<'a> {
+    pub(super) step: &'static str,
+    pub(super) script: &'a Script,
+    pub(super) image_id: &'a str,
+    pub(super) checkout: &'a Checkout,
+}
+
+/// A container that holds the checkout and the script, ready to start.
+pub(super) async fn prepare<'engine>(
+    run: &mut Run<'engine>,
+    script: &ScriptRun<'_>,
+) -> Step<Container<'engine>> {
+    let (engine, work) = (run.engine, run.work);
+    let prepared = async {
+        let labels = Labels { job: work.job, attempt: work.attempt, step: script.step };
+        let account = engine.account(&work.image, script.image_id, &labels).await?;
+        let spec = ContainerSpec {
+            image_id: script.image_id.to_owned(),
+            user: account.user.clone(),
+            command: vec!["/bin/sh".into(), STARTER.into()],
+            labels,
+        };
+        let container = engine.create(&spec).await?;
+        let upload = Upload::new(account.owner)
+            .folder("kozmic/")
+            .file(STARTER.trim_start_matches('/'), starter(&work.env, &account), 0o600)
+            .file(SCRIPT.trim_start_matches('/'), script.script.as_str(), 0o755)
+            .tree("kozmic/src", script.checkout.path());
+        container.upload(upload).await?;
+        Ok(container)
+    };
+    tokio::select! {
+        prepared = prepared => prepared.map_err(|error: EngineError| JobEnd::from(error).into()),
+        interrupted = run.interrupts.next() => Err(interrupted),
+    }
+}
+
+/// What the image's own `/bin/sh` runs, and becomes the script. Both outputs are
 /// one pipe, so that lines keep the order in which they were written. Without a
 /// shebang, POSIX has the shell run the file itself.
-pub(super) const STARTER_SCRIPT: &str = "\
-exec 2>&1
-cd /kozmic/src || exit 126
-exec /kozmic/script
-";
-
-/// The variables of a job's script. None of them is a secret: they are part of
-/// the container's configuration.
-pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, String)> {
-    let build_url = format!("{public_url}/projects/{}/builds/{}/", job.project.id, job.build);
-    let mut variables = vec![
-        ("CI", "true".to_owned()),
-        ("KOZMIC", "true".to_owned()),
-        ("TERM", "xterm".to_owned()),
-        ("KOZMIC_BUILD_ID", job.build.to_string()),
-        ("KOZMIC_BUILD_NUMBER", job.build_number.to_string()),
-        ("KOZMIC_BUILD_PROJECT", job.project.repository.full_name.to_string()),
-        ("KOZMIC_BUILD_REF", job.git_ref.to_string()),
-        ("KOZMIC_BUILD_SHA", job.sha.to_string()),
-        ("KOZMIC_JOB_ID", job.id.to_string()),
-        ("KOZMIC_JOB_TITLE", job.title.clone()),
-        ("KOZMIC_JOB_ATTEMPT", job.attempt.to_string()),
-        ("KOZMIC_JOB_URL", format!("{build_url}jobs/{}/", job.id)),
-        ("KOZMIC_BUILD_URL", build_url),
-    ];
-    if let Some(number) = job.pull_request {
-        variables.push(("KOZMIC_BUILD_PULL_REQUEST", number.to_string()));
+///
+/// The variables stand here, in the volume, and not in the container's
+/// configuration, which an image made of it would keep.
+fn starter(env: &[(String, String)], account: &Account) -> String {
+    let mut text = String::from("exec 2>&1\n");
+    let home = account.home.iter().map(|home| ("HOME", home.as_str()));
+    let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in home.chain(env) {
+        let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
     }
-    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    text += "cd /kozmic/src || exit 126\nexec /kozmic/script\n";
+    text
+}
+
+/// Starts the script and keeps what it writes, until it ends or is ended.
+pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Step<JobEnd> {
+    let Run { log, interrupts, .. } = run;
+    let mut output = container.start().await.map_err(JobEnd::from)?;
+    let interrupted = match follow(&mut output, log, interrupts).await {
+        Ok(()) => {
+            let exit = container.exit().await.map_err(JobEnd::from)?;
+            return Ok(match exit.code {
+                0 => JobEnd::Exited(0),
+                _ if exit.out_of_memory => JobEnd::OutOfMemory,
+                code => JobEnd::Exited(code),
+            });
+        }
+        Err(interrupted) => interrupted,
+    };
+    match &interrupted {
+        // Nothing of this attempt may be kept, so it needs no grace.
+        Interrupted::Stopped(Stop::LeaseLost) | Interrupted::Log(_) => {}
+        Interrupted::Ended(JobEnd::LogLimit(_)) => {
+            container.stop(GRACE).await.map_err(JobEnd::from)?;
+        }
+        _ => {
+            let drained = timeout(GRACE + DRAIN, drain(&mut output, log));
+            let (stopped, drained) = tokio::join!(container.stop(GRACE), drained);
+            stopped.map_err(JobEnd::from)?;
+            if let Ok(drained) = drained {
+                drained?;
+            }
+        }
+    }
+    Err(interrupted)
+}
+
+/// Everything the container writes goes into the log, until it writes no more.
+async fn follow(output: &mut Output, log: &mut LiveLog, interrupts: &mut Interrupts) -> Step<()> {
+    let limits = interrupts.limits;
+    let mut silent_since = Instant::now();
+    let mut sync = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            chunk = output.next() => match chunk {
+                Some(chunk) => {
+                    silent_since = Instant::now();
+                    let chunk = chunk.map_err(JobEnd::from)?;
+                    let room = limits.log.saturating_sub(log.length());
+                    let kept = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
+                    log.append(&chunk[..kept]).map_err(Interrupted::Log)?;
+                    if kept < chunk.len() {
+                        return Err(JobEnd::LogLimit(limits.log).into());
+                    }
+                }
+                None => return Ok(()),
+            },
+            () = sleep_until(silent_since + limits.stall) => {
+                return Err(JobEnd::Stalled(limits.stall).into());
+            }
+            interrupted = interrupts.next() => return Err(interrupted),
+            _ = sync.tick() => log.sync_when_due().map_err(Interrupted::Log)?,
+        }
+    }
+}
+
+async fn drain(output: &mut Output, log: &mut LiveLog) -> Step<()> {
+    while let Some(Ok(chunk)) = output.next().await {
+        log.append(&chunk).map_err(Interrupted::Log)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Owner;
+
+    #[test]
+    fn values_reach_the_script_whatever_they_hold() {
+        let value = "it's $HOME `id` \\ \"x\"\nsecond line";
+        let account = Account {
+            user: String::new(),
+            owner: Owner { uid: 0, gid: 0 },
+            home: Some("/home/it's".into()),
+        };
+        let text = starter(&[("VALUE".into(), value.into())], &account);
+        let exports = text.replace("cd /kozmic/src || exit 126\nexec /kozmic/script\n", "");
+        let printed = std::process::Command::new("/bin/sh")
+            .args(["-c", &format!("{exports}printf '%s|%s' \"$HOME\" \"$VALUE\"")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(printed.stdout).unwrap(), format!("/home/it's|{value}"));
+    }
 }

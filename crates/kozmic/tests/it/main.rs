@@ -14,6 +14,7 @@ mod harness;
 
 mod badge;
 mod build;
+mod cache;
 mod cli;
 mod crash;
 mod ends;

@@ -15,7 +15,8 @@ pub const BASE: &str = "kozmic/debian:bookworm";
 
 const BUSYBOX: &str = "kozmic-test/busybox:latest";
 
-async fn docker(arguments: &[&str]) -> String {
+/// Runs docker, and fails the test when it fails; what it printed.
+pub async fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().await.unwrap();
     assert!(
         output.status.success(),

@@ -9,9 +9,9 @@ mod world;
 use std::time::Duration;
 
 pub use delivery::{push_payload, signature};
-pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of};
+pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of, docker};
 pub use postgres::Postgres;
-pub use world::{Build, World, hook};
+pub use world::{Build, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);

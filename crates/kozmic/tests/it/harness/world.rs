@@ -153,18 +153,30 @@ impl World {
 
     /// Makes the repository a project with these hooks, by the command line.
     pub async fn project(&self, url: &str, hooks: &[String]) {
-        let added = self.run(url, &["project", "add", REPOSITORY]).await;
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        self.add_project(url).await;
         self.apply(url, hooks).await;
     }
 
+    pub async fn add_project(&self, url: &str) {
+        let added = self.run(url, &["project", "add", REPOSITORY]).await;
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+
     pub async fn apply(&self, url: &str, hooks: &[String]) {
+        let names: Vec<String> = (0..hooks.len()).map(|index| format!("hook-{index}.sh")).collect();
+        let files: Vec<(&str, &str)> =
+            names.iter().map(String::as_str).zip(hooks.iter().map(String::as_str)).collect();
+        self.apply_files(url, &files).await;
+    }
+
+    /// Applies a folder with these files.
+    pub async fn apply_files(&self, url: &str, files: &[(&str, &str)]) {
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
-        for (index, hook) in hooks.iter().enumerate() {
-            std::fs::write(folder.path().join(format!("hook-{index}.sh")), hook).unwrap();
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).unwrap();
         }
-        let applied =
-            self.run(url, &["hooks", "apply", REPOSITORY, folder.path().to_str().unwrap()]).await;
+        let arguments = ["hooks", "apply", REPOSITORY, folder.path().to_str().unwrap()];
+        let applied = self.run(url, &arguments).await;
         assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     }
 
@@ -245,6 +257,11 @@ impl World {
 
     pub async fn hook(&self, id: i64) -> Hook {
         self.store().await.hook(HookId(id)).await.unwrap().unwrap()
+    }
+
+    /// What labels this world's containers and images.
+    pub async fn instance(&self) -> String {
+        self.store().await.instance(kozmic::model::Timestamp::now()).await.unwrap()
     }
 
     /// What this world's server left at the engine and on its disk.

@@ -1,0 +1,170 @@
+//! Cached images of install steps: `kozmic-cache/<cache id>:<scope>`.
+//!
+//! All that is known of them lies with the engine: what went into one is a
+//! label, and when it was used last is when it was tagged last.
+
+use std::collections::HashMap;
+
+use bollard::errors::Error as ApiError;
+use bollard::models::ContainerConfig;
+use bollard::query_parameters::{
+    CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
+};
+
+use super::{Container, Engine, Result};
+use crate::model::{CacheId, Timestamp};
+
+const REPOSITORY: &str = "kozmic-cache";
+const SCOPE: &str = "kozmic.cache.scope";
+const HOOK: &str = "kozmic.cache.hook";
+const INPUTS: &str = "kozmic.cache.inputs";
+const INSTANCE: &str = "kozmic.instance";
+
+/// A cached image here.
+#[derive(Debug, Clone)]
+pub struct CachedImage {
+    pub id: String,
+    /// `kozmic-cache/<cache id>:<scope>`.
+    pub name: String,
+    pub scope: String,
+    pub hook: String,
+    /// What went into it, by name.
+    pub inputs: Vec<(String, String)>,
+    pub created: Timestamp,
+    /// Bytes, the base image's included.
+    pub size: i64,
+}
+
+/// The image of an install step that is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCachedImage<'a> {
+    pub cache_id: &'a CacheId,
+    pub scope: &'a str,
+    pub hook: &'a str,
+    pub inputs: &'a [(String, String)],
+}
+
+/// What an image of this cache id and scope is called.
+pub fn cached_image_name(id: &CacheId, scope: &str) -> String {
+    format!("{REPOSITORY}/{id}:{scope}")
+}
+
+impl Engine {
+    /// The id of a cached image, which counts as used from now.
+    pub async fn use_cached(&self, id: &CacheId, scope: &str) -> Result<Option<CachedImage>> {
+        let name = cached_image_name(id, scope);
+        let found = match self.docker.inspect_image(&name).await {
+            Ok(found) => found,
+            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("look for a cached image", error)),
+        };
+        let options =
+            TagImageOptionsBuilder::new().repo(&format!("{REPOSITORY}/{id}")).tag(scope).build();
+        self.docker
+            .tag_image(&name, Some(options))
+            .await
+            .map_err(|e| self.failed("use a cached image", e))?;
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        Ok(Some(CachedImage {
+            id: found.id.unwrap_or_default(),
+            created: found.created.as_deref().map_or(Timestamp(0), parse_time),
+            size: found.size.unwrap_or(0),
+            ..of_labels(name, &labels)
+        }))
+    }
+
+    /// Keeps what an install step left in its container; the image's id.
+    pub async fn commit(
+        &self,
+        container: &Container<'_>,
+        image: NewCachedImage<'_>,
+    ) -> Result<String> {
+        let options = CommitContainerOptionsBuilder::new()
+            .container(container.id())
+            .repo(&format!("{REPOSITORY}/{}", image.cache_id))
+            .tag(image.scope)
+            .build();
+        let labels = HashMap::from([
+            (SCOPE.to_owned(), image.scope.to_owned()),
+            (HOOK.to_owned(), image.hook.to_owned()),
+            (INPUTS.to_owned(), serde_json::to_string(image.inputs).unwrap_or_default()),
+            (INSTANCE.to_owned(), self.instance.clone()),
+        ]);
+        let config = ContainerConfig { labels: Some(labels), ..Default::default() };
+        let committed = self
+            .docker
+            .commit_container(options, config)
+            .await
+            .map_err(|e| self.failed("keep the image of the install step", e))?;
+        Ok(committed.id)
+    }
+
+    /// The cached images of this installation, the one that was used last first.
+    pub async fn cached_images(&self) -> Result<Vec<CachedImage>> {
+        let filters = HashMap::from([(
+            "label",
+            vec![format!("{INSTANCE}={}", self.instance), SCOPE.to_owned()],
+        )]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let listed = self
+            .docker
+            .list_images(Some(options))
+            .await
+            .map_err(|e| self.failed("list cached images", e))?;
+        let mut images = Vec::new();
+        for image in listed {
+            for name in image.repo_tags.iter().filter(|name| name.starts_with(REPOSITORY)) {
+                let used = self.last_tagged(name).await?;
+                let image = CachedImage {
+                    id: image.id.clone(),
+                    created: Timestamp(image.created * 1000),
+                    size: image.size,
+                    ..of_labels(name.clone(), &image.labels)
+                };
+                images.push((used.unwrap_or(image.created), image));
+            }
+        }
+        images.sort_by_key(|(used, _)| std::cmp::Reverse(*used));
+        Ok(images.into_iter().map(|(_, image)| image).collect())
+    }
+
+    async fn last_tagged(&self, name: &str) -> Result<Option<Timestamp>> {
+        match self.docker.inspect_image(name).await {
+            Ok(found) => {
+                let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
+                // Year 1 is how the engine says "never".
+                Ok(tagged.as_deref().map(parse_time).filter(|time| time.0 > 0))
+            }
+            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(self.failed("inspect a cached image", error)),
+        }
+    }
+
+    /// Removes a cached image; false when a container still uses it.
+    pub async fn remove_cached(&self, name: &str) -> Result<bool> {
+        let options = RemoveImageOptionsBuilder::new().build();
+        match self.docker.remove_image(name, Some(options), None).await {
+            Ok(_) | Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(true),
+            Err(ApiError::DockerResponseServerError { status_code: 409, .. }) => Ok(false),
+            Err(error) => Err(self.failed("remove a cached image", error)),
+        }
+    }
+}
+
+fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
+    let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
+    CachedImage {
+        id: String::new(),
+        name,
+        scope: label(SCOPE),
+        hook: label(HOOK),
+        inputs: serde_json::from_str(&label(INPUTS)).unwrap_or_default(),
+        created: Timestamp(0),
+        size: 0,
+    }
+}
+
+fn parse_time(text: &str) -> Timestamp {
+    text.parse::<jiff::Timestamp>().map_or(Timestamp(0), |time| Timestamp(time.as_millisecond()))
+}

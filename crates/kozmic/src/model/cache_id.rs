@@ -1,0 +1,139 @@
+//! What names the cached image of an install step, and why it changed.
+
+use std::fmt::{self, Write as _};
+
+use aws_lc_rs::digest;
+
+use super::{Script, TrackedPath};
+
+/// Everything an install step depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheInputs {
+    base_image: String,
+    install_script: String,
+    /// By path, each once.
+    tracked: Vec<(TrackedPath, Option<String>)>,
+}
+
+/// 64 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CacheId(String);
+
+impl CacheId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CacheId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl CacheInputs {
+    /// `base_image` is the image's id; `tracked` has each path with the id of its
+    /// git object (a file's or a folder's), none where the commit has no such path.
+    pub fn new(
+        base_image: &str,
+        install: &Script,
+        mut tracked: Vec<(TrackedPath, Option<String>)>,
+    ) -> Self {
+        tracked.sort();
+        tracked.dedup();
+        Self {
+            base_image: base_image.to_owned(),
+            install_script: install.as_str().to_owned(),
+            tracked,
+        }
+    }
+
+    /// The parts by name, each with a text that changes when the part does, and
+    /// the SHA-256 over all of them.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut parts = vec![
+            ("the base image".to_owned(), self.base_image.clone()),
+            ("the install script".to_owned(), sha256(&self.install_script)),
+        ];
+        parts.extend(self.tracked.iter().map(|(path, object)| {
+            (path.as_str().to_owned(), object.clone().unwrap_or_else(|| "missing".to_owned()))
+        }));
+        let mut text = String::new();
+        for (name, value) in &parts {
+            // Each by its length first, so that no two lists read the same.
+            let _ = writeln!(text, "{} {name} {} {value}", name.len(), value.len());
+        }
+        Fingerprint { id: CacheId(sha256(&text)), parts }
+    }
+}
+
+fn sha256(text: &str) -> String {
+    hex::encode(digest::digest(&digest::SHA256, text.as_bytes()))
+}
+
+/// A cache id with what went into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub id: CacheId,
+    pub parts: Vec<(String, String)>,
+}
+
+impl Fingerprint {
+    /// The names of the parts that differ from `other`'s, those that only one of
+    /// them has included.
+    pub fn changed_since(&self, other: &[(String, String)]) -> Vec<&str> {
+        let value = |parts: &[(String, String)], name: &str| {
+            parts.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        let changed =
+            self.parts.iter().filter(|(name, own)| value(other, name).as_ref() != Some(own));
+        changed.map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(image: &str, script: &str, tracked: &[(&str, Option<&str>)]) -> CacheInputs {
+        let tracked = tracked
+            .iter()
+            .map(|(path, object)| (path.parse().unwrap(), object.map(str::to_owned)))
+            .collect();
+        CacheInputs::new(image, &Script::parse(script).unwrap(), tracked)
+    }
+
+    fn id(inputs: &CacheInputs) -> CacheId {
+        inputs.fingerprint().id
+    }
+
+    #[test]
+    fn every_input_counts_and_the_order_does_not() {
+        let one = inputs("i", "s", &[("a", Some("1")), ("b", None)]);
+        assert_eq!(
+            id(&one),
+            id(&inputs("i", "s", &[("./b", None), ("a", Some("1")), ("a", Some("1"))]))
+        );
+        for other in [
+            inputs("j", "s", &[("a", Some("1")), ("b", None)]),
+            inputs("i", "t", &[("a", Some("1")), ("b", None)]),
+            inputs("i", "s", &[("a", Some("2")), ("b", None)]),
+            inputs("i", "s", &[("a", Some("1")), ("b", Some("1"))]),
+            inputs("i", "s", &[("a", Some("1"))]),
+            inputs("i", "s", &[("A", Some("1")), ("b", None)]),
+        ] {
+            assert_ne!(id(&one), id(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_changed_is_named() {
+        let print = |inputs: CacheInputs| inputs.fingerprint();
+        let old = print(inputs("i", "s", &[("a", Some("1")), ("b", None)]));
+        let new = print(inputs("i", "t", &[("a", Some("2")), ("b", None)]));
+        assert_eq!(new.changed_since(&old.parts), ["the install script", "a"]);
+        assert!(old.changed_since(&old.parts).is_empty());
+        let more = print(inputs("i", "s", &[("a", Some("1")), ("b", None), ("c", None)]));
+        assert_eq!(more.changed_since(&old.parts), ["c"]);
+    }
+}

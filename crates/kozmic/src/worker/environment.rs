@@ -1,0 +1,26 @@
+//! The variables of a job's scripts. None of them is a secret.
+
+use crate::store::ClaimedJob;
+
+pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, String)> {
+    let build_url = format!("{public_url}/projects/{}/builds/{}/", job.project.id, job.build);
+    let mut variables = vec![
+        ("CI", "true".to_owned()),
+        ("KOZMIC", "true".to_owned()),
+        ("TERM", "xterm".to_owned()),
+        ("KOZMIC_BUILD_ID", job.build.to_string()),
+        ("KOZMIC_BUILD_NUMBER", job.build_number.to_string()),
+        ("KOZMIC_BUILD_PROJECT", job.project.repository.full_name.to_string()),
+        ("KOZMIC_BUILD_REF", job.git_ref.to_string()),
+        ("KOZMIC_BUILD_SHA", job.sha.to_string()),
+        ("KOZMIC_JOB_ID", job.id.to_string()),
+        ("KOZMIC_JOB_TITLE", job.title.clone()),
+        ("KOZMIC_JOB_ATTEMPT", job.attempt.to_string()),
+        ("KOZMIC_JOB_URL", format!("{build_url}jobs/{}/", job.id)),
+        ("KOZMIC_BUILD_URL", build_url),
+    ];
+    if let Some(number) = job.pull_request {
+        variables.push(("KOZMIC_BUILD_PULL_REQUEST", number.to_string()));
+    }
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

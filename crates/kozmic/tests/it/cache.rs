@@ -1,0 +1,227 @@
+//! The install step and its cache.
+
+use github_sim::client::Push;
+
+use crate::harness::{BASE, World, docker, eventually, hook};
+
+/// Leaves a trace outside of /kozmic, which is kept, and one inside, which is not.
+const INSTALL: &str = "#!/bin/bash\nset -e\necho installing\ncat Depends | sudo tee /installed\ntouch /kozmic/inside\n";
+const BUILD: &str = "#!/bin/bash\ncat /installed\nls /kozmic\n";
+
+fn tracked(title: &str, script: &str) -> String {
+    hook(title, BASE, script).replacen(
+        "# kozmic: image",
+        "# kozmic: track = Depends\n# kozmic: image",
+        1,
+    )
+}
+
+async fn world() -> (World, crate::harness::Server) {
+    let world = World::new().await;
+    let server = world.serve().await;
+    world.add_project(&server.url).await;
+    (world, server)
+}
+
+/// The log of the only job of a pushed commit, Kozmic's own lines apart.
+async fn logs(world: &World, url: &str, sha: &str) -> (Vec<String>, Vec<String>) {
+    let build = world.finished(url, sha).await;
+    let log = world.log_text(&build.jobs[0]).await;
+    log.lines().map(str::to_owned).partition(|line| line.starts_with("[kozmic]"))
+}
+
+/// The cached images of this world's installation.
+async fn cached(world: &World) -> Vec<String> {
+    let instance = world.instance().await;
+    let filter = format!("label=kozmic.instance={instance}");
+    let listed =
+        docker(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]).await;
+    listed.lines().filter(|name| name.starts_with("kozmic-cache/")).map(str::to_owned).collect()
+}
+
+async fn remove_cached(world: &World) {
+    for name in cached(world).await {
+        docker(&["rmi", &name]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_install_step_runs_until_one_of_its_inputs_changes() {
+    let (world, server) = world().await;
+    let url = &server.url;
+    world.apply_files(url, &[("t.sh", &tracked("Tests", BUILD)), ("t.install.sh", INSTALL)]).await;
+    let sha = world.push(&[("Depends", b"one\n"), ("other", b"1")]).await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert_eq!(notes[0], "[kozmic] install step: no image is cached yet");
+    assert!(notes[1].starts_with("[kozmic] install step done in "), "{notes:?}");
+    // What it left in /kozmic is no part of the image.
+    assert_eq!(lines, ["installing", "one", "one", "script", "src", "start"]);
+
+    let sha = world.push(&[("other", b"2")]).await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].starts_with("[kozmic] install step skipped: the base image, the install script"),
+        "{notes:?}"
+    );
+    assert_eq!(lines, ["one", "script", "src", "start"]);
+
+    let sha = world.push(&[("Depends", b"two\n")]).await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert!(
+        notes[0]
+            .starts_with("[kozmic] install step: Depends is another than in the cached image of "),
+        "{notes:?}"
+    );
+    assert_eq!(lines[..3], ["installing", "two", "two"]);
+
+    world
+        .apply_files(
+            url,
+            &[("t.sh", &tracked("Tests", BUILD)), ("t.install.sh", &format!("{INSTALL}:\n"))],
+        )
+        .await;
+    let sha = world.push(&[("other", b"3")]).await;
+    let (notes, _) = logs(&world, url, &sha).await;
+    assert!(
+        notes[0].starts_with("[kozmic] install step: the install script is another than in"),
+        "{notes:?}"
+    );
+
+    // Back to what was: the first image is still there.
+    world.apply_files(url, &[("t.sh", &tracked("Tests", BUILD)), ("t.install.sh", INSTALL)]).await;
+    let sha = world.push(&[("Depends", b"one\n")]).await;
+    let (notes, _) = logs(&world, url, &sha).await;
+    assert!(notes[0].starts_with("[kozmic] install step skipped"), "{notes:?}");
+
+    // Nothing of the job is in the image's configuration or history.
+    let images = cached(&world).await;
+    assert_eq!(images.len(), 3);
+    for image in &images {
+        let inspected =
+            docker(&["inspect", image]).await + &docker(&["history", "--no-trunc", image]).await;
+        assert!(!inspected.contains("KOZMIC_BUILD"), "{inspected}");
+    }
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    remove_cached(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_install_step_ends_the_job_with_its_code() {
+    let (world, server) = world().await;
+    let url = &server.url;
+    world
+        .apply_files(
+            url,
+            &[
+                ("t.sh", &hook("Tests", BASE, "echo never\n")),
+                ("t.install.sh", "echo no; exit 7\n"),
+            ],
+        )
+        .await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(url, &sha).await;
+    let job = build.job("Tests");
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(7)));
+    assert_eq!(job.reason, "the install script ended with 7");
+    let log = world.log_text(job).await;
+    assert_eq!(
+        log,
+        "[kozmic] install step: no image is cached yet\nno\n[kozmic] the install script ended with 7\n"
+    );
+    assert!(cached(&world).await.is_empty(), "what failed is not kept");
+    server.stop().await;
+    assert_eq!(world.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_jobs_that_need_the_same_image_make_it_once() {
+    let world = World::with(&[("KOZMIC_CONCURRENCY", "2")]).await;
+    let server = world.serve().await;
+    world.add_project(&server.url).await;
+    let install = "#!/bin/bash\nsleep 2\ndate +%s%N | sudo tee /made\n";
+    let (one, two) = (hook("One", BASE, "cat /made\n"), hook("Two", BASE, "cat /made\n"));
+    let files = [
+        ("1.sh", one.as_str()),
+        ("1.install.sh", install),
+        ("2.sh", &two),
+        ("2.install.sh", install),
+    ];
+    world.apply_files(&server.url, &files).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.status, "success");
+    let logs = [world.log_text(build.job("One")).await, world.log_text(build.job("Two")).await];
+    let skipped = logs.iter().filter(|log| log.contains("install step skipped")).count();
+    assert_eq!(skipped, 1, "{logs:?}");
+    let made = |log: &String| log.lines().last().unwrap().to_owned();
+    assert_eq!(made(&logs[0]), made(&logs[1]), "both ran on the same image");
+    assert_eq!(cached(&world).await.len(), 1);
+    server.stop().await;
+    remove_cached(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_can_t_poison_the_project_s_image() {
+    let (world, server) = world().await;
+    let url = &server.url;
+    // The install script runs a file that is not tracked: a fork may change it
+    // without changing the cache id.
+    let install = "#!/bin/bash\nsh ./setup\n";
+    world
+        .apply_files(
+            url,
+            &[("t.sh", &tracked("Tests", "cat /setup-was\n")), ("t.install.sh", install)],
+        )
+        .await;
+    let first = Push::new("octo/orbit", "octo")
+        .message("First [ci skip]")
+        .write("Depends", "one\n")
+        .write("setup", "echo good | sudo tee /setup-was\n");
+    world.sim.push(&first).await.unwrap();
+    world.sim.add_user("mallory").await.unwrap();
+    let fork = world.sim.fork("octo/orbit", "mallory").await.unwrap();
+    let poison = Push::new(fork, "mallory")
+        .message("Evil")
+        .write("setup", "echo evil | sudo tee /setup-was\n");
+    let evil = world.sim.push(&poison).await.unwrap();
+    world
+        .sim
+        .open_pull_request("octo/orbit", "mallory", "mallory:main", "main", "Evil", "")
+        .await
+        .unwrap();
+    let (_, lines) = logs(&world, url, &evil).await;
+    assert_eq!(lines.last().unwrap(), "evil", "the fork's own job gets its own image");
+    let sha = world.push(&[("other", b"1")]).await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert_eq!(notes[0], "[kozmic] install step: no image is cached yet");
+    assert_eq!(lines.last().unwrap(), "good");
+    server.stop().await;
+    remove_cached(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_images_are_kept_and_the_least_used_go() {
+    let world = World::with(&[("KOZMIC_CACHED_IMAGES_LIMIT", "2")]).await;
+    let server = world.serve().await;
+    let url = &server.url;
+    world.add_project(url).await;
+    world.apply_files(url, &[("t.sh", &tracked("Tests", ":\n")), ("t.install.sh", ":\n")]).await;
+    let mut skipped = Vec::new();
+    // One is used again before the third comes, so the second has to go.
+    for (number, content) in ["one", "two", "one", "three", "one", "two"].into_iter().enumerate() {
+        let (content, number) = (format!("{content}\n"), number.to_string());
+        let sha =
+            world.push(&[("Depends", content.as_bytes()), ("other", number.as_bytes())]).await;
+        let (notes, _) = logs(&world, url, &sha).await;
+        skipped.push(notes[0].contains("install step skipped"));
+    }
+    assert_eq!(skipped, [false, false, true, false, true, false]);
+    eventually("the third image to be removed", async || {
+        (cached(&world).await.len() == 2).then_some(())
+    })
+    .await;
+    server.stop().await;
+    remove_cached(&world).await;
+}
