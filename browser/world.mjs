@@ -63,6 +63,7 @@ export class World {
     world.spawn("KOZMIC_BIN", ["serve"]);
     await eventually("the server", () => fetch(`${world.url}/readyz`).then((a) => a.ok, () => false));
     await world.kozmic("project", "add", "octo/orbit");
+    world.token = await world.kozmic("token", "create", "--user", "octo");
     await mkdir(join(world.folder, "hooks"));
     for (const [name, text] of Object.entries(hooks)) {
       await writeFile(join(world.folder, "hooks", name), text);
@@ -88,7 +89,9 @@ export class World {
   }
 
   async kozmic(...args) {
-    await run(program("KOZMIC_BIN"), args, { env: this.environment, cwd: this.folder });
+    const options = { env: this.environment, cwd: this.folder };
+    const { stdout } = await run(program("KOZMIC_BIN"), args, options);
+    return stdout.trim();
   }
 
   /** Somebody pushes one file; the commit's id. */
@@ -97,7 +100,8 @@ export class World {
   }
 
   async latestBuild() {
-    const answer = await fetch(`${this.url}/api/v1/projects/1/builds`);
+    const headers = { authorization: `Bearer ${this.token}` };
+    const answer = await fetch(`${this.url}/api/v1/projects/1/builds`, { headers });
     return (await answer.json()).builds[0];
   }
 

@@ -113,6 +113,24 @@ fn full_name(name: &str) -> String {
     }
 }
 
+/// Not shown by `Debug`: a password may be part of it.
+#[derive(Clone)]
+pub struct DatabaseUrl(pub String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseUrl")
+    }
+}
+
+impl std::ops::Deref for DatabaseUrl {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The settings in force.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -121,7 +139,8 @@ pub struct Settings {
     pub public_url: Url,
     pub data_dir: PathBuf,
     pub secret_key: Option<SecretString>,
-    pub database_url: String,
+    /// It may hold a password.
+    pub database_url: DatabaseUrl,
     pub github_url: Url,
     pub github_api_url: Url,
     pub github_token: Option<SecretString>,
@@ -217,9 +236,11 @@ impl Settings {
             listen,
             public_url,
             secret_key: values.text("KOZMIC_SECRET_KEY").map(SecretString::from),
-            database_url: values
-                .text("KOZMIC_DATABASE_URL")
-                .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("kozmic.db").display())),
+            database_url: DatabaseUrl(
+                values.text("KOZMIC_DATABASE_URL").unwrap_or_else(|| {
+                    format!("sqlite://{}", data_dir.join("kozmic.db").display())
+                }),
+            ),
             data_dir,
             github_url: required_url("KOZMIC_GITHUB_URL")?,
             github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
@@ -278,6 +299,9 @@ fn read_file(path: &Path, text: &str) -> Result<Vec<(&'static str, String)>, Con
         .collect()
 }
 
+/// In seconds; no limit of a job is longer.
+const YEAR: u64 = 31_536_000;
+
 /// Given values by name, with the table's defaults behind them.
 struct Values(BTreeMap<&'static str, String>);
 
@@ -299,9 +323,9 @@ impl Values {
 
     fn seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
         let seconds: u64 = self.parsed(name, "must be a whole number of seconds")?;
-        if seconds == 0 {
-            let problem = "must be 1 second or more".into();
-            return Err(ConfigError::Malformed { name, value: "0".into(), problem });
+        if !(1..=YEAR).contains(&seconds) {
+            let problem = "must be from 1 to 31536000 seconds (a year)".into();
+            return Err(ConfigError::Malformed { name, value: seconds.to_string(), problem });
         }
         Ok(Duration::from_secs(seconds))
     }
@@ -353,7 +377,7 @@ mod tests {
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.page_url("/x/"), "http://127.0.0.1:8080/x/");
         assert_eq!(settings.stall_timeout, Duration::from_mins(15));
-        assert_eq!(settings.database_url, "sqlite://./kozmic-data/kozmic.db");
+        assert_eq!(&*settings.database_url, "sqlite://./kozmic-data/kozmic.db");
     }
 
     #[test]
@@ -382,6 +406,8 @@ mod tests {
             ("KOZMIC_CONCURRENCY", "0"),
             ("KOZMIC_STALL_TIMEOUT", "15m"),
             ("KOZMIC_JOB_TIMEOUT", "0"),
+            ("KOZMIC_JOB_TIMEOUT", "18446744073709551615"),
+            ("KOZMIC_LOG_LIMIT", "1 GB"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
         ] {

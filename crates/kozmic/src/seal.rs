@@ -135,6 +135,11 @@ pub fn random_hex() -> Result<String, SealError> {
     Ok(hex::encode(bytes))
 }
 
+/// SHA-256 as 64 hex digits: how a token is kept that must be known again.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

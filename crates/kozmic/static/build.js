@@ -10,7 +10,7 @@ const isBuildFinished = () =>
 
 /** Takes the parts that change from a fresh copy of this page. */
 async function renew() {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  const answer = await fetch(`${location.pathname}?log=none`, { headers: { accept: "text/html" } });
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {

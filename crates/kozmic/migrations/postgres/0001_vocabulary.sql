@@ -69,6 +69,7 @@ CREATE TABLE projects (
     gh_https_clone_url TEXT NOT NULL,
     gh_default_branch TEXT NOT NULL,
     is_public BIGINT NOT NULL,
+    cancels_superseded BIGINT NOT NULL, -- a newer push to a ref cancels older builds of it
     created_at BIGINT NOT NULL
 );
 CREATE INDEX projects_by_owner ON projects (owner_id);
@@ -197,7 +198,7 @@ CREATE TABLE jobs (
     lost BIGINT NOT NULL, -- how many attempts ended with their worker
     lease_owner TEXT,
     lease_until BIGINT,
-    cancel_requested_by TEXT
+    cancel_reason TEXT -- set when it is to be stopped
 );
 CREATE INDEX jobs_by_build ON jobs (build_id);
 CREATE INDEX jobs_by_hook_call ON jobs (hook_call_id);

@@ -3,7 +3,10 @@
 mod hooks;
 mod migrate;
 mod project;
+mod remote;
 mod serve;
+mod table;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +44,11 @@ enum Command {
     /// A project's hooks as plain files: scripts with a small header
     #[command(subcommand)]
     Hooks(hooks::Command),
+    /// API tokens of this server's users
+    #[command(subcommand)]
+    Token(token::Command),
+    #[command(flatten)]
+    Remote(remote::Command),
 }
 
 /// Runs a command line; an error is one sentence on standard error.
@@ -51,12 +59,15 @@ pub fn run() -> ExitCode {
         Err(error) => return fail(&anyhow::Error::new(error).context("can't start threads")),
     };
     let done = runtime.block_on(async {
-        let settings = Settings::load(cli.config.as_deref())?;
+        let settings = || Settings::load(cli.config.as_deref());
         match cli.command {
-            Command::Serve => serve::run(settings).await,
-            Command::Migrate => migrate::run(&settings).await,
-            Command::Project(command) => project::run(&settings, command).await,
-            Command::Hooks(command) => hooks::run(&settings, command).await,
+            Command::Serve => serve::run(settings()?).await,
+            Command::Migrate => migrate::run(&settings()?).await,
+            Command::Project(command) => project::run(&settings()?, command).await,
+            Command::Hooks(command) => hooks::run(&settings()?, command).await,
+            Command::Token(command) => token::run(&settings()?, command).await,
+            // It talks to a server and needs none of this machine's settings.
+            Command::Remote(command) => remote::run(command).await,
         }
     });
     match done {
@@ -85,19 +96,26 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-/// Opens the store of these settings, up to date, making the data folder where
-/// there is none.
-async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+/// Makes the data folder, and the database's, where there is none.
+fn make_data_dir(settings: &Settings) -> anyhow::Result<()> {
     let data_dir = &settings.data_dir;
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
     // Tells a folder that can't be written from a broken database.
     tempfile::tempfile_in(data_dir)
         .with_context(|| format!("the data folder {} can't be written", data_dir.display()))?;
-    if let Some(folder) = sqlite_file(&settings.database_url).and_then(std::path::Path::parent) {
+    let folder = sqlite_file(&settings.database_url).and_then(std::path::Path::parent);
+    if let Some(folder) = folder {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the database's folder {} can't be made", folder.display()))?;
     }
+    Ok(())
+}
+
+/// Opens the store of these settings, up to date, made where there is none.
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    make_data_dir(settings)?;
+    let data_dir = &settings.data_dir;
     let seal = match &settings.secret_key {
         Some(key) => Seal::from_text(key)?,
         None => Seal::from_file(&data_dir.join("secret-key"))?,

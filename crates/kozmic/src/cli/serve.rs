@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{now, open_store};
+use super::{make_data_dir, now, open_store};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::github::Client;
@@ -15,9 +17,12 @@ use crate::log::{Bus, LogFolder};
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
-use crate::store::{Store, without_password};
+use crate::store::{Store, sqlite_file, without_password};
 use crate::web::{self, App, Unready};
-use crate::worker::{self, CacheKeeper, Limits, Worker};
+use crate::worker::{self, CacheKeeper, Held, Limits, Worker};
+
+/// Open requests have this long after the jobs have ended.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     start_logging();
@@ -49,8 +54,10 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening address")?;
+    make_data_dir(&settings)?;
+    // Before the database is touched: another server may work on it.
+    let _locks = lock(&settings)?;
     let store = open_store(&settings).await?;
-    let _lock = lock_data_dir(&settings)?;
     let instance = store.instance(now()).await?;
     let engine = Arc::new(Engine::connect(settings.docker_host.as_deref(), &instance).await?);
     let version = engine.version().await?;
@@ -74,6 +81,7 @@ pub async fn serve(
             log: settings.log_limit,
         },
         cache: CacheKeeper::new(settings.cached_images_limit),
+        held: Held::default(),
         concurrency: settings.concurrency,
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
@@ -99,16 +107,25 @@ pub async fn serve(
     for name in &settings.without_effect {
         line(&format!("warning: {name} is set, but has no effect in this version"));
     }
-    let web = shutdown.spawn(web::serve(listener, app));
-    shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
-    shutdown.spawn(worker::run(worker, shutdown.clone()));
+    let web = tokio::spawn(web::serve(listener, app));
+    let sweep = shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
+    let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
+    let stop_web = web.abort_handle();
+    tokio::pin!(web);
+    // None of them ends by itself; without one of them the others are no server.
     let ended = tokio::select! {
         () = shutdown.requested() => Ok(()),
-        ended = web => ended.context("the web server")?.context("the web server"),
+        ended = &mut web => ended.context("the web server")?.context("the web server"),
+        ended = jobs => ended.context("the worker"),
+        ended = sweep => ended.context("the sweep"),
         ended = reports => ended.context("the reports"),
     };
     shutdown.finish().await;
+    // A client that reads slowly may have so much longer.
+    if !stop_web.is_finished() && tokio::time::timeout(LAST_REQUESTS, web).await.is_err() {
+        stop_web.abort();
+    }
     store.close().await;
     line("stopped");
     ended
@@ -135,20 +152,27 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-/// Held as long as the server runs; two servers in one data folder would give
-/// each other's jobs up as lost.
-fn lock_data_dir(settings: &Settings) -> anyhow::Result<File> {
-    let path = settings.data_dir.join("lock");
-    let file = File::create(&path).with_context(|| path.display().to_string())?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            anyhow::bail!("another server works in the data folder {}", settings.data_dir.display())
-        }
-        Err(std::fs::TryLockError::Error(error)) => {
-            Err(error).with_context(|| path.display().to_string())
-        }
+/// Held as long as the server runs, on the data folder and, where it is a file,
+/// on the database: two servers would give each other's jobs up as lost.
+fn lock(settings: &Settings) -> anyhow::Result<Vec<File>> {
+    let mut paths = vec![settings.data_dir.join("lock")];
+    if let Some(database) = sqlite_file(&settings.database_url) {
+        paths.push(database.with_added_extension("lock"));
     }
+    let lock = |path: &PathBuf| {
+        let file = File::create(path).with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
+                "another server works in the data folder {} or on its database",
+                settings.data_dir.display()
+            ),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| path.display().to_string())
+            }
+        }
+    };
+    paths.iter().map(lock).collect()
 }
 
 fn start_logging() {

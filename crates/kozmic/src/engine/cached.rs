@@ -93,7 +93,7 @@ impl Engine {
         ]);
         let config = ContainerConfig { labels: Some(labels), ..Default::default() };
         let committed = self
-            .docker
+            .slow
             .commit_container(options, config)
             .await
             .map_err(|e| self.failed("keep the image of the install step", e))?;

@@ -25,6 +25,9 @@ use crate::model::JobUuid;
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
 pub(super) const VOLUME: &str = "/kozmic";
 
+/// Processes and threads of one container; a fork bomb must not take the host.
+const PIDS_LIMIT: i64 = 4096;
+
 /// What is to run.
 #[derive(Debug, Clone)]
 pub struct ContainerSpec {
@@ -69,6 +72,7 @@ impl Engine {
             host_config: Some(HostConfig {
                 // Reaps orphans and hands signals on, whatever the script is.
                 init: Some(true),
+                pids_limit: Some(PIDS_LIMIT),
                 // Keeps bytes as they are (json-file replaces invalid UTF-8), and
                 // must not rotate: what it drops would be missing after a crash.
                 log_config: Some(HostConfigLogConfig {
@@ -160,23 +164,13 @@ impl Container<'_> {
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
         let (packed, packing) = upload.into_stream();
         let body = bollard::body_stream(packed);
-        let sent = self.engine.docker.upload_to_container(&self.id, Some(options), body).await;
+        let sent = self.engine.slow.upload_to_container(&self.id, Some(options), body).await;
         // Whatever the engine said of a truncated archive, the reason lies here.
-        match packing.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe && sent.is_err() => {}
-            Ok(Err(error)) => {
-                return Err(EngineError::Refused {
-                    what: "take the checkout",
-                    problem: error.to_string(),
-                });
-            }
-            Err(error) => {
-                return Err(EngineError::Refused {
-                    what: "take the checkout",
-                    problem: error.to_string(),
-                });
-            }
+        let packed = packing.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked)));
+        match packed {
+            // The engine stopped reading, and says why.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe && sent.is_err() => {}
+            packed => packed.map_err(EngineError::Packing)?,
         }
         sent.map_err(|e| self.engine.failed("take the checkout", e))
     }

@@ -64,7 +64,9 @@ impl Engine {
         mut progress: impl FnMut(&PullProgress),
     ) -> Result<String> {
         let (repository, tag) = repository_and_tag(image.as_str());
-        if repository == LOCAL_REPOSITORY {
+        let hub = ["docker.io/", "index.docker.io/"];
+        let local = hub.iter().find_map(|hub| repository.strip_prefix(hub)).unwrap_or(repository);
+        if local == LOCAL_REPOSITORY {
             return Err(EngineError::LocalImageMissing(image.to_string()));
         }
         let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
@@ -94,10 +96,8 @@ impl Engine {
         let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         if says(&["no space left on device"]) {
             EngineError::DiskFull(message)
-        } else if says(&["pull access denied", "denied: requested access"]) {
-            // Docker Hub does not tell a missing repository from a private one.
-            EngineError::ImageDenied { image, problem: message }
         } else if says(&[
+            "pull access denied",
             "no basic auth credentials",
             "unauthorized",
             "authentication required",

@@ -20,8 +20,11 @@ pub use image::{Account, PullProgress};
 pub use label::Labels;
 pub use upload::{Owner, Upload};
 
-/// Seconds until an answer must begin; what streams afterwards may take longer.
+/// Seconds until an answer must begin.
 const ANSWER_TIMEOUT: u64 = 120;
+/// As many for what takes as long as it takes, an upload or a commit; the job's
+/// own limit ends it sooner.
+const SLOW_ANSWER_TIMEOUT: Duration = Duration::from_hours(24);
 /// Where the engine listens when nothing else is said.
 const DEFAULT_SOCKET: &str = "unix:///var/run/docker.sock";
 
@@ -43,6 +46,8 @@ pub enum EngineError {
     NoShell(String),
     #[error("the disk of the container engine is full: {0}")]
     DiskFull(String),
+    #[error("the checkout could not be packed: {0}")]
+    Packing(std::io::Error),
     #[error("the container engine could not {what}: {problem}")]
     Refused { what: &'static str, problem: String },
 }
@@ -52,6 +57,8 @@ type Result<T> = std::result::Result<T, EngineError>;
 /// A container engine: Docker, or what speaks its API.
 pub struct Engine {
     docker: Docker,
+    /// The same, with more patience.
+    slow: Docker,
     host: String,
     instance: String,
     /// By image id, which names an immutable content.
@@ -89,7 +96,8 @@ impl Engine {
             problem: error_chain(&error),
         };
         let docker = docker.negotiate_version().await.map_err(away)?;
-        Ok(Self { docker, host, instance: instance.to_owned(), accounts: Mutex::default() })
+        let slow = docker.clone().with_timeout(SLOW_ANSWER_TIMEOUT);
+        Ok(Self { docker, slow, host, instance: instance.to_owned(), accounts: Mutex::default() })
     }
 
     pub async fn version(&self) -> Result<EngineVersion> {

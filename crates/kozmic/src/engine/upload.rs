@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -92,36 +91,48 @@ impl Upload {
         archive.into_inner()
     }
 
+    /// Walks with a list of its own: the depth of a tree is for strangers to
+    /// choose, that of a thread's stack is not.
     fn pack_tree<W: Write>(
         &self,
         archive: &mut tar::Builder<W>,
         path: &Path,
         from: &Path,
     ) -> io::Result<()> {
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", from.display()));
-        let metadata = fs::symlink_metadata(from).map_err(named)?;
+        let mut waiting = vec![(path.to_owned(), from.to_owned())];
+        while let Some((path, from)) = waiting.pop() {
+            let packed = self.pack_one(archive, &path, &from, &mut waiting);
+            packed.map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", from.display()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn pack_one<W: Write>(
+        &self,
+        archive: &mut tar::Builder<W>,
+        path: &Path,
+        from: &Path,
+        waiting: &mut Vec<(PathBuf, PathBuf)>,
+    ) -> io::Result<()> {
+        let metadata = fs::symlink_metadata(from)?;
         let kind = metadata.file_type();
-        let (mode, mtime) =
-            (metadata.mode() & 0o7777, u64::try_from(metadata.mtime()).unwrap_or(0));
+        let mode = metadata.mode() & 0o7777;
+        let mtime = u64::try_from(metadata.mtime()).unwrap_or(0);
         if kind.is_dir() {
             let mut header = self.header(tar::EntryType::Directory, mode, 0, mtime);
             archive.append_data(&mut header, path, io::empty())?;
-            for child in fs::read_dir(from).map_err(named)? {
-                let child = child.map_err(named)?;
-                self.pack_tree(archive, &path.join(child.file_name()), &child.path())?;
+            for child in fs::read_dir(from)? {
+                let child = child?;
+                waiting.push((path.join(child.file_name()), child.path()));
             }
         } else if kind.is_file() {
             let mut header = self.header(tar::EntryType::Regular, mode, metadata.len(), mtime);
-            archive.append_data(&mut header, path, File::open(from).map_err(named)?)?;
+            archive.append_data(&mut header, path, File::open(from)?)?;
         } else if kind.is_symlink() {
-            let target = fs::read_link(from).map_err(named)?;
             let mut header = self.header(tar::EntryType::Symlink, 0o777, 0, mtime);
-            archive.append_link(
-                &mut header,
-                path,
-                Path::new(std::ffi::OsStr::from_bytes(target.as_os_str().as_bytes())),
-            )?;
+            archive.append_link(&mut header, path, fs::read_link(from)?)?;
         }
         // Sockets, pipes and devices are no part of a commit.
         Ok(())

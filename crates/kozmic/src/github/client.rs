@@ -77,8 +77,16 @@ impl Client {
             .user_agent(concat!("kozmic/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
-            // A token must not follow a redirect to another host.
-            .redirect(reqwest::redirect::Policy::none())
+            // GitHub redirects where a repository was renamed; a token must not
+            // follow to another host.
+            .redirect(reqwest::redirect::Policy::custom(|attempt| {
+                let from = attempt.previous().last().map(Url::origin);
+                if from == Some(attempt.url().origin()) && attempt.previous().len() < 5 {
+                    attempt.follow()
+                } else {
+                    attempt.stop()
+                }
+            }))
             .build()
             .map_err(|error| GithubError::Away {
                 call: "any call".into(),

@@ -4,6 +4,8 @@ mod decide;
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use crate::github::{Client, GithubError};
 use crate::model::{Commit, Timestamp};
 use crate::store::{Delivery, Hook, NewBuild, Project, Store, StoreError};
@@ -49,7 +51,9 @@ pub async fn take(
                 return Ok(Answer::Ok(format!("This delivery was taken before: {outcome}")));
             }
             if needs_commit {
-                match commit_of(store, github, project, &build).await {
+                let owner = store.user(project.owner).await?;
+                let token = owner.and_then(|owner| owner.token);
+                match commit_of(github, token, project, &build).await {
                     Ok(Some(commit)) => build.commit = commit,
                     // Without it, the pull request's title speaks for the commit.
                     Ok(None) => {}
@@ -68,13 +72,12 @@ pub async fn take(
 }
 
 async fn commit_of(
-    store: &Store,
     github: &Client,
+    token: Option<SecretString>,
     project: &Project,
     build: &NewBuild,
 ) -> Result<Option<Commit>, GithubError> {
-    let owner = store.user(project.owner).await.ok().flatten();
-    let Some(token) = owner.and_then(|owner| owner.token) else { return Ok(None) };
+    let Some(token) = token else { return Ok(None) };
     let asked = github.commit(&token, &project.repository.full_name, &build.commit.sha);
     match tokio::time::timeout(COMMIT_TIMEOUT, asked).await {
         Ok(commit) => commit.map(Some),

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use vte::{Params, Parser, Perform};
 
+use super::Line;
+
 /// Cells of one line that are shown; the plain log has all of them.
 const CELLS_LIMIT: usize = 10_000;
 
@@ -13,7 +15,7 @@ const CELLS_LIMIT: usize = 10_000;
 #[derive(Default)]
 pub struct Renderer {
     parser: Parser,
-    screen: Line,
+    screen: Screen,
 }
 
 impl std::fmt::Debug for Renderer {
@@ -23,21 +25,20 @@ impl std::fmt::Debug for Renderer {
 }
 
 impl Renderer {
-    /// The HTML of one line, which is given without its newline.
-    pub fn line(&mut self, bytes: &[u8]) -> String {
+    /// The HTML of one line.
+    pub fn line(&mut self, line: Line<'_>) -> String {
         self.screen.clear();
-        self.parser.advance(&mut self.screen, bytes);
+        self.screen.cut = line.cut;
+        self.parser.advance(&mut self.screen, line.bytes);
         // An unfinished sequence ends with its line.
-        if self.screen.cells.len() <= CELLS_LIMIT {
-            self.parser.advance(&mut self.screen, b"\x18");
-        }
+        self.parser.advance(&mut self.screen, b"\x18");
         self.screen.html()
     }
 
     /// Takes a line's colours into account without rendering it.
-    pub fn skip(&mut self, bytes: &[u8]) {
-        if bytes.contains(&0x1b) {
-            self.line(bytes);
+    pub fn skip(&mut self, line: Line<'_>) {
+        if line.bytes.contains(&0x1b) {
+            self.line(line);
         }
     }
 }
@@ -65,14 +66,15 @@ struct Style {
 }
 
 #[derive(Default)]
-struct Line {
+struct Screen {
     cells: Vec<(char, Style)>,
     column: usize,
     style: Style,
-    cut: usize,
+    /// Characters, or bytes, that are not shown.
+    cut: u64,
 }
 
-impl Line {
+impl Screen {
     fn clear(&mut self) {
         self.cells.clear();
         self.column = 0;
@@ -262,7 +264,7 @@ fn xterm(n: u8) -> (u8, u8, u8) {
     (level(n / 36), level(n / 6 % 6), level(n % 6))
 }
 
-impl Perform for Line {
+impl Perform for Screen {
     fn print(&mut self, c: char) {
         self.put(c);
     }
@@ -308,8 +310,12 @@ impl Perform for Line {
 mod tests {
     use super::*;
 
+    fn of(bytes: &[u8]) -> Line<'_> {
+        Line { bytes, cut: 0 }
+    }
+
     fn html(line: &str) -> String {
-        Renderer::default().line(line.as_bytes())
+        Renderer::default().line(of(line.as_bytes()))
     }
 
     #[test]
@@ -332,10 +338,10 @@ mod tests {
     #[test]
     fn colours_go_on_from_line_to_line() {
         let mut renderer = Renderer::default();
-        renderer.line(b"\x1b[31mred");
-        assert_eq!(renderer.line(b"still"), "<span class=\"f1\">still</span>");
-        renderer.skip(b"\x1b[0m");
-        assert_eq!(renderer.line(b"plain"), "plain");
+        renderer.line(of(b"\x1b[31mred"));
+        assert_eq!(renderer.line(of(b"still")), "<span class=\"f1\">still</span>");
+        renderer.skip(of(b"\x1b[0m"));
+        assert_eq!(renderer.line(of(b"plain")), "plain");
     }
 
     #[test]
@@ -354,10 +360,10 @@ mod tests {
         assert_eq!(html("a\x1b]0;title\x07b"), "ab");
         assert_eq!(html("a\x1b[38;5m\x1b[999mb"), "ab");
         assert_eq!(html("a\x1b["), "a");
-        assert_eq!(Renderer::default().line(b"a\xff\xfeb"), "a\u{fffd}\u{fffd}b");
+        assert_eq!(Renderer::default().line(of(b"a\xff\xfeb")), "a\u{fffd}\u{fffd}b");
         let mut renderer = Renderer::default();
-        renderer.line(b"a\x1b[3");
-        assert_eq!(renderer.line(b"1mb"), "1mb");
+        renderer.line(of(b"a\x1b[3"));
+        assert_eq!(renderer.line(of(b"1mb")), "1mb");
     }
 
     #[test]

@@ -79,7 +79,9 @@ impl LiveLog {
     /// Everything so far survives a power cut.
     pub fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
-            self.file.sync_data()?;
+            // A slow disk must not hold up what else runs on this thread.
+            let file = &self.file;
+            tokio::task::block_in_place(|| file.sync_data())?;
             self.dirty = false;
         }
         self.synced_at = Instant::now();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub use ansi::Renderer;
 pub use bus::{Bus, Follower, Progress};
 pub use live::LiveLog;
-pub use read::{Lines, open};
+pub use read::{Line, Lines, count_lines, open};
 
 use crate::model::JobUuid;
 

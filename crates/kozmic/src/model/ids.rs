@@ -34,10 +34,6 @@ id!(
     HookId
 );
 id!(
-    /// Key of a hook call.
-    CallId
-);
-id!(
     /// Key of a build; its *number* counts within the project instead.
     BuildId
 );

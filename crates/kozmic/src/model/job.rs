@@ -113,7 +113,7 @@ impl fmt::Display for JobEnd {
             Self::Exited(code) => write!(f, "the script ended with {code}"),
             Self::InstallFailed(code) => write!(f, "the install script ended with {code}"),
             Self::LogLimit(bytes) => {
-                write!(f, "the log is full: more than {} MiB were written", bytes >> 20)
+                write!(f, "the log is full: more than {} KiB were written", bytes >> 10)
             }
             Self::Stalled(limit) => {
                 write!(f, "stalled: no output for {} s", limit.as_secs())

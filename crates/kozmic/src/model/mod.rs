@@ -14,12 +14,12 @@ mod user;
 pub use build::{Commit, CommitSha, GitRef, PullRequest, Trigger};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
-pub use ids::{BuildId, CallId, HookId, JobId, JobUuid, ProjectId, UserId};
+pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, UserId};
 pub use job::{ErrorKind, JobEnd};
 pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use time::Timestamp;
-pub use user::GithubUser;
+pub use user::{GithubUser, Role};
 
 /// A value from outside that is not what it should be. The text says what is
 /// wrong and what would be right, and is fit to be shown to a person.

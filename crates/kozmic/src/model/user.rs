@@ -1,4 +1,4 @@
-//! People, as GitHub names them.
+//! People, as GitHub names them, and what they are in a project.
 
 /// A GitHub account as far as Kozmic keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +9,15 @@ pub struct GithubUser {
     pub name: String,
     pub avatar_url: Option<String>,
     pub email: Option<String>,
+}
+
+/// What a user is in a project. Each may do what those after it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Made the project; may delete it.
+    Owner,
+    /// May push on GitHub; configures, restarts and cancels.
+    Manager,
+    /// May only pull; views.
+    Member,
 }

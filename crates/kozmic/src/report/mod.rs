@@ -43,24 +43,17 @@ enum ReportError {
 pub async fn run(reporter: Reporter, shutdown: Shutdown) {
     loop {
         let changed = reporter.store.outbox_changed();
-        match reporter.store.reports_due(Timestamp::now(), BATCH).await {
-            Ok(reports) => {
-                // One after the other: GitHub asks for that, and it keeps the order.
-                for report in &reports {
-                    reporter.send(report).await;
-                    if shutdown.is_requested() {
-                        return;
-                    }
-                }
-                if i64::try_from(reports.len()) == Ok(BATCH) {
-                    continue;
+        let pause = match reporter.send_due(&shutdown).await {
+            Ok(pause) => pause,
+            // What was sent may not be noted as sent: a quick second try would
+            // only send it again.
+            Err(error) => {
+                tracing::error!(%error, "the outbox can't be read or written");
+                tokio::select! {
+                    () = shutdown.requested() => return,
+                    () = tokio::time::sleep(POLL) => continue,
                 }
             }
-            Err(error) => tracing::error!(%error, "the outbox can't be read"),
-        }
-        let pause = match reporter.store.next_report_at().await {
-            Ok(Some(at)) => at.since(Timestamp::now()).clamp(Duration::from_millis(20), POLL),
-            _ => POLL,
         };
         tokio::select! {
             () = shutdown.requested() => return,
@@ -71,24 +64,33 @@ pub async fn run(reporter: Reporter, shutdown: Shutdown) {
 }
 
 impl Reporter {
-    async fn send(&self, report: &Report) {
+    /// Sends what is due; how long nothing more will be.
+    async fn send_due(&self, shutdown: &Shutdown) -> Result<Duration, StoreError> {
+        let reports = self.store.reports_due(Timestamp::now(), BATCH).await?;
+        // One after the other: GitHub asks for that, and it keeps the order.
+        for report in &reports {
+            self.send(report).await?;
+            if shutdown.is_requested() {
+                break;
+            }
+        }
+        let next = self.store.next_report_at().await?;
+        Ok(next.map_or(POLL, |at| at.since(Timestamp::now()).min(POLL)))
+    }
+
+    async fn send(&self, report: &Report) -> Result<(), StoreError> {
         let outcome = status::post(self, report).await;
         let now = Timestamp::now();
-        let settled = match outcome {
-            Ok(()) => self.store.report_settled(report, None, now).await,
-            Err(error) => match pause_before_retry(&error, report.attempts) {
-                Some(pause) => {
-                    tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
-                    self.store.report_failed(report, &error.to_string(), pause, now).await
-                }
-                None => {
-                    tracing::error!(%error, "a report was given up");
-                    self.store.report_settled(report, Some(&error.to_string()), now).await
-                }
-            },
-        };
-        if let Err(error) = settled {
-            tracing::error!(%error, "a report's outcome could not be kept; it may be sent twice");
+        let Err(error) = outcome else { return self.store.report_settled(report, None, now).await };
+        match pause_before_retry(&error, report.attempts) {
+            Some(pause) => {
+                tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
+                self.store.report_failed(report, &error.to_string(), pause, now).await
+            }
+            None => {
+                tracing::error!(%error, "a report was given up");
+                self.store.report_settled(report, Some(&error.to_string()), now).await
+            }
         }
     }
 }

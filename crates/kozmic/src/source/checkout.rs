@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::git::{Failed, Git};
-use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk};
+use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk, submodules};
 
-/// A folder with the commit checked out. Removed when it is dropped.
+/// Folders are removed by a thread with a stack of this size: their depth is for
+/// strangers to choose.
+const REMOVER_STACK: usize = 64 << 20;
+
+/// A folder with the commit checked out. Removed, soon after it is dropped.
 #[derive(Debug)]
 pub struct Checkout {
     path: PathBuf,
@@ -25,70 +29,50 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        remove(&self.path);
+        remove(self.path.clone());
     }
 }
 
-pub(super) fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(path) {
-        tracing::warn!(path = %path.display(), %error, "a checkout could not be removed");
+/// In a thread of its own: a hundred thousand files take their time.
+pub(super) fn remove(path: PathBuf) {
+    let shown = path.display().to_string();
+    let removed = std::thread::Builder::new().stack_size(REMOVER_STACK).spawn(move || {
+        if let Err(error) = std::fs::remove_dir_all(&path) {
+            tracing::warn!(path = %path.display(), %error, "a checkout could not be removed");
+        }
+    });
+    if let Err(error) = removed {
+        tracing::warn!(path = shown, %error, "a checkout could not be removed");
     }
 }
 
 pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
-    // Left over from an attempt that was killed.
-    match tokio::fs::remove_dir_all(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(on_disk(path)(error));
-        }
-        _ => tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?,
-    }
+    tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?;
     let checkout = Checkout { path: path.to_owned(), tree: wanted.sha.to_string() };
-    let failed = |failed: Failed| SourceError::Checkout {
-        sha: wanted.sha.clone(),
-        problem: failed.problem(),
+    let git = async |arguments: &[&str]| {
+        let failed = |failed: Failed| SourceError::Checkout {
+            sha: wanted.sha.clone(),
+            problem: failed.problem(),
+        };
+        Git::in_folder(path).reading_disk().args(arguments).run().await?.map_err(failed)
     };
     let branch = branch_of(wanted);
-    Git::in_folder(path)
-        .args(["-c", &format!("init.defaultBranch={branch}"), "init", "--quiet"])
-        .run()
-        .await?
-        .map_err(failed)?;
-    let kept = mirror::kept_ref(&wanted.sha);
-    Git::in_folder(path)
-        .reading_disk()
-        .args(["fetch", "--quiet", "--update-shallow", &format!("--depth={DEPTH}")])
-        .args([
-            format!("file://{}", absolute(mirror)?.display()),
-            format!("+{kept}:refs/remotes/origin/{branch}"),
-        ])
-        .run()
-        .await?
-        .map_err(failed)?;
-    Git::in_folder(path)
-        .args(["remote", "add", "origin", &wanted.clone_url])
-        .run()
-        .await?
-        .map_err(failed)?;
-    Git::in_folder(path)
-        .args(["checkout", "--quiet", "--force", "-B", &branch, wanted.sha.as_str()])
-        .run()
-        .await?
-        .map_err(failed)?;
-    if path.join(".gitmodules").exists() {
-        Git::in_folder(path)
-            .args([
-                "submodule",
-                "--quiet",
-                "update",
-                "--init",
-                "--recursive",
-                &format!("--depth={DEPTH}"),
-            ])
-            .run()
-            .await?
-            .map_err(|failed| SourceError::Submodules(failed.problem()))?;
-    }
+    let mirror = std::path::absolute(mirror).map_err(on_disk(mirror))?;
+    git(&["init", "--quiet"]).await?;
+    git(&[
+        "fetch",
+        "--quiet",
+        &format!("--depth={DEPTH}"),
+        &format!("file://{}", mirror.display()),
+        &format!("+{}:refs/remotes/origin/{branch}", mirror::kept_ref(&wanted.sha)),
+    ])
+    .await?;
+    git(&["remote", "add", "origin", &wanted.clone_url]).await?;
+    git(&["update-ref", &format!("refs/heads/{branch}"), wanted.sha.as_str()]).await?;
+    // Not by `checkout -B`: a branch may be called -x, or HEAD.
+    git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).await?;
+    git(&["reset", "--quiet", "--hard"]).await?;
+    submodules::update(path, wanted).await?;
     Ok(checkout)
 }
 
@@ -99,8 +83,4 @@ fn branch_of(wanted: &Wanted) -> String {
         Some(branch) => branch.to_owned(),
         None => wanted.git_ref.as_full().trim_start_matches("refs/").to_owned(),
     }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(on_disk(path))
 }

@@ -12,6 +12,13 @@ use super::{Result, SourceError};
 /// commands; `file` would read this machine's disk.
 const PROTOCOLS: &str = "http:https:ssh:git";
 
+/// No configuration, key or agent of the server's user.
+const SSH: &str = "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none \
+                   -o IdentityFile=/dev/null -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null";
+
+/// A folder that is not there: curl would read a `.netrc` in a real one.
+const NO_HOME: &str = "/nonexistent";
+
 /// What the environment keeps: where programs, certificates and proxies are.
 const KEPT: &[&str] = &[
     "PATH",
@@ -71,7 +78,12 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
+            .env("GIT_SSH_COMMAND", SSH)
+            // Not the home of the server's user: a URL may come from a stranger.
+            .env("HOME", NO_HOME)
             .env("LC_ALL", "C")
+            // Ctrl-C in the server's terminal is for the server to handle.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

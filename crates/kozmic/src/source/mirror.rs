@@ -1,67 +1,57 @@
-//! A bare repository per project: what was fetched once is not fetched again.
+//! A bare repository per project, with the whole history of what was built: what
+//! was fetched once is not fetched again. (A shallow one has a boundary that
+//! every fetch moves, for all of its commits.)
 
 use std::path::{Path, PathBuf};
 
-use super::git::Git;
-use super::{DEPTH, Result, SourceError, Wanted, on_disk};
+use super::git::{Failed, Git};
+use super::{Result, SourceError, Wanted, on_disk};
 use crate::model::CommitSha;
 
-/// The ref under which a mirror keeps a commit from being pruned.
+/// What a server says of a commit or ref that it does not have.
+const NOT_THERE: [&str; 3] = ["not our ref", "unadvertised object", "couldn't find remote ref"];
+
+/// The ref under which a mirror keeps a commit that was fetched whole.
 pub(super) fn kept_ref(sha: &CommitSha) -> String {
     format!("refs/kozmic/{sha}")
 }
 
-/// The mirror, with the wanted commit in it.
+/// The mirror, with the wanted commit in it. One at a time per mirror.
 pub(super) async fn fetch(mirrors: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let mirror = mirrors.join(format!("{}.git", wanted.project));
     ensure(&mirror).await?;
-    if has_commit(&mirror, &wanted.sha).await? {
+    if is_kept(&mirror, &wanted.sha).await? {
         return Ok(mirror);
     }
+    remove_stale_locks(&mirror);
+    let failed = |failed: Failed| SourceError::Fetch {
+        url: wanted.clone_url.clone(),
+        problem: failed.problem(),
+    };
+    let is_missing = |failed: &Failed| NOT_THERE.iter().any(|words| failed.stderr.contains(words));
+    let vanished =
+        || SourceError::CommitVanished { sha: wanted.sha.clone(), git_ref: wanted.git_ref.clone() };
+    let fetch = async |what: String| {
+        let arguments = ["fetch", "--quiet", "--force", wanted.clone_url.as_str(), what.as_str()];
+        Git::in_folder(&mirror).args(arguments).run().await
+    };
     // By its id first: the branch may have moved on since.
-    let by_id = fetch_refspec(&mirror, wanted, wanted.sha.as_str()).await?;
-    if let Err(failed) = by_id {
-        let refused = ["not our ref", "unadvertised object", "couldn't find remote ref"];
-        if !refused.iter().any(|words| failed.stderr.contains(words)) {
-            return Err(SourceError::Fetch {
-                url: wanted.clone_url.clone(),
-                problem: failed.problem(),
-            });
-        }
+    let kept = kept_ref(&wanted.sha);
+    match fetch(format!("+{}:{kept}", wanted.sha)).await? {
+        Ok(_) => return Ok(mirror),
         // A server may refuse to serve by id what its ref would give.
-        let by_ref = Git::in_folder(&mirror)
-            .args(["fetch", "--quiet", "--force", &format!("--depth={DEPTH}"), &wanted.clone_url])
-            .args([wanted.git_ref.as_full()])
-            .run()
-            .await?;
-        if by_ref.is_err() || !has_commit(&mirror, &wanted.sha).await? {
-            return Err(SourceError::CommitVanished {
-                sha: wanted.sha.clone(),
-                git_ref: wanted.git_ref.clone(),
-            });
-        }
-        let kept = Git::in_folder(&mirror)
-            .args(["update-ref", &kept_ref(&wanted.sha), wanted.sha.as_str()])
-            .run()
-            .await?;
-        kept.map_err(|failed| SourceError::Fetch {
-            url: wanted.clone_url.clone(),
-            problem: failed.problem(),
-        })?;
+        Err(refused) if is_missing(&refused) => {}
+        Err(refused) => return Err(failed(refused)),
     }
+    match fetch(wanted.git_ref.as_full().to_owned()).await? {
+        Ok(_) => {}
+        Err(refused) if is_missing(&refused) => return Err(vanished()),
+        Err(refused) => return Err(failed(refused)),
+    }
+    // Fails when the ref no longer leads to the commit.
+    let keep = ["update-ref", kept.as_str(), wanted.sha.as_str()];
+    Git::in_folder(&mirror).args(keep).run().await?.map_err(|_| vanished())?;
     Ok(mirror)
-}
-
-async fn fetch_refspec(
-    mirror: &Path,
-    wanted: &Wanted,
-    what: &str,
-) -> Result<std::result::Result<String, super::git::Failed>> {
-    Git::in_folder(mirror)
-        .args(["fetch", "--quiet", "--force", &format!("--depth={DEPTH}"), &wanted.clone_url])
-        .args([format!("+{what}:{}", kept_ref(&wanted.sha))])
-        .run()
-        .await
 }
 
 async fn ensure(mirror: &Path) -> Result<()> {
@@ -76,9 +66,23 @@ async fn ensure(mirror: &Path) -> Result<()> {
     })
 }
 
-/// Whether the commit was fetched whole: it is kept under its ref.
-async fn has_commit(mirror: &Path, sha: &CommitSha) -> Result<bool> {
-    let found =
-        Git::in_folder(mirror).args(["cat-file", "-e", &format!("{sha}^{{commit}}")]).run().await?;
-    Ok(found.is_ok())
+async fn is_kept(mirror: &Path, sha: &CommitSha) -> Result<bool> {
+    let arguments = ["rev-parse", "--quiet", "--verify", &kept_ref(sha)];
+    Ok(Git::in_folder(mirror).args(arguments).run().await?.is_ok())
+}
+
+/// A git that was killed leaves its locks, and the next one would wait for an
+/// owner that is gone. Nobody else works in this mirror now.
+fn remove_stale_locks(mirror: &Path) {
+    for folder in ["", "refs/kozmic", "objects/pack"] {
+        let Ok(entries) = std::fs::read_dir(mirror.join(folder)) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+            let is_part =
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"tmp_"));
+            if is_lock || is_part {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
 }

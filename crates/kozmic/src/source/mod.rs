@@ -5,6 +5,7 @@
 mod checkout;
 mod git;
 mod mirror;
+mod submodules;
 mod tracked;
 
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use crate::model::{CommitSha, GitRef, JobUuid, ProjectId};
 pub use checkout::Checkout;
 
 /// Commits of history that a checkout has.
-pub const DEPTH: u32 = 50;
+const DEPTH: u32 = 50;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -45,6 +46,8 @@ pub struct Wanted {
     pub clone_url: String,
     pub git_ref: GitRef,
     pub sha: CommitSha,
+    /// A stranger's commit: less is fetched for it.
+    pub is_from_fork: bool,
 }
 
 /// Mirrors and checkouts of this worker.
@@ -81,7 +84,7 @@ impl Source {
 
     /// Removes a checkout whose owner is gone.
     pub fn remove_checkout(&self, name: &str) {
-        checkout::remove(&self.checkouts.join(name));
+        checkout::remove(self.checkouts.join(name));
     }
 
     /// Fetches one commit into the project's mirror, unless it is there, and

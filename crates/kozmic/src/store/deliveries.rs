@@ -1,9 +1,11 @@
 //! What GitHub delivered, and the builds it made: hook call, build, jobs and
 //! first statuses in one transaction.
 
+use std::collections::BTreeSet;
+
 use super::builds::{self, NewBuild};
 use super::{Columns as _, Result, Store, Transaction, commit, failed, outbox};
-use crate::model::{BuildId, HookId, JobUuid, ProjectId, Timestamp};
+use crate::model::{BuildId, HookId, JobEnd, JobUuid, ProjectId, Timestamp};
 
 /// One verified delivery of a webhook.
 #[derive(Debug, Clone)]
@@ -88,6 +90,7 @@ impl Store {
         if let Recorded::Built { .. } = recorded {
             self.wakes.jobs.notify_one();
             self.wakes.outbox.notify_one();
+            self.wakes.leases.send_replace(());
         }
         Ok(recorded)
     }
@@ -176,9 +179,11 @@ async fn make_build(
     let (id, number) = builds::insert(tx, delivery.project, build, now).await?;
     let hooks = sqlx::query(
         "SELECT id, title, docker_image, install_script, build_script FROM hooks \
-         WHERE project_id = $1 AND is_active = 1 ORDER BY id",
+         WHERE project_id = $1 AND (is_active = 1 OR id = $2) ORDER BY id",
     )
     .bind(delivery.project.0)
+    // GitHub calls it, so it is active, whoever was cut off before noting so.
+    .bind(delivery.hook.0)
     .fetch_all(&mut **tx)
     .await
     .map_err(failed("list the active hooks"))?;
@@ -222,5 +227,56 @@ async fn make_build(
         .map_err(failed("enqueue a job"))?;
     }
     outbox::build_changed(tx, id, now).await?;
+    supersede(tx, delivery.project, build, number, now).await?;
     Ok(Recorded::Built { build: id, number, jobs: hooks.len() })
+}
+
+/// Where the project wants it: older builds of the same ref are stopped.
+async fn supersede(
+    tx: &mut Transaction,
+    project: ProjectId,
+    build: &NewBuild,
+    number: i64,
+    now: Timestamp,
+) -> Result<()> {
+    let older = "SELECT builds.id FROM builds JOIN projects ON projects.id = builds.project_id \
+                 WHERE projects.id = $2 AND projects.cancels_superseded = 1 \
+                 AND builds.gh_commit_ref = $3 AND builds.number < $4 \
+                 AND builds.status IN ('enqueued', 'pending', 'failure', 'error')";
+    let why = format!("superseded by build #{number}");
+    let running = format!(
+        "UPDATE jobs SET cancel_reason = COALESCE(cancel_reason, $1), reason = 'being stopped' \
+         WHERE status = 'pending' AND build_id IN ({older})"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(running))
+        .bind(&why)
+        .bind(project.0)
+        .bind(build.git_ref.as_full())
+        .bind(number)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("stop superseded jobs"))?;
+    let end = JobEnd::Cancelled(why);
+    let waiting = format!(
+        "UPDATE jobs SET reason = $1, status = $5, cause = $6, finished_at = $7 \
+         WHERE status = 'enqueued' AND build_id IN ({older}) RETURNING build_id"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(waiting))
+        .bind(end.to_string())
+        .bind(project.0)
+        .bind(build.git_ref.as_full())
+        .bind(number)
+        .bind(end.status().as_str())
+        .bind(end.cause())
+        .bind(now.0)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed("cancel superseded jobs"))?;
+    let builds: BTreeSet<i64> =
+        rows.iter().map(|row| row.int("build_id")).collect::<Result<_>>()?;
+    for id in builds {
+        builds::recompute(tx, BuildId(id)).await?;
+        outbox::build_changed(tx, BuildId(id), now).await?;
+    }
+    Ok(())
 }

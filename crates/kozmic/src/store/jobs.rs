@@ -8,7 +8,7 @@ use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
 };
 use crate::model::{
-    BuildId, DockerImage, ErrorKind, GitRef, JobEnd, JobId, JobStatus, JobUuid, ProjectId, Script,
+    BuildId, DockerImage, ErrorKind, GitRef, Invalid, JobEnd, JobId, JobStatus, JobUuid, Script,
     Timestamp, TrackedPath,
 };
 
@@ -57,7 +57,7 @@ pub struct ClaimedJob {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaseState {
     Held,
-    /// Still held, but this person wants the job stopped.
+    /// Still held, but the job is to be stopped, for this reason.
     CancelRequested(String),
     Lost,
 }
@@ -71,7 +71,7 @@ pub struct LostJob {
 }
 
 impl Job {
-    fn read(row: &AnyRow) -> Result<Self> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
         Ok(Self {
             id: JobId(row.int("id")?),
             uuid: row.text("uuid")?.parse()?,
@@ -105,50 +105,23 @@ impl Store {
             .await
             .map_err(failed("claim a job"))?;
         let Some(claimed) = claimed else { return Ok(None) };
-        self.job_changed(&mut tx, BuildId(claimed.int("build_id")?), now).await?;
-        let row = sqlx::query(
-            "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
-             builds.pull_request_number, builds.is_from_fork \
-             FROM jobs JOIN builds ON builds.id = jobs.build_id WHERE jobs.id = $1",
-        )
-        .bind(claimed.int("id")?)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed("read a claimed job"))?;
+        let (id, build) = (JobId(claimed.int("id")?), BuildId(claimed.int("build_id")?));
+        let job = match read_claimed(&mut tx, id).await {
+            Ok(job) => Some(job),
+            // It would be at the head of the queue for ever.
+            Err(StoreError::Corrupt(problem)) => {
+                tracing::error!(job = %id, %problem, "a job can't be read");
+                end_unreadable(&mut tx, id, &problem, now).await?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        self.job_changed(&mut tx, build, now).await?;
         commit(tx).await?;
         self.wakes.outbox.notify_one();
         // Another worker of this process may find the next one.
         self.wakes.jobs.notify_one();
-        let project = ProjectId(row.int("project_id")?);
-        let project = self
-            .project(project)
-            .await?
-            .ok_or_else(|| StoreError::Refused("its project is gone".into()))?;
-        Ok(Some(ClaimedJob {
-            id: JobId(row.int("id")?),
-            uuid: row.text("uuid")?.parse()?,
-            attempt: row.int("attempt")?,
-            build: BuildId(row.int("build_id")?),
-            build_number: row.int("number")?,
-            project,
-            title: row.text("title")?,
-            image: row.text("docker_image")?.parse()?,
-            install_script: row
-                .text_or_null("install_script")?
-                .as_deref()
-                .map(Script::parse)
-                .transpose()?,
-            tracked: row
-                .text("tracked_paths")?
-                .lines()
-                .map(|path| Ok(path.parse()?))
-                .collect::<Result<_>>()?,
-            build_script: Script::parse(&row.text("build_script")?)?,
-            git_ref: row.text("gh_commit_ref")?.parse()?,
-            sha: row.text("gh_commit_sha")?.parse()?,
-            pull_request: row.int_or_null("pull_request_number")?,
-            is_from_fork: row.flag("is_from_fork")?,
-        }))
+        Ok(job)
     }
 
     /// Extends the lease of an attempt, and tells whether it is still wanted.
@@ -161,7 +134,7 @@ impl Store {
     ) -> Result<LeaseState> {
         let row = sqlx::query(
             "UPDATE jobs SET lease_until = $1 WHERE id = $2 AND attempt = $3 AND status = 'pending' \
-             RETURNING cancel_requested_by",
+             RETURNING cancel_reason",
         )
         .bind(now.plus(lease).0)
         .bind(job.0)
@@ -171,7 +144,7 @@ impl Store {
         .map_err(failed("renew a lease"))?;
         Ok(match row {
             None => LeaseState::Lost,
-            Some(row) => match row.text_or_null("cancel_requested_by")? {
+            Some(row) => match row.text_or_null("cancel_reason")? {
                 Some(by) => LeaseState::CancelRequested(by),
                 None => LeaseState::Held,
             },
@@ -272,27 +245,21 @@ impl Store {
         Ok(())
     }
 
-    /// Jobs whose lease ran out: back to the queue once, then an error.
-    pub async fn leases_expired(&self, now: Timestamp) -> Result<Vec<LostJob>> {
-        let due = sqlx::query("SELECT id FROM jobs WHERE status = 'pending' AND lease_until < $1")
-            .bind(now.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("look for lost jobs"))?;
-        let mut lost = Vec::with_capacity(due.len());
-        for row in due {
-            if let Some(job) = self.job_lost(JobId(row.int("id")?), now).await? {
-                lost.push(job);
-            }
-        }
-        if !lost.is_empty() {
-            self.wakes.jobs.notify_one();
-            self.wakes.outbox.notify_one();
-        }
-        Ok(lost)
+    /// Jobs whose lease ran out.
+    pub async fn leases_lapsed(&self, now: Timestamp) -> Result<Vec<(JobId, JobUuid)>> {
+        let rows = sqlx::query(
+            "SELECT id, uuid FROM jobs WHERE status = 'pending' AND lease_until < $1 ORDER BY id",
+        )
+        .bind(now.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("look for lost jobs"))?;
+        rows.iter().map(|row| Ok((JobId(row.int("id")?), row.text("uuid")?.parse()?))).collect()
     }
 
-    async fn job_lost(&self, job: JobId, now: Timestamp) -> Result<Option<LostJob>> {
+    /// A job's worker is gone: back to the queue once, then an error. None when
+    /// its lease did not run out after all.
+    pub async fn job_lost(&self, job: JobId, now: Timestamp) -> Result<Option<LostJob>> {
         let mut tx = self.begin().await?;
         let retried = sqlx::query(
             "UPDATE jobs SET status = 'enqueued', reason = 'its worker was lost; waiting to start again', \
@@ -331,6 +298,8 @@ impl Store {
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         let uuid = row.text("uuid")?.parse()?;
         commit(tx).await?;
+        self.wakes.jobs.notify_one();
+        self.wakes.outbox.notify_one();
         Ok(Some(LostJob { uuid, retried }))
     }
 
@@ -373,7 +342,7 @@ impl Store {
         row.int("ahead")
     }
 
-    async fn job_changed(
+    pub(super) async fn job_changed(
         &self,
         tx: &mut Transaction,
         build: BuildId,
@@ -387,4 +356,68 @@ impl Store {
         builds::recompute(tx, build).await?;
         outbox::build_changed(tx, build, now).await
     }
+}
+
+async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {
+    let row = sqlx::query(
+        "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
+         builds.pull_request_number, builds.is_from_fork \
+         FROM jobs JOIN builds ON builds.id = jobs.build_id WHERE jobs.id = $1",
+    )
+    .bind(id.0)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("read a claimed job"))?;
+    let project = sqlx::query("SELECT * FROM projects WHERE id = $1")
+        .bind(row.int("project_id")?)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(failed("read a claimed job's project"))?;
+    Ok(ClaimedJob {
+        id,
+        uuid: row.text("uuid")?.parse()?,
+        attempt: row.int("attempt")?,
+        build: BuildId(row.int("build_id")?),
+        build_number: row.int("number")?,
+        project: Project::read(&project)?,
+        title: row.text("title")?,
+        image: row.text("docker_image")?.parse()?,
+        install_script: row
+            .text_or_null("install_script")?
+            .as_deref()
+            .map(Script::parse)
+            .transpose()?,
+        tracked: row
+            .text("tracked_paths")?
+            .lines()
+            .map(|path| Ok(path.parse()?))
+            .collect::<Result<_>>()?,
+        build_script: Script::parse(&row.text("build_script")?)?,
+        git_ref: row.text("gh_commit_ref")?.parse()?,
+        sha: row.text("gh_commit_sha")?.parse()?,
+        pull_request: row.int_or_null("pull_request_number")?,
+        is_from_fork: row.flag("is_from_fork")?,
+    })
+}
+
+async fn end_unreadable(
+    tx: &mut Transaction,
+    id: JobId,
+    problem: &Invalid,
+    now: Timestamp,
+) -> Result<()> {
+    let end = JobEnd::Error(ErrorKind::Internal, format!("the job can't be read: {problem}"));
+    sqlx::query(
+        "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, \
+         lease_owner = NULL, lease_until = NULL WHERE id = $5",
+    )
+    .bind(end.status().as_str())
+    .bind(end.to_string())
+    .bind(end.cause())
+    .bind(now.0)
+    .bind(id.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("end an unreadable job"))?;
+    Ok(())
 }

@@ -8,8 +8,11 @@ mod deliveries;
 mod dialect;
 mod hooks;
 mod jobs;
+mod members;
 mod outbox;
 mod projects;
+mod restarts;
+mod tokens;
 mod users;
 
 use std::path::Path;
@@ -19,7 +22,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::model::{Invalid, JobUuid, Timestamp};
 use crate::seal::{Seal, SealError};
@@ -31,6 +34,8 @@ pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job, LeaseState, LostJob};
 pub use outbox::{Report, StatusReport};
 pub use projects::{Project, ProjectSummary};
+pub use restarts::Cancelled;
+pub use tokens::TokenUser;
 pub use users::User;
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
@@ -77,6 +82,7 @@ pub struct Store {
 struct Wakes {
     jobs: Notify,
     outbox: Notify,
+    leases: watch::Sender<()>,
 }
 
 impl Store {
@@ -138,6 +144,11 @@ impl Store {
         self.wakes.outbox.notified()
     }
 
+    /// Changes when a running job may have to stop.
+    pub fn leases_changed(&self) -> watch::Receiver<()> {
+        self.wakes.leases.subscribe()
+    }
+
     /// A transaction that means to write.
     async fn begin(&self) -> Result<Transaction> {
         self.pool.begin_with(self.dialect.begin()).await.map_err(failed("begin a transaction"))
@@ -155,8 +166,10 @@ async fn commit(transaction: Transaction) -> Result<()> {
 /// The URL as it may be shown.
 pub fn without_password(url: &str) -> String {
     match url::Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let _ = parsed.set_password(Some("…"));
+        Ok(mut parsed) if parsed.has_host() => {
+            let _ = parsed.set_password(None);
+            // It may be given as a parameter, too.
+            parsed.set_query(None);
             parsed.to_string()
         }
         _ => url.to_owned(),

@@ -166,7 +166,8 @@ pub(super) async fn build_changed(
     .fetch_one(&mut **tx)
     .await
     .map_err(failed("read a build"))?;
-    if row.int_or_null("newest")? != Some(build.0) {
+    let newest = row.int_or_null("newest")?;
+    if row.text("triggered_by")? == "try" {
         return Ok(());
     }
     let project = row.int("project_id")?;
@@ -209,7 +210,12 @@ pub(super) async fn build_changed(
             description: shortened(&description),
             path: format!("{page}jobs/{}/", job.int("id")?),
         };
-        put(tx, project, build, &payload, now).await?;
+        if newest == Some(build.0) || !has_job(tx, newest, &title).await? {
+            put(tx, project, build, &payload, now).await?;
+        }
+    }
+    if newest != Some(build.0) {
+        return Ok(());
     }
     let to_blame = to_blame.join(", ");
     let description = match status {
@@ -227,6 +233,18 @@ pub(super) async fn build_changed(
         path: page,
     };
     put(tx, project, build, &payload, now).await
+}
+
+/// Whether the commit's newest build has a job of this title: then that one
+/// speaks for it.
+async fn has_job(tx: &mut Transaction, build: Option<i64>, title: &str) -> Result<bool> {
+    let row = sqlx::query("SELECT id FROM jobs WHERE build_id = $1 AND title = $2 LIMIT 1")
+        .bind(build)
+        .bind(title)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(failed("read the newest build's jobs"))?;
+    Ok(row.is_some())
 }
 
 async fn put(

@@ -22,7 +22,7 @@ pub struct ProjectSummary {
 }
 
 impl Project {
-    fn read(row: &AnyRow) -> Result<Self> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
         Ok(Self {
             id: ProjectId(row.int("id")?),
             owner: UserId(row.int("owner_id")?),
@@ -48,8 +48,8 @@ impl Store {
     ) -> Result<ProjectId> {
         let row = sqlx::query(
             "INSERT INTO projects (owner_id, gh_id, gh_login, gh_name, gh_full_name, gh_ssh_clone_url, \
-             gh_https_clone_url, gh_default_branch, is_public, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             gh_https_clone_url, gh_default_branch, is_public, cancels_superseded, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10) \
              ON CONFLICT (gh_id) DO NOTHING RETURNING id",
         )
         .bind(owner.0)
@@ -80,6 +80,17 @@ impl Store {
             .await
             .map_err(failed("find a project"))?;
         row.as_ref().map(Project::read).transpose()
+    }
+
+    /// Whether a newer push to a ref cancels the older builds of it.
+    pub async fn cancels_superseded_set(&self, project: ProjectId, on: bool) -> Result<()> {
+        sqlx::query("UPDATE projects SET cancels_superseded = $1 WHERE id = $2")
+            .bind(i64::from(on))
+            .bind(project.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("change a project"))?;
+        Ok(())
     }
 
     pub async fn project_by_name(&self, name: &FullName) -> Result<Option<Project>> {

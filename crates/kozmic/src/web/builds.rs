@@ -19,6 +19,8 @@ struct BuildPage {
     number: i64,
     status: StatusMark,
     is_finished: bool,
+    url: String,
+    can_restart_failed: bool,
     subject: String,
     message_rest: String,
     author: String,
@@ -52,6 +54,10 @@ struct ShownJob {
     log_url: String,
     is_finished: bool,
     log: jobs::RenderedLog,
+    cancel_url: String,
+    restart_url: Option<String>,
+    /// Those that this one replaced.
+    earlier: Vec<Tab>,
 }
 
 #[derive(Deserialize)]
@@ -60,11 +66,18 @@ pub(super) struct Of {
     git_ref: Option<String>,
 }
 
+#[derive(Deserialize)]
+pub(super) struct View {
+    /// `none`: the page without its log, for renewing the rest.
+    log: Option<String>,
+}
+
 /// `latest` leads to the newest build, of one ref when it is given.
 pub(super) async fn build(
     State(app): State<App>,
     Path((project, build)): Path<(i64, String)>,
     Query(of): Query<Of>,
+    Query(view): Query<View>,
 ) -> Result<Response, PageError> {
     let project = history::find(&app, project).await?;
     if build == "latest" {
@@ -89,13 +102,14 @@ pub(super) async fn build(
         .find_map(|status| jobs.iter().find(|job| job.status == status))
         .or(jobs.first())
         .cloned();
-    Ok(show(&app, project, build, jobs, shown).await?.into_response())
+    Ok(show(&app, project, build, jobs, shown, &view).await?.into_response())
 }
 
 /// One job of a build; also one that a restart has replaced.
 pub(super) async fn job(
     State(app): State<App>,
     Path((project, build, job)): Path<(i64, i64, i64)>,
+    Query(view): Query<View>,
 ) -> Page {
     let project = history::find(&app, project).await?;
     let build = find(&app, &project, Some(build)).await?;
@@ -104,10 +118,14 @@ pub(super) async fn job(
         return Err(PageError::no_such("job"));
     }
     let jobs = app.store.jobs_of(build.id).await?;
-    show(&app, project, build, jobs, Some(job)).await
+    show(&app, project, build, jobs, Some(job), &view).await
 }
 
-async fn find(app: &App, project: &Project, build: Option<i64>) -> Result<Build, PageError> {
+pub(super) async fn find(
+    app: &App,
+    project: &Project,
+    build: Option<i64>,
+) -> Result<Build, PageError> {
     let missing = || PageError::no_such("build");
     let build = app.store.build(BuildId(build.ok_or_else(missing)?)).await?;
     build.filter(|build| build.project == project.id).ok_or_else(missing)
@@ -119,6 +137,7 @@ async fn show(
     build: Build,
     jobs: Vec<Job>,
     shown: Option<Job>,
+    view: &View,
 ) -> Page {
     let now = Timestamp::now();
     let url = format!("/projects/{}/builds/{}/", project.id, build.id);
@@ -128,9 +147,9 @@ async fn show(
         status: job.status.into(),
         is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
     };
-    let tabs = jobs.iter().map(tab).collect();
+    let tabs: Vec<Tab> = jobs.iter().map(tab).collect();
     let job = match shown {
-        Some(job) => Some(shown_job(app, &project, job, now).await?),
+        Some(job) => Some(shown_job(app, &project, job, view, now).await?),
         None => None,
     };
     let repository = format!("{}/{}", app.github_url, project.repository.full_name);
@@ -141,6 +160,10 @@ async fn show(
         number: build.number,
         status: build.status.into(),
         is_finished: build.status.is_finished(),
+        can_restart_failed: jobs
+            .iter()
+            .any(|job| job.status.is_finished() && job.status != JobStatus::Success),
+        url,
         subject: subject(&build.commit.message).to_owned(),
         message_rest,
         author: build.commit.author.clone(),
@@ -163,6 +186,7 @@ async fn shown_job(
     app: &App,
     project: &Project,
     job: Job,
+    view: &View,
     now: Timestamp,
 ) -> Result<ShownJob, PageError> {
     let reason = match job.status {
@@ -172,8 +196,24 @@ async fn shown_job(
         },
         _ => job.reason.clone(),
     };
+    let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
+    let current = app.store.jobs_of(job.build).await?.iter().any(|current| current.id == job.id);
+    let earlier = app.store.earlier_jobs(job.id).await?;
+    let build_path = format!("/projects/{}/builds/{}", project.id, job.build);
+    let earlier = earlier.iter().map(|job| Tab {
+        title: job.created_at.to_string(),
+        url: format!("{build_path}/jobs/{}/", job.id),
+        status: job.status.into(),
+        is_shown: false,
+    });
     Ok(ShownJob {
-        log: jobs::render_log(app, &job).await?,
+        earlier: earlier.collect(),
+        cancel_url: format!("{jobs_path}/cancel/"),
+        restart_url: (current && job.status.is_finished()).then(|| format!("{jobs_path}/restart/")),
+        log: match view.log.as_deref() {
+            Some("none") => jobs::RenderedLog::default(),
+            _ => jobs::render_log(app, &job).await?,
+        },
         title: job.title,
         image: job.image,
         status: job.status.into(),

@@ -14,6 +14,8 @@ pub(super) enum PageError {
     NotFound(String),
     BadRequest(String),
     Forbidden(String),
+    /// The request is right, but not as things stand.
+    Conflict(String),
     /// Ours to mend; the visitor learns no more than that.
     Internal,
 }
@@ -39,7 +41,10 @@ impl PageError {
 
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
-        Self::internal("store", &error)
+        match error {
+            StoreError::Refused(why) => Self::Conflict(why),
+            error => Self::internal("store", &error),
+        }
     }
 }
 
@@ -57,6 +62,9 @@ impl IntoResponse for PageError {
                 (StatusCode::BAD_REQUEST, "Not understood", sentence.as_str())
             }
             Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence.as_str()),
+            Self::Conflict(sentence) => {
+                (StatusCode::CONFLICT, "Not possible now", sentence.as_str())
+            }
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something broke here",

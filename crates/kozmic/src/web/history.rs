@@ -26,6 +26,7 @@ struct HistoryPage {
     sidebar: Sidebar,
     project: Project,
     badge_url: String,
+    page_url: String,
     builds: Vec<Row>,
     newer: bool,
     older_before: Option<i64>,
@@ -80,18 +81,26 @@ pub(super) async fn history(
     let has_older = i64::try_from(builds.len()).is_ok_and(|count| count > PAGE);
     let shown: Vec<Build> = builds.into_iter().take(usize::try_from(PAGE).unwrap_or(0)).collect();
     let now = Timestamp::now();
-    let name = &project.repository.full_name;
     render(&HistoryPage {
         sidebar: Sidebar::load(&app, Some(id)).await?,
-        badge_url: format!(
-            "{}/badges/{name}/{}",
-            app.public_url, project.repository.default_branch
-        ),
+        badge_url: badge_url(&app, &project),
+        page_url: format!("{}/projects/{id}/", app.public_url),
         newer: range.before.is_some(),
         older_before: shown.last().filter(|_| has_older).map(|build| build.number),
         builds: shown.iter().map(|build| row(build, now)).collect(),
         project,
     })
+}
+
+/// The default branch's badge, as a URL.
+fn badge_url(app: &App, project: &Project) -> String {
+    let Ok(mut url) = app.public_url.parse::<url::Url>() else { return String::new() };
+    let name = &project.repository.full_name;
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(["badges", name.owner(), name.name()]);
+        path.extend(project.repository.default_branch.split('/'));
+    }
+    url.to_string()
 }
 
 fn row(build: &Build, now: Timestamp) -> Row {

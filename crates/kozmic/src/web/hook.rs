@@ -1,36 +1,37 @@
 //! Where GitHub delivers. A body is capped, verified and only then read.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use tokio::sync::Semaphore;
 
 use super::App;
-use crate::github::{SIGNATURE_HEADER, verify};
+use crate::github::{SIGNATURE_HEADER, SignatureError, verify};
 use crate::intake::{self, Answer};
 use crate::model::HookId;
 use crate::store::{Delivery, StoreError};
 
 /// GitHub caps payloads at 25 MB ("Webhook events and payloads").
-pub(super) const BODY_LIMIT: usize = 25 * 1024 * 1024;
+const BODY_LIMIT: usize = 25 * 1024 * 1024;
 
 type Reply = (StatusCode, String);
+
+/// Bodies that are read at once: 16 of the largest are 400 MB.
+static PLACES: Semaphore = Semaphore::const_new(16);
 
 /// Answers with a sentence, which GitHub shows beside the delivery.
 pub(super) async fn deliver(
     State(app): State<App>,
     Path(hook): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Reply {
     match taken(&app, &hook, &headers, body).await {
         Ok(reply) => reply,
         Err(error) => {
             tracing::error!(%error, hook, "a delivery could not be stored");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The delivery could not be stored; please redeliver it.".into(),
-            )
+            let sentence = "The delivery could not be stored; please redeliver it.";
+            (StatusCode::INTERNAL_SERVER_ERROR, sentence.into())
         }
     }
 }
@@ -39,43 +40,35 @@ async fn taken(
     app: &App,
     hook: &str,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Reply, StoreError> {
     let missing = || (StatusCode::NOT_FOUND, "There is no such hook.".to_owned());
+    let refused = |problem| (StatusCode::UNAUTHORIZED, format!("Refused: {problem}."));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
     let Some(hook) = app.store.hook(HookId(id)).await? else { return Ok(missing()) };
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            return Ok((
-                rejection.status(),
-                "The delivery is larger than 25 MB, or was cut off.".into(),
-            ));
-        }
+    // Nothing is read of a body that nobody claims to have signed.
+    let Some(signature) = headers.get(SIGNATURE_HEADER) else {
+        return Ok(refused(SignatureError::Missing));
     };
-    if let Err(problem) = verify(
-        headers.get(SIGNATURE_HEADER).map(axum::http::HeaderValue::as_bytes),
-        &body,
-        &hook.secret,
-    ) {
-        return Ok((StatusCode::UNAUTHORIZED, format!("Refused: {problem}.")));
+    let _place = PLACES.acquire().await;
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        let sentence = "The delivery is larger than 25 MB, or was cut off.";
+        return Ok((StatusCode::PAYLOAD_TOO_LARGE, sentence.into()));
+    };
+    if let Err(problem) = verify(signature.as_bytes(), &body, &hook.secret) {
+        return Ok(refused(problem));
     }
     let text =
         |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let bad = |sentence: &str| (StatusCode::BAD_REQUEST, sentence.to_owned());
     let (Some(event), Some(guid)) = (text("x-github-event"), text("x-github-delivery")) else {
-        return Ok((
-            StatusCode::BAD_REQUEST,
-            "X-GitHub-Event or X-GitHub-Delivery is missing.".into(),
-        ));
+        return Ok(bad("X-GitHub-Event or X-GitHub-Delivery is missing."));
     };
-    let Ok(payload) = String::from_utf8(body.to_vec()) else {
-        return Ok((StatusCode::BAD_REQUEST, "The payload is not UTF-8.".into()));
+    let Ok(payload) = String::from_utf8(Vec::from(body)) else {
+        return Ok(bad("The payload is not UTF-8."));
     };
     if payload.starts_with("payload=") {
-        return Ok((
-            StatusCode::BAD_REQUEST,
-            "Set the webhook's content type to application/json.".into(),
-        ));
+        return Ok(bad("Set the webhook's content type to application/json."));
     }
     let Some(project) = app.store.project(hook.project).await? else { return Ok(missing()) };
     let delivery = Delivery {

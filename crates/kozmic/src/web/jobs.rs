@@ -1,6 +1,5 @@
 //! A job's log: as a plain text, and as lines of a page.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use axum::body::Body;
@@ -16,14 +15,15 @@ use tokio_util::io::ReaderStream;
 
 use super::App;
 use super::error::PageError;
-use crate::log::{Follower, Lines, Progress, Renderer, open};
+use crate::log::{Follower, Lines, Progress, Renderer, count_lines, open};
 use crate::model::JobId;
 use crate::store::{Job, Project};
 
 /// Lines that a page holds when it arrives; the whole log is in the plain one.
-const LINES_ON_PAGE: usize = 2_000;
+const LINES_ON_PAGE: u64 = 2_000;
 
 /// The end of a log as HTML.
+#[derive(Default)]
 pub(super) struct RenderedLog {
     pub(super) html: String,
     /// Lines before the first one here.
@@ -54,16 +54,26 @@ pub(super) async fn plain_log(
 ) -> Result<Response, PageError> {
     let project = super::history::find(&app, project).await?;
     let job = find(&app, &project, job).await?;
+    Ok(log_response(&app, &job, &follow).await?)
+}
+
+/// The plain log of a job, with what follows if that is wanted.
+pub(super) async fn log_response(
+    app: &App,
+    job: &Job,
+    follow: &Follow,
+) -> std::io::Result<Response> {
     let headers =
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    let body = if follow.follow.is_some_and(|value| value != "0") {
+    let path = app.logs.path(job.uuid);
+    let body = if follow.follow.as_ref().is_some_and(|value| value != "0") {
         let follower = app.bus.follow(job.uuid);
         // Asked after following, so that its end is not missed in between.
-        let is_over = find(&app, &project, job.id.0).await?.status.is_finished();
-        let state = Following { path: app.logs.path(job.uuid), file: None, follower, is_over, app };
+        let is_over = app.is_over(job.uuid).await;
+        let state = Following { path, file: None, follower, is_over, app: app.clone() };
         Body::from_stream(stream::unfold(state, Following::next))
     } else {
-        match open(&app.logs.path(job.uuid), 0).await? {
+        match open(&path, 0).await? {
             Some(file) => Body::from_stream(ReaderStream::new(file)),
             None => Body::empty(),
         }
@@ -111,28 +121,28 @@ impl Following {
 }
 
 /// The lines so far, at most the last [`LINES_ON_PAGE`].
-pub(super) async fn render_log(app: &App, job: &Job) -> Result<RenderedLog, PageError> {
-    let mut rendered = VecDeque::with_capacity(64);
-    let mut next = 1;
-    if let Some(file) = open(&app.logs.path(job.uuid), 0).await? {
+pub(super) async fn render_log(app: &App, job: &Job) -> std::io::Result<RenderedLog> {
+    let path = app.logs.path(job.uuid);
+    // Counted before they are read: only what is shown is rendered.
+    let hidden = count_lines(&path).await?.saturating_sub(LINES_ON_PAGE);
+    let (mut html, mut next) = (String::new(), 1);
+    if let Some(file) = open(&path, 0).await? {
         let mut lines = Lines::new(file);
         let mut screen = Renderer::default();
-        let mut keep = |line: &[u8], next: &mut u64| {
-            if rendered.len() == LINES_ON_PAGE {
-                rendered.pop_front();
-            }
-            rendered.push_back(line_html(*next, &screen.line(line)));
-            *next += 1;
-        };
         while let Some(line) = lines.next().await? {
-            keep(line, &mut next);
+            if next <= hidden {
+                screen.skip(line);
+            } else {
+                html += &line_html(next, &screen.line(line));
+            }
+            next += 1;
         }
-        if job.status.is_finished() && !lines.rest().is_empty() {
-            keep(lines.rest(), &mut next);
+        if let Some(line) = lines.rest().filter(|_| job.status.is_finished()) {
+            html += &line_html(next, &screen.line(line));
+            next += 1;
         }
     }
-    let hidden = next - 1 - rendered.len() as u64;
-    Ok(RenderedLog { html: rendered.into_iter().collect(), hidden, next })
+    Ok(RenderedLog { html, hidden, next })
 }
 
 /// One line of the log as pages and the tailer show it. The number is drawn by

@@ -4,6 +4,7 @@
 //! so the server listens on loopback only (see [`access`]).
 
 mod access;
+mod actions;
 mod api;
 mod badge;
 mod builds;

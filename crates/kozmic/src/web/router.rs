@@ -2,19 +2,21 @@
 
 use std::io;
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
 use super::{
-    App, access, api, badge, builds, error, health, history, hook, jobs, static_files, tailer,
+    App, access, actions, api, badge, builds, error, health, history, hook, jobs, static_files,
+    tailer,
 };
 
 /// Nothing from elsewhere, no inline script. Styles of single elements carry
@@ -35,9 +37,7 @@ pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
 
 fn router(app: App) -> Router {
     // GitHub's deliveries, whatever name they come by.
-    let deliveries = Router::new()
-        .route("/_hooks/hook/{hook}", post(hook::deliver))
-        .layer(DefaultBodyLimit::max(hook::BODY_LIMIT));
+    let deliveries = Router::new().route("/_hooks/hook/{hook}", post(hook::deliver));
     // For everyone who reaches the server by one of its names.
     let pages = Router::new()
         .route("/", get(history::home))
@@ -48,14 +48,21 @@ fn router(app: App) -> Router {
         .route("/projects/{project}/builds/{build}/jobs/{job}", get(builds::job))
         .route("/projects/{project}/jobs/{job}/log", get(jobs::plain_log))
         .route("/tailer/{uuid}", get(tailer::tail))
-        .route("/api/v1/projects/{project}/builds", get(api::builds))
+        .route("/projects/{project}/builds/{build}/cancel", post(actions::cancel_build))
+        .route("/projects/{project}/builds/{build}/restart", post(actions::restart_build))
+        .route("/projects/{project}/jobs/{job}/cancel", post(actions::cancel_job))
+        .route("/projects/{project}/jobs/{job}/restart", post(actions::restart_job))
+        // Browsers say where a form was sent from; other sites' forms are refused.
+        .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), access::known_host));
     // For anyone: they tell nothing but a status.
     let open = Router::new()
         .route("/badges/{login}/{name}/{*ref}", get(badge::badge))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/static/{*path}", get(static_files::file));
+        .route("/static/{*path}", get(static_files::file))
+        // For whoever has a token.
+        .nest("/api/v1", api::routes());
     let header = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };

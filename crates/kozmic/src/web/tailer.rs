@@ -55,7 +55,7 @@ pub(super) async fn tail(
 async fn stream(app: App, uuid: JobUuid, from: u64, mut socket: WebSocket) -> anyhow::Result<()> {
     let mut follower = app.bus.follow(uuid);
     // Asked after following, so that its end is not missed in between.
-    let mut is_over = app.store.job_by_uuid(uuid).await?.is_none_or(|job| job.status.is_finished());
+    let mut is_over = app.is_over(uuid).await;
     let mut tail = Tail { lines: None, renderer: Renderer::default(), number: 1, from };
     loop {
         is_over |= *follower.borrow_and_update() == Progress::Finished;
@@ -75,6 +75,8 @@ async fn stream(app: App, uuid: JobUuid, from: u64, mut socket: WebSocket) -> an
             changed = follower.changed() => is_over |= changed.is_err(),
             () = app.shutdown.requested() => return Ok(()),
             () = tokio::time::sleep(PING_EVERY) => {
+                // A job may end in another process, or before any worker had it.
+                is_over |= app.is_over(uuid).await;
                 tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Ping(Bytes::new()))).await??;
             }
             // Pongs and closes; a closed socket ends the loop.
@@ -113,9 +115,9 @@ impl Tail {
             }
             self.number += 1;
         }
-        if html.is_empty() && is_over && !lines.rest().is_empty() {
-            if self.number >= self.from {
-                html = line_html(self.number, &self.renderer.line(lines.rest()));
+        if html.is_empty() && is_over {
+            if let Some(line) = lines.rest().filter(|_| self.number >= self.from) {
+                html = line_html(self.number, &self.renderer.line(line));
             }
             self.lines = None;
         }

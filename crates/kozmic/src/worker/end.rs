@@ -23,6 +23,7 @@ impl From<EngineError> for JobEnd {
             EngineError::NoShell(_) => ErrorKind::ImageUnusable,
             EngineError::PullFailed { .. } => ErrorKind::PullFailed,
             EngineError::DiskFull(_) => ErrorKind::DiskFull,
+            EngineError::Packing(error) => kind_of(error),
             EngineError::Host(_) | EngineError::Refused { .. } => ErrorKind::EngineRefused,
         };
         Self::Error(kind, error.to_string())
@@ -33,17 +34,31 @@ impl From<SourceError> for JobEnd {
     fn from(error: SourceError) -> Self {
         let kind = match &error {
             SourceError::CommitVanished { .. } => ErrorKind::CommitVanished,
-            SourceError::Fetch { .. } | SourceError::Submodules(_) => ErrorKind::FetchFailed,
-            SourceError::Disk { source, .. }
-                if source.kind() == std::io::ErrorKind::StorageFull =>
+            SourceError::Fetch { problem, .. }
+            | SourceError::Submodules(problem)
+            | SourceError::Checkout { problem, .. }
+                if problem.contains("No space left on device") =>
             {
                 ErrorKind::DiskFull
             }
-            SourceError::Checkout { .. }
-            | SourceError::Tracked(_)
-            | SourceError::Git(_)
-            | SourceError::Disk { .. } => ErrorKind::Internal,
+            SourceError::Fetch { .. } | SourceError::Submodules(_) => ErrorKind::FetchFailed,
+            SourceError::Disk { source, .. } => kind_of(source),
+            SourceError::Checkout { .. } | SourceError::Tracked(_) | SourceError::Git(_) => {
+                ErrorKind::Internal
+            }
         };
         Self::Error(kind, error.to_string())
+    }
+}
+
+/// The log of a job, or something else on this machine's disk.
+pub(super) fn log_error(error: &std::io::Error) -> JobEnd {
+    JobEnd::Error(kind_of(error), format!("the log can't be written: {error}"))
+}
+
+fn kind_of(error: &std::io::Error) -> ErrorKind {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::DiskFull,
+        _ => ErrorKind::Internal,
     }
 }

@@ -79,7 +79,7 @@ pub async fn execute(
     }
     match ended {
         Ok(end) | Err(Interrupted::Ended(end)) => Ok(Outcome::Ended(end)),
-        Err(Interrupted::Stopped(Stop::Cancel(by))) => Ok(Outcome::Ended(JobEnd::Cancelled(by))),
+        Err(Interrupted::Stopped(Stop::Cancel(why))) => Ok(Outcome::Ended(JobEnd::Cancelled(why))),
         Err(Interrupted::Stopped(stop)) => Ok(Outcome::Stopped(stop)),
         Err(Interrupted::Log(error)) => Err(error),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{LEASE, Stop};
 use crate::model::{JobId, Timestamp};
@@ -18,7 +18,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Lease {
     steps: mpsc::UnboundedSender<String>,
     stop: watch::Receiver<Option<Stop>>,
-    ended: CancellationToken,
+    /// Ends the renewals also when a panic drops this.
+    ended: DropGuard,
     keeper: JoinHandle<()>,
 }
 
@@ -29,7 +30,7 @@ impl Lease {
         let ended = CancellationToken::new();
         let keeper = Keeper { store, job: job.id, attempt: job.attempt, stop: stop_sender };
         let keeper = tokio::spawn(keeper.run(steps_told, shutdown, ended.clone()));
-        Self { steps, stop, ended, keeper }
+        Self { steps, stop, ended: ended.drop_guard(), keeper }
     }
 
     /// What the job is doing now, for people.
@@ -43,7 +44,7 @@ impl Lease {
 
     /// No renewal comes after this.
     pub(super) async fn end(self) {
-        self.ended.cancel();
+        drop(self.ended);
         let _ = self.keeper.await;
     }
 }
@@ -64,11 +65,14 @@ impl Keeper {
     ) {
         let mut renewal = tokio::time::interval(RENEW_EVERY);
         let mut step_telling = true;
+        let mut changed = self.store.leases_changed();
         loop {
             tokio::select! {
                 () = ended.cancelled() => return,
                 () = shutdown.requested(), if self.stop.borrow().is_none() => self.ask(Stop::Shutdown),
                 _ = renewal.tick() => self.renew().await,
+                // Somebody may want this job stopped now.
+                Ok(()) = changed.changed() => self.renew().await,
                 step = steps.recv(), if step_telling => match step {
                     Some(step) => {
                         if let Err(error) = self.store.job_is(self.job, self.attempt, &step).await {
@@ -84,7 +88,7 @@ impl Keeper {
     async fn renew(&self) {
         match self.store.lease_renewed(self.job, self.attempt, LEASE, Timestamp::now()).await {
             Ok(LeaseState::Held) => {}
-            Ok(LeaseState::CancelRequested(by)) => self.ask(Stop::Cancel(by)),
+            Ok(LeaseState::CancelRequested(why)) => self.ask(Stop::Cancel(why)),
             Ok(LeaseState::Lost) => self.ask(Stop::LeaseLost),
             Err(error) => tracing::warn!(%error, "a lease could not be renewed"),
         }

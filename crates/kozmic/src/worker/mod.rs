@@ -6,6 +6,7 @@ mod end;
 mod environment;
 mod execute;
 mod install;
+mod job;
 mod lease;
 mod script;
 mod sweep;
@@ -22,6 +23,7 @@ use crate::store::Store;
 pub use claim::run;
 pub use execute::{Limits, Outcome, Work, execute};
 pub use install::{CacheKeeper, CacheScope, Install};
+pub use job::Held;
 pub use sweep::run as sweep;
 
 /// A job stays a worker's for this long after its last renewal.
@@ -32,7 +34,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Why a running job is to stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// This person wants it.
+    /// For this reason: by whom, or by what it was superseded.
     Cancel(String),
     /// The worker ends; the job starts again elsewhere or later.
     Shutdown,
@@ -50,6 +52,7 @@ pub struct Worker {
     pub bus: Bus,
     pub limits: Limits,
     pub cache: CacheKeeper,
+    pub held: Held,
     pub concurrency: NonZeroUsize,
     /// Names this worker in its leases.
     pub name: String,

@@ -78,10 +78,16 @@ fn starter(env: &[(String, String)], account: &Account) -> String {
 /// Starts the script and keeps what it writes, until it ends or is ended.
 pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Step<JobEnd> {
     let Run { log, interrupts, .. } = run;
-    let mut output = container.start().await.map_err(JobEnd::from)?;
+    let mut output = tokio::select! {
+        started = container.start() => started.map_err(JobEnd::from)?,
+        interrupted = interrupts.next() => return Err(interrupted),
+    };
     let interrupted = match follow(&mut output, log, interrupts).await {
         Ok(()) => {
-            let exit = container.exit().await.map_err(JobEnd::from)?;
+            let exit = tokio::select! {
+                exit = container.exit() => exit.map_err(JobEnd::from)?,
+                interrupted = interrupts.next() => return Err(interrupted),
+            };
             return Ok(match exit.code {
                 0 => JobEnd::Exited(0),
                 _ if exit.out_of_memory => JobEnd::OutOfMemory,
@@ -90,20 +96,28 @@ pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Step<Jo
         }
         Err(interrupted) => interrupted,
     };
-    match &interrupted {
+    // An engine that can't stop it any more does not change why it was to stop.
+    let stopped = match &interrupted {
         // Nothing of this attempt may be kept, so it needs no grace.
-        Interrupted::Stopped(Stop::LeaseLost) | Interrupted::Log(_) => {}
+        Interrupted::Stopped(Stop::LeaseLost)
+        | Interrupted::Log(_)
+        | Interrupted::Ended(JobEnd::Error(..)) => Ok(()),
         Interrupted::Ended(JobEnd::LogLimit(_)) => {
-            container.stop(GRACE).await.map_err(JobEnd::from)?;
+            // The engine waits for a reader of what is written until it has none.
+            drop(output);
+            container.stop(GRACE).await
         }
         _ => {
             let drained = timeout(GRACE + DRAIN, drain(&mut output, log));
             let (stopped, drained) = tokio::join!(container.stop(GRACE), drained);
-            stopped.map_err(JobEnd::from)?;
             if let Ok(drained) = drained {
                 drained?;
             }
+            stopped
         }
+    };
+    if let Err(error) = stopped {
+        tracing::warn!(%error, "a container could not be stopped");
     }
     Err(interrupted)
 }

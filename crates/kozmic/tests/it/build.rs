@@ -24,7 +24,7 @@ async fn a_push_becomes_a_green_build() {
     let target = statuses.iter().find(|status| status.context == "Kozmic-CI").unwrap();
     assert_eq!(target.target_url.as_deref(), Some(build.url.as_str()));
     server.stop().await;
-    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    world.nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +54,7 @@ async fn one_red_job_makes_the_build_red_and_is_named() {
     let description = world.told(&sha, "Kozmic-CI/Style", "failure").await;
     assert!(description.ends_with("the script ended with 3"), "{description}");
     server.stop().await;
-    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    world.nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,18 +88,21 @@ async fn two_hooks_are_two_deliveries_but_one_build() {
 async fn two_jobs_run_at_once() {
     let world = World::with(&[("KOZMIC_CONCURRENCY", "2")]).await;
     let server = world.serve().await;
-    let script = "#!/bin/bash\ndate +%s%N\nsleep 2\ndate +%s%N\n";
+    let script = "#!/bin/bash\necho begun\nsleep 600\n";
     world.project(&server.url, &[hook("One", BASE, script), hook("Two", BASE, script)]).await;
     let sha = world.push(&[("a", b"a")]).await;
-    let build = world.finished(&server.url, &sha).await;
-    let mut spans = Vec::new();
-    for title in ["One", "Two"] {
-        let log = world.log_text(build.job(title)).await;
-        let times: Vec<u128> = log.lines().map(|line| line.parse().unwrap()).collect();
-        spans.push((times[0], times[1]));
-    }
-    assert!(spans[0].0 < spans[1].1 && spans[1].0 < spans[0].1, "one after the other: {spans:?}");
+    eventually("both to run", async || {
+        let build = world.build_of(&server.url, &sha).await;
+        for job in &build.jobs {
+            if job.status != "pending" || world.log(job).await != b"begun\n" {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
     server.stop().await;
+    world.nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,5 +168,92 @@ async fn skip_words_make_no_build() {
         .collect();
     assert_eq!(answers, [(200, "Skipped, as `[ci skip]` asks."), (200, "Tags are not built.")]);
     assert!(world.builds(&server.url).await.is_empty());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_came_with_another_is_built_with_its_history() {
+    let world = World::new().await;
+    world.push(&[("a", b"1")]).await;
+    let second = world.push(&[("a", b"2")]).await;
+    world.sim.branch("octo/orbit", "octo", "second", "main").await.unwrap();
+    world.push(&[("a", b"3")]).await;
+    let server = world.serve_with("#!/bin/sh\ngit rev-list --count HEAD\n").await;
+    let fourth = world.push(&[("a", b"4")]).await;
+    let build = world.finished(&server.url, &fourth).await;
+    assert_eq!(world.log_text(build.job("Tests")).await, "4\n");
+    // It is in the mirror, but only as a parent of what was fetched.
+    world.sim.branch("octo/orbit", "octo", "older", "second").await.unwrap();
+    let build = world.finished(&server.url, &second).await;
+    assert_eq!((build.git_ref.as_str(), build.status.as_str()), ("older", "success"));
+    assert_eq!(world.log_text(build.job("Tests")).await, "2\n");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_that_was_killed_hinders_no_later_one() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let sha = world.push(&[("a", b"1")]).await;
+    world.finished(&server.url, &sha).await;
+    let mirror = world.data_dir().join("mirrors/1.git");
+    for lock in ["shallow.lock", "packed-refs.lock", "config.lock"] {
+        std::fs::write(mirror.join(lock), "").unwrap();
+    }
+    let sha = world.push(&[("a", b"2")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.status, "success", "{:?}", build.jobs);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn branches_may_have_any_name_that_git_allows() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\ngit symbolic-ref HEAD\ncat a\n").await;
+    world.push(&[("a", b"1\n")]).await;
+    let hook = world.hook(1).await;
+    let project = world.store().await.project(hook.project).await.unwrap().unwrap();
+    let sha = world.builds(&server.url).await[0].sha.clone();
+    for (number, branch) in
+        ["-x", "HEAD", "--upload-pack=x", "@", "ünï/çode"].into_iter().enumerate()
+    {
+        let payload = crate::harness::push_payload(project.repository.gh_id, branch, &sha, "x");
+        let guid = format!("g{number}");
+        let answer = world.deliver(&server.url, &hook, "push", &guid, &payload).await;
+        assert_eq!(answer.status(), 200);
+        let build = eventually("the branch's build", async || {
+            let builds = world.builds(&server.url).await;
+            builds.into_iter().find(|build| build.git_ref == branch && build.is_finished())
+        })
+        .await;
+        let log = world.log_text(build.job("Tests")).await;
+        assert_eq!(log, format!("refs/heads/{branch}\n1\n"), "{:?}", build.jobs);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_was_cut_off_while_it_was_added_takes_part() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    world.add_project(&server.url).await;
+    // As `hooks apply` leaves it when it ends between GitHub's answer and its note.
+    let store = world.store().await;
+    let project = store.project_by_name(&"octo/orbit".parse().unwrap()).await.unwrap().unwrap();
+    let spec = kozmic::model::HookSpec {
+        title: "Tests".into(),
+        image: BASE.parse().unwrap(),
+        install_script: None,
+        tracked: Vec::new(),
+        build_script: kozmic::model::Script::parse(":\n").unwrap(),
+    };
+    let now = kozmic::model::Timestamp::now();
+    let id = store.hook_added(project.id, &spec, &"secret".into(), "test", now).await.unwrap();
+    let sha = world.push(&[("a", b"1")]).await;
+    let payload = crate::harness::push_payload(project.repository.gh_id, "main", &sha, "x");
+    let hook = world.hook(id.0).await;
+    let answer = world.deliver(&server.url, &hook, "push", "g", &payload).await;
+    assert_eq!(answer.text().await.unwrap(), "Build #1 with 1 job is enqueued.");
+    assert_eq!(world.finished(&server.url, &sha).await.status, "success");
     server.stop().await;
 }

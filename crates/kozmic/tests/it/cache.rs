@@ -103,7 +103,7 @@ async fn an_install_step_runs_until_one_of_its_inputs_changes() {
         assert!(!inspected.contains("KOZMIC_BUILD"), "{inspected}");
     }
     server.stop().await;
-    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    world.nothing_left().await;
     remove_cached(&world).await;
 }
 
@@ -132,7 +132,7 @@ async fn a_failing_install_step_ends_the_job_with_its_code() {
     );
     assert!(cached(&world).await.is_empty(), "what failed is not kept");
     server.stop().await;
-    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    world.nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ async fn a_killed_server_starts_its_jobs_again() {
     world.told(&sha, "Kozmic-CI", "success").await;
     assert_eq!(world.states(&sha, "Kozmic-CI").await, ["pending", "success"]);
     server.kill().await.unwrap();
-    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    world.nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,10 +84,7 @@ async fn a_job_whose_worker_is_lost_twice_is_an_error() {
     assert_eq!(build.status, "error");
     assert_eq!(build.job("Tests").reason, "the worker was lost 2 times while it ran this job");
     world.told(&sha, "Kozmic-CI", "error").await;
-    eventually("the lost containers to be removed", async || {
-        world.leftovers().await.is_empty().then_some(())
-    })
-    .await;
+    world.nothing_left().await;
     server.kill().await.unwrap();
 }
 
@@ -108,7 +105,7 @@ async fn a_server_that_is_asked_to_stop_gives_its_jobs_back() {
     assert!(terminated.unwrap().success());
     assert_eq!(server.wait().await.unwrap().code(), Some(0), "{}", said(&world));
     assert!(said(&world).ends_with("kozmic: stopped\n"), "{}", said(&world));
-    assert_eq!(world.leftovers().await, Vec::<String>::new());
+    world.nothing_left().await;
     let mut server = start(&world, &url).await;
     let build = world.finished(&url, &sha).await;
     assert_eq!(build.status, "success");

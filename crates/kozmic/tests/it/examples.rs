@@ -33,6 +33,12 @@ fn examples() -> Vec<(String, Value)> {
         .collect()
 }
 
+/// Its last digit is another one.
+fn broken(signature: &str) -> String {
+    let (rest, last) = signature.split_at(signature.len() - 1);
+    format!("{rest}{}", if last == "0" { '1' } else { '0' })
+}
+
 /// The answers that show that a push or a pull request was understood.
 fn is_understood(answer: &str) -> bool {
     answer.starts_with("Build #")
@@ -61,19 +67,18 @@ async fn every_example_payload_is_answered_and_none_without_its_signature() {
         let guid = format!("example-{index}");
         let wrong = [
             None,
-            Some(right.replace('0', "1").replace("sha256=a", "sha256=b"))
-                .filter(|broken| *broken != right),
+            Some(broken(&right)),
             Some(right[..40].to_owned()),
             Some(right.replace("sha256=", "sha1=")),
         ];
-        for broken in wrong {
+        for wrong in wrong {
             let answer = world
-                .post(&server.url, hook.id.0, event, &guid, body.clone(), broken.as_deref())
+                .post(&server.url, hook.id.0, event, &guid, body.clone(), wrong.as_deref())
                 .await;
             assert_eq!(
                 answer.status(),
                 401,
-                "example {index} of {event} with the signature {broken:?}"
+                "example {index} of {event} with the signature {wrong:?}"
             );
         }
         let answer = world.post(&server.url, hook.id.0, event, &guid, body, Some(&right)).await;

@@ -8,10 +8,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::harness::{BASE, PATIENCE, World, eventually, hook};
+use crate::harness::{BASE, PATIENCE, World, hook};
 
-/// A job that waits, after its first line, for the second one to be allowed:
-/// the repository says so by a file that appears there.
 async fn tailer(
     url: &str,
     uuid: &str,
@@ -205,6 +203,5 @@ async fn a_stopping_server_lets_its_viewers_go() {
             |message| message.is_err() || message.is_ok_and(|message| message.is_close())
         )
     );
-    eventually("nothing to be left", async || world.leftovers().await.is_empty().then_some(()))
-        .await;
+    world.nothing_left().await;
 }

@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod again;
 mod badge;
 mod build;
 mod cache;

@@ -115,7 +115,7 @@ async fn only_its_own_names_are_answered_to() {
     assert_eq!(status(format!("localhost:{port}"), "/projects/1/history/").await, 200);
     assert_eq!(status("ci.example.org".into(), "/projects/1/history/").await, 200);
     assert_eq!(status(format!("evil.example:{port}"), "/projects/1/history/").await, 403);
-    assert_eq!(status("evil.example".into(), "/api/v1/projects/1/builds").await, 403);
+    assert_eq!(status("evil.example".into(), "/projects/1/").await, 403);
     // Badges and deliveries are for anyone who gets here.
     assert_eq!(status("evil.example".into(), "/badges/octo/orbit/main").await, 200);
     server.stop().await;

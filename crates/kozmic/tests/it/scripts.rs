@@ -115,3 +115,39 @@ async fn the_shebang_decides_and_the_shell_is_there_without_one() {
     assert_eq!(build.status, "failure");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_may_be_as_deep_as_git_allows() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/bash\nfind . -name leaf | wc -c\n").await;
+    let path = format!("{}leaf", "a/".repeat(1_900));
+    let sha = world.push(&[(&path, b"x")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.status, "success", "{:?}", build.jobs);
+    assert_eq!(world.log_text(build.job("Tests")).await, format!("{}\n", path.len() + 3));
+    server.stop().await;
+    world.nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_s_submodules_are_of_the_project_s_host() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    world.push(&[("a", b"a")]).await;
+    world.sim.add_user("mallory").await.unwrap();
+    let fork = world.sim.fork("octo/orbit", "mallory").await.unwrap();
+    // A second name of the same machine: another host for all that Kozmic knows.
+    let url = format!("{}/octo/orbit.git", world.sim.url().replace("127.0.0.1", "localhost"));
+    let push = Push::new(fork, "mallory").message("Reach out").submodule("inside", &url);
+    let sha = world.sim.push(&push).await.unwrap();
+    world
+        .sim
+        .open_pull_request("octo/orbit", "mallory", "mallory:main", "main", "x", "")
+        .await
+        .unwrap();
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.status, "error");
+    let reason = &build.job("Tests").reason;
+    assert!(reason.contains("may use submodules of the project's own host only"), "{reason}");
+    server.stop().await;
+}

@@ -78,13 +78,26 @@ pub struct Registry {
 
 impl Registry {
     pub async fn start() -> Self {
+        Self::with_access("").await
+    }
+
+    /// Lets nobody in who has no password.
+    pub async fn with_password() -> Self {
+        Self::with_access("auth: {htpasswd: {realm: kozmic, path: PASSWORDS}}\n").await
+    }
+
+    async fn with_access(access: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let passwords = folder.path().join("passwords");
+        // Of nobody: any password is wrong.
+        std::fs::write(&passwords, format!("nobody:$2a$05${}\n", "a".repeat(53))).unwrap();
+        let access = access.replace("PASSWORDS", passwords.to_str().unwrap());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
         let config = folder.path().join("registry.yml");
         let root = folder.path().join("data");
         let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n",
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n{access}",
             root.display()
         );
         std::fs::write(&config, text).unwrap();

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 use super::{BASE, containers_of, eventually};
@@ -27,6 +28,7 @@ pub struct World {
     folder: TempDir,
     token: String,
     extra: Vec<(String, String)>,
+    api_token: OnceCell<String>,
     _github: Shutdown,
 }
 
@@ -51,6 +53,7 @@ pub struct Build {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Job {
+    pub id: i64,
     pub uuid: String,
     pub title: String,
     pub status: String,
@@ -98,7 +101,7 @@ impl World {
             extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let http =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { sim, http, folder, token, extra, _github: github }
+        Self { sim, http, folder, token, extra, api_token: OnceCell::new(), _github: github }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -201,8 +204,20 @@ impl World {
         struct Answer {
             builds: Vec<Build>,
         }
-        let answer = self.http.get(format!("{url}/api/v1/projects/1/builds")).send().await.unwrap();
+        let request = self.http.get(format!("{url}/api/v1/projects/1/builds"));
+        let answer = request.bearer_auth(self.api_token().await).send().await.unwrap();
         answer.error_for_status().unwrap().json::<Answer>().await.unwrap().builds
+    }
+
+    /// A token of the repository's owner for the server's API.
+    pub async fn api_token(&self) -> &str {
+        let create = async || {
+            let arguments = ["token", "create", "--user", OWNER];
+            let created = self.run("http://127.0.0.1:0", &arguments).await;
+            assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+            String::from_utf8(created.stdout).unwrap().trim().to_owned()
+        };
+        self.api_token.get_or_init(create).await
     }
 
     pub async fn build_of(&self, url: &str, sha: &str) -> Build {
@@ -262,6 +277,14 @@ impl World {
     /// What labels this world's containers and images.
     pub async fn instance(&self) -> String {
         self.store().await.instance(kozmic::model::Timestamp::now()).await.unwrap()
+    }
+
+    /// Containers, volumes and checkouts are gone, or go soon.
+    pub async fn nothing_left(&self) {
+        eventually("everything to be removed", async || {
+            self.leftovers().await.is_empty().then_some(())
+        })
+        .await;
     }
 
     /// What this world's server left at the engine and on its disk.

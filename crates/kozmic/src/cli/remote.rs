@@ -1,0 +1,198 @@
+//! The client: `projects`, `builds`, `logs`, `restart`, `cancel` against a server.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use futures_util::StreamExt as _;
+use reqwest::{Method, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::say;
+use super::table::table;
+use crate::model::FullName;
+
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// The server's address
+    #[arg(long, env = "KOZMIC_SERVER", value_name = "URL")]
+    server: Url,
+    /// An API token, made by `kozmic token create` on the server
+    #[arg(long, env = "KOZMIC_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List your projects on a server
+    Projects {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List the latest builds of a project
+    Builds {
+        #[command(flatten)]
+        server: Server,
+        /// The project, as owner/name
+        project: FullName,
+    },
+    /// Print a job's log
+    Logs {
+        #[command(flatten)]
+        server: Server,
+        /// The job's number: the last one in the address of its page
+        job: i64,
+        /// Go on until the job is over
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Run a finished job again
+    Restart {
+        #[command(flatten)]
+        server: Server,
+        job: i64,
+    },
+    /// Stop a job
+    Cancel {
+        #[command(flatten)]
+        server: Server,
+        job: i64,
+    },
+}
+
+#[derive(Deserialize)]
+struct Projects {
+    projects: Vec<Project>,
+}
+
+#[derive(Deserialize)]
+struct Project {
+    id: i64,
+    full_name: String,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Builds {
+    builds: Vec<Build>,
+}
+
+#[derive(Deserialize)]
+struct Build {
+    number: i64,
+    status: String,
+    #[serde(rename = "ref")]
+    git_ref: String,
+    sha: String,
+    message: String,
+    jobs: Vec<Job>,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    id: i64,
+    title: String,
+    status: String,
+    reason: String,
+    url: String,
+}
+
+pub(super) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Projects { server } => {
+            let projects = server.projects().await?;
+            let rows = projects.into_iter().map(|project| [project.full_name, project.url]);
+            say(&table(["project", "page"], rows));
+        }
+        Command::Builds { server, project } => builds(&server, &project).await?,
+        Command::Logs { server, job, follow } => logs(&server, job, follow).await?,
+        Command::Restart { server, job } => {
+            let new: Job = server.json(Method::POST, &format!("jobs/{job}/restart")).await?;
+            say(&format!("Job {} ({}) is {}: {}", new.id, new.title, new.status, new.url));
+        }
+        Command::Cancel { server, job } => {
+            let job: Job = server.json(Method::POST, &format!("jobs/{job}/cancel")).await?;
+            say(&format!("Job {} ({}) is {}: {}", job.id, job.title, job.status, job.reason));
+        }
+    }
+    Ok(())
+}
+
+async fn builds(server: &Server, name: &FullName) -> anyhow::Result<()> {
+    let projects = server.projects().await?;
+    let name = name.to_string();
+    let project = projects
+        .into_iter()
+        .find(|project| project.full_name.eq_ignore_ascii_case(&name))
+        .with_context(|| format!("{name} is no project of yours on {}", server.server))?;
+    let builds: Builds =
+        server.json(Method::GET, &format!("projects/{}/builds", project.id)).await?;
+    let rows = builds.builds.into_iter().map(|build| {
+        let jobs =
+            build.jobs.iter().map(|job| format!("{} {} ({})", job.id, job.title, job.status));
+        [
+            format!("#{}", build.number),
+            build.status,
+            build.git_ref,
+            build.sha.chars().take(7).collect(),
+            build.message.lines().next().unwrap_or_default().to_owned(),
+            jobs.collect::<Vec<_>>().join(", "),
+        ]
+    });
+    say(&table(["build", "status", "ref", "commit", "message", "jobs"], rows));
+    Ok(())
+}
+
+/// The bytes as they come; a pipe that is closed (`| head`) is no error.
+async fn logs(server: &Server, job: i64, follow: bool) -> anyhow::Result<()> {
+    let query = if follow { "?follow=1" } else { "" };
+    let answer = server.send(Method::GET, &format!("jobs/{job}/log{query}")).await?;
+    let mut body = answer.bytes_stream();
+    let mut output = std::io::stdout();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.context("the connection ended before the log did")?;
+        match output.write_all(&chunk).and_then(|()| output.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
+impl Server {
+    async fn projects(&self) -> anyhow::Result<Vec<Project>> {
+        Ok(self.json::<Projects>(Method::GET, "projects").await?.projects)
+    }
+
+    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<T> {
+        let answer = self.send(method, path).await?;
+        answer
+            .json()
+            .await
+            .with_context(|| format!("{} is no Kozmic server, or another version", self.server))
+    }
+
+    async fn send(&self, method: Method, path: &str) -> anyhow::Result<Response> {
+        #[derive(Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
+        let answer = reqwest::Client::new()
+            .request(method, url)
+            .bearer_auth(&self.token)
+            .send()
+            .await
+            .with_context(|| format!("the server {} does not answer", self.server))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        match answer.json::<Problem>().await {
+            Ok(problem) => bail!("{}", problem.detail),
+            Err(_) => bail!("{} answered {status}; is it a Kozmic server?", self.server),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Jobs that people stop, or run again. The old jobs and their logs stay.
+
+use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed};
+use crate::model::{BuildId, JobEnd, JobId, JobStatus, JobUuid, Timestamp};
+
+/// What became of a wish to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It waited, and is over.
+    AtOnce(JobUuid),
+    /// It runs; its worker will stop it.
+    Asked,
+}
+
+impl Store {
+    /// Somebody wants a job stopped. Refused when it is over already.
+    pub async fn job_cancelled(&self, job: JobId, by: &str, now: Timestamp) -> Result<Cancelled> {
+        let mut tx = self.begin().await?;
+        let end = JobEnd::Cancelled(format!("by {by}"));
+        let waiting = sqlx::query(
+            "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4 \
+             WHERE id = $5 AND status = 'enqueued' RETURNING uuid, build_id",
+        )
+        .bind(end.status().as_str())
+        .bind(end.to_string())
+        .bind(end.cause())
+        .bind(now.0)
+        .bind(job.0)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed("cancel a waiting job"))?;
+        if let Some(row) = waiting {
+            self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
+            commit(tx).await?;
+            self.wakes.outbox.notify_one();
+            return Ok(Cancelled::AtOnce(row.text("uuid")?.parse()?));
+        }
+        let running = sqlx::query(
+            "UPDATE jobs SET cancel_reason = COALESCE(cancel_reason, $1), reason = 'being stopped' \
+             WHERE id = $2 AND status = 'pending'",
+        )
+        .bind(format!("by {by}"))
+        .bind(job.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("ask for a job's end"))?;
+        commit(tx).await?;
+        if running.rows_affected() == 0 {
+            return Err(StoreError::Refused("The job is over already.".into()));
+        }
+        self.wakes.leases.send_replace(());
+        Ok(Cancelled::Asked)
+    }
+
+    /// A finished job runs again, as a new job with its hook's scripts of now (or
+    /// its own where the hook is gone). Refused when it is not the last of its
+    /// kind, or not finished.
+    pub async fn job_restarted(&self, job: JobId, by: &str, now: Timestamp) -> Result<JobId> {
+        let mut tx = self.begin().await?;
+        let (new, build) = restart(&mut tx, job, by, now).await?;
+        self.job_changed(&mut tx, build, now).await?;
+        commit(tx).await?;
+        self.wakes.jobs.notify_one();
+        self.wakes.outbox.notify_one();
+        Ok(new)
+    }
+
+    /// The finished jobs of a build run again, or those of them that are not green.
+    pub async fn build_restarted(
+        &self,
+        build: BuildId,
+        only_failed: bool,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<usize> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query(
+            "SELECT id, status FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id",
+        )
+        .bind(build.0)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed("list a build's jobs"))?;
+        let mut restarted = 0;
+        for row in rows {
+            let status: JobStatus = row.text("status")?.parse()?;
+            if status.is_finished() && !(only_failed && status == JobStatus::Success) {
+                restart(&mut tx, JobId(row.int("id")?), by, now).await?;
+                restarted += 1;
+            }
+        }
+        if restarted == 0 {
+            return Err(StoreError::Refused("No job of this build can be run again now.".into()));
+        }
+        self.job_changed(&mut tx, build, now).await?;
+        commit(tx).await?;
+        self.wakes.jobs.notify_one();
+        self.wakes.outbox.notify_one();
+        Ok(restarted)
+    }
+
+    /// The jobs that this one replaced, newest first.
+    pub async fn earlier_jobs(&self, job: JobId) -> Result<Vec<super::Job>> {
+        let (mut earlier, mut of) = (Vec::new(), job);
+        loop {
+            let row = sqlx::query("SELECT * FROM jobs WHERE replaced_by_id = $1")
+                .bind(of.0)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("find an earlier job"))?;
+            let Some(row) = row else { return Ok(earlier) };
+            let found = super::Job::read(&row)?;
+            of = found.id;
+            earlier.push(found);
+        }
+    }
+}
+
+async fn restart(
+    tx: &mut Transaction,
+    job: JobId,
+    by: &str,
+    now: Timestamp,
+) -> Result<(JobId, BuildId)> {
+    let old = sqlx::query(
+        "SELECT jobs.*, hook_calls.hook_id AS call_hook_id FROM jobs \
+         JOIN hook_calls ON hook_calls.id = jobs.hook_call_id WHERE jobs.id = $1",
+    )
+    .bind(job.0)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(failed("find a job"))?
+    .ok_or_else(|| StoreError::Refused("The job is gone.".into()))?;
+    let build = BuildId(old.int("build_id")?);
+    if !old.text("status")?.parse::<JobStatus>()?.is_finished() {
+        return Err(StoreError::Refused("The job is not over yet.".into()));
+    }
+    if let Some(newer) = old.int_or_null("replaced_by_id")? {
+        return Err(StoreError::Refused(format!("The job was run again already, as job {newer}.")));
+    }
+    let hook_id = old.int_or_null("call_hook_id")?;
+    let hook = sqlx::query(
+        "SELECT title, docker_image, install_script, build_script FROM hooks WHERE id = $1",
+    )
+    .bind(hook_id)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(failed("find a job's hook"))?;
+    let tracked = match &hook {
+        Some(_) => {
+            let rows =
+                sqlx::query("SELECT path FROM tracked_files WHERE hook_id = $1 ORDER BY path")
+                    .bind(hook_id)
+                    .fetch_all(&mut **tx)
+                    .await
+                    .map_err(failed("list tracked files"))?;
+            rows.iter().map(|row| row.text("path")).collect::<Result<Vec<_>>>()?.join("\n")
+        }
+        None => old.text("tracked_paths")?,
+    };
+    let source = hook.as_ref().unwrap_or(&old);
+    let new = sqlx::query(
+        "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
+         tracked_paths, status, reason, created_at, attempt, lost) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'enqueued', $9, $10, 0, 0) RETURNING id",
+    )
+    .bind(JobUuid::random().to_string())
+    .bind(build.0)
+    .bind(old.int("hook_call_id")?)
+    .bind(source.text("title")?)
+    .bind(source.text("docker_image")?)
+    .bind(source.text_or_null("install_script")?)
+    .bind(source.text("build_script")?)
+    .bind(tracked)
+    .bind(format!("run again by {by}; waiting for a worker"))
+    .bind(now.0)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("enqueue a job"))?;
+    let new = JobId(new.int("id")?);
+    sqlx::query("UPDATE jobs SET replaced_by_id = $1 WHERE id = $2")
+        .bind(new.0)
+        .bind(job.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("replace a job"))?;
+    Ok((new, build))
+}

@@ -1,0 +1,109 @@
+//! What a page's buttons do: stop, and run again.
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::response::Redirect;
+use serde::Deserialize;
+
+use super::error::PageError;
+use super::{App, builds, history, jobs};
+use crate::model::{BuildId, JobId, JobUuid, Timestamp};
+use crate::store::{Cancelled, Project, StoreError};
+
+/// Who changes something through a page, as long as nobody signs in.
+const LOCAL_VISITOR: &str = "a visitor of this machine";
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    /// `failed`: only what is not green.
+    #[serde(default)]
+    jobs: String,
+}
+
+pub(super) async fn cancel_job(
+    State(app): State<App>,
+    Path((project, job)): Path<(i64, i64)>,
+) -> Result<Redirect, PageError> {
+    let project = history::find(&app, project).await?;
+    let job = jobs::find(&app, &project, job).await?;
+    app.cancel_job(job.id, LOCAL_VISITOR).await?;
+    Ok(to_job(&project, job.build, job.id))
+}
+
+/// Leads to the new job.
+pub(super) async fn restart_job(
+    State(app): State<App>,
+    Path((project, job)): Path<(i64, i64)>,
+) -> Result<Redirect, PageError> {
+    let project = history::find(&app, project).await?;
+    let job = jobs::find(&app, &project, job).await?;
+    let new = app.store.job_restarted(job.id, LOCAL_VISITOR, Timestamp::now()).await?;
+    Ok(to_job(&project, job.build, new))
+}
+
+pub(super) async fn cancel_build(
+    State(app): State<App>,
+    Path((project, build)): Path<(i64, i64)>,
+) -> Result<Redirect, PageError> {
+    let project = history::find(&app, project).await?;
+    let build = builds::find(&app, &project, Some(build)).await?;
+    app.cancel_build(build.id, LOCAL_VISITOR).await?;
+    Ok(to_build(&project, build.id))
+}
+
+pub(super) async fn restart_build(
+    State(app): State<App>,
+    Path((project, build)): Path<(i64, i64)>,
+    Form(which): Form<Which>,
+) -> Result<Redirect, PageError> {
+    let project = history::find(&app, project).await?;
+    let build = builds::find(&app, &project, Some(build)).await?;
+    let only_failed = which.jobs == "failed";
+    app.store.build_restarted(build.id, only_failed, LOCAL_VISITOR, Timestamp::now()).await?;
+    Ok(to_build(&project, build.id))
+}
+
+fn to_build(project: &Project, build: BuildId) -> Redirect {
+    Redirect::to(&format!("/projects/{}/builds/{build}/", project.id))
+}
+
+fn to_job(project: &Project, build: BuildId, job: JobId) -> Redirect {
+    Redirect::to(&format!("/projects/{}/builds/{build}/jobs/{job}/", project.id))
+}
+
+impl App {
+    /// Stops a job, and lets its followers go when that ended it at once.
+    pub(super) async fn cancel_job(&self, job: JobId, by: &str) -> Result<(), StoreError> {
+        let cancelled = self.store.job_cancelled(job, by, Timestamp::now()).await?;
+        if let Cancelled::AtOnce(uuid) = cancelled {
+            self.bus.finished(uuid);
+        }
+        Ok(())
+    }
+
+    /// Stops what is not finished of a build.
+    pub(super) async fn cancel_build(&self, build: BuildId, by: &str) -> Result<(), StoreError> {
+        let mut cancelled = 0;
+        for job in self.store.jobs_of(build).await? {
+            match self.cancel_job(job.id, by).await {
+                Ok(()) => cancelled += 1,
+                // It is over already.
+                Err(StoreError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if cancelled == 0 {
+            return Err(StoreError::Refused("The build is over already.".into()));
+        }
+        Ok(())
+    }
+
+    /// Whether a job has its end in the store, or is gone. A store that does not
+    /// answer has not said so.
+    pub(super) async fn is_over(&self, uuid: JobUuid) -> bool {
+        match self.store.job_by_uuid(uuid).await {
+            Ok(job) => job.is_none_or(|job| job.status.is_finished()),
+            Err(_) => false,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the API says of projects, builds and jobs. Times are RFC 3339 in UTC.
+
+use serde::Serialize;
+
+use crate::model::Timestamp;
+use crate::store::{Build, Job, Project};
+use crate::web::App;
+
+#[derive(Serialize)]
+pub(super) struct ProjectAnswer {
+    id: i64,
+    full_name: String,
+    default_branch: String,
+    is_public: bool,
+    url: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct BuildAnswer {
+    id: i64,
+    project_id: i64,
+    number: i64,
+    status: &'static str,
+    #[serde(rename = "ref")]
+    git_ref: String,
+    sha: String,
+    author: String,
+    message: String,
+    trigger: &'static str,
+    pull_request: Option<i64>,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    url: String,
+    jobs: Vec<JobAnswer>,
+}
+
+#[derive(Serialize)]
+pub(super) struct JobAnswer {
+    id: i64,
+    build_id: i64,
+    uuid: String,
+    title: String,
+    image: String,
+    status: &'static str,
+    reason: String,
+    return_code: Option<i64>,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    url: String,
+    log_url: String,
+}
+
+pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
+    ProjectAnswer {
+        id: project.id.0,
+        full_name: project.repository.full_name.to_string(),
+        default_branch: project.repository.default_branch.clone(),
+        is_public: project.repository.is_public,
+        url: format!("{}/projects/{}/", app.public_url, project.id),
+    }
+}
+
+pub(super) fn build(app: &App, build: Build, jobs: Vec<Job>) -> BuildAnswer {
+    let project = build.project.0;
+    BuildAnswer {
+        id: build.id.0,
+        project_id: project,
+        number: build.number,
+        status: build.status.as_str(),
+        git_ref: build.git_ref.to_string(),
+        sha: build.commit.sha.to_string(),
+        author: build.commit.author,
+        message: build.commit.message,
+        trigger: build.trigger.as_str(),
+        pull_request: build.pull_request.map(|pull| pull.number),
+        created_at: build.created_at.to_string(),
+        started_at: time(build.started_at),
+        finished_at: time(build.finished_at),
+        url: format!("{}/projects/{project}/builds/{}/", app.public_url, build.id),
+        jobs: jobs.into_iter().map(|job| self::job(app, project, job)).collect(),
+    }
+}
+
+pub(super) fn job(app: &App, project: i64, job: Job) -> JobAnswer {
+    let path = format!("{}/projects/{project}", app.public_url);
+    JobAnswer {
+        id: job.id.0,
+        build_id: job.build.0,
+        uuid: job.uuid.to_string(),
+        status: job.status.as_str(),
+        url: format!("{path}/builds/{}/jobs/{}/", job.build, job.id),
+        log_url: format!("{path}/jobs/{}/log/", job.id),
+        title: job.title,
+        image: job.image,
+        reason: job.reason,
+        return_code: job.return_code,
+        created_at: job.created_at.to_string(),
+        started_at: time(job.started_at),
+        finished_at: time(job.finished_at),
+    }
+}
+
+fn time(at: Option<Timestamp>) -> Option<String> {
+    at.map(|at| at.to_string())
+}

@@ -1,0 +1,87 @@
+//! Builds.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+
+use super::answers::{self, BuildAnswer};
+use super::problem::Problem;
+use super::visitor::Visitor;
+use crate::model::{BuildId, Timestamp};
+use crate::web::App;
+
+/// Builds in one answer.
+const PAGE: i64 = 50;
+
+#[derive(Serialize)]
+pub(super) struct Builds {
+    builds: Vec<BuildAnswer>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Range {
+    before: Option<i64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    /// Only the jobs that are not green.
+    #[serde(default)]
+    failed: bool,
+}
+
+/// A project's builds below number `before`, newest first, at most 50.
+pub(super) async fn list(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(project): Path<i64>,
+    Query(range): Query<Range>,
+) -> Result<Json<Builds>, Problem> {
+    let project = visitor.project(project).await?;
+    let mut builds = Vec::new();
+    for build in app.store.builds_before(project.id, range.before, PAGE).await? {
+        let jobs = app.store.jobs_of(build.id).await?;
+        builds.push(answers::build(&app, build, jobs));
+    }
+    Ok(Json(Builds { builds }))
+}
+
+pub(super) async fn one(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(build): Path<i64>,
+) -> Result<Json<BuildAnswer>, Problem> {
+    visitor.build(build).await?;
+    answer(&app, BuildId(build)).await
+}
+
+/// Cancels the jobs that are not finished.
+pub(super) async fn cancel(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(build): Path<i64>,
+) -> Result<Json<BuildAnswer>, Problem> {
+    let (project, build) = visitor.build(build).await?;
+    visitor.manages(&project).await?;
+    app.cancel_build(build.id, visitor.login()).await?;
+    answer(&app, build.id).await
+}
+
+/// Runs the finished jobs again, or with `?failed=true` those that are not green.
+pub(super) async fn restart(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(build): Path<i64>,
+    Query(which): Query<Which>,
+) -> Result<Json<BuildAnswer>, Problem> {
+    let (project, build) = visitor.build(build).await?;
+    visitor.manages(&project).await?;
+    app.store.build_restarted(build.id, which.failed, visitor.login(), Timestamp::now()).await?;
+    answer(&app, build.id).await
+}
+
+async fn answer(app: &App, id: BuildId) -> Result<Json<BuildAnswer>, Problem> {
+    let build = app.store.build(id).await?.ok_or_else(|| Problem::not_found("build"))?;
+    let jobs = app.store.jobs_of(id).await?;
+    Ok(Json(answers::build(app, build, jobs)))
+}

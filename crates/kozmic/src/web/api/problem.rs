@@ -1,0 +1,79 @@
+//! Refusals as problem details (RFC 9457).
+
+use axum::Json;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::store::StoreError;
+
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn not_found(what: &str) -> Self {
+        let detail = format!("There is no such {what}, or this token may not see it.");
+        Self { status: StatusCode::NOT_FOUND, detail }
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
+    pub(super) fn unauthorized(detail: &str) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, detail: detail.to_owned() }
+    }
+
+    pub(super) fn forbidden(detail: &str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, detail: detail.to_owned() }
+    }
+
+    /// The request is right, but not as things stand.
+    pub(super) fn conflict(detail: String) -> Self {
+        Self { status: StatusCode::CONFLICT, detail }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if let StoreError::Refused(why) = error {
+            return Self::conflict(why);
+        }
+        tracing::error!(%error, "an API request failed");
+        let detail =
+            "It was not your doing; the administrator finds the reason in the server's log.".into();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail }
+    }
+}
+
+impl From<std::io::Error> for Problem {
+    fn from(error: std::io::Error) -> Self {
+        tracing::error!(%error, "a log could not be read");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: "The log can't be read.".into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = (self.status, Json(body)).into_response();
+        let kind = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_route(uri: Uri) -> Problem {
+    Problem { status: StatusCode::NOT_FOUND, detail: format!("The API has no {}.", uri.path()) }
+}
