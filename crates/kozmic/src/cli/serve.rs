@@ -34,7 +34,9 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let on_signal = shutdown.clone();
     tokio::spawn(async move {
         match shutdown::signal().await {
-            Ok(()) => line("stopping: jobs under way go back to the queue"),
+            Ok(()) => {
+                line("stopping: scripts that run go on, and are attended to after the next start");
+            }
             Err(error) => line(&format!("signals can't be waited for: {error}")),
         }
         on_signal.request();

@@ -4,22 +4,25 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use bollard::models::{
-    ContainerCreateBody, ContainerSummary, HostConfig, HostConfigLogConfig, Mount, MountType,
-    MountVolumeOptions,
+    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HostConfig,
+    HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
-use super::{Engine, EngineError, Labels, Result, Upload, label};
+use super::{Engine, EngineError, Labels, Result, Step, Upload, label};
 use crate::model::JobUuid;
 
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
@@ -46,6 +49,13 @@ pub struct Exit {
     pub code: i64,
     /// The kernel killed one of its processes for want of memory.
     pub out_of_memory: bool,
+}
+
+/// A container that went on, or ended, while nobody attended to it.
+pub struct Unattended<'engine> {
+    pub container: Container<'engine>,
+    /// How long the job's log was before it wrote anything.
+    pub log_offset: u64,
 }
 
 /// The bytes a container writes, as it writes them; ends when it does.
@@ -137,6 +147,31 @@ impl Engine {
         Ok(removed)
     }
 
+    /// The container that carries out this step, if it was started.
+    pub async fn unattended(
+        &self,
+        job: JobUuid,
+        attempt: i64,
+        step: Step,
+    ) -> Result<Option<Unattended<'_>>> {
+        let filters = label::of_step(job, attempt, step, &self.instance);
+        for found in self.list(&filters).await? {
+            // One that was never started may lack its checkout, or half of it.
+            let was_started = found.state.is_some_and(|state| {
+                !matches!(
+                    state,
+                    ContainerSummaryStateEnum::CREATED | ContainerSummaryStateEnum::EMPTY
+                )
+            });
+            let log_offset = label::log_offset(found.labels.as_ref());
+            if let (true, Some(id), Some(log_offset)) = (was_started, found.id, log_offset) {
+                let container = Container { engine: self, id, removed: false };
+                return Ok(Some(Unattended { container, log_offset }));
+            }
+        }
+        Ok(None)
+    }
+
     /// The jobs and attempts of all containers of this installation.
     pub async fn containers_by_job(&self) -> Result<Vec<(JobUuid, i64)>> {
         let found = self.list(&label::of_instance(&self.instance)).await?;
@@ -199,6 +234,24 @@ impl Container<'_> {
         )))
     }
 
+    /// What it has written and writes, from the engine's copy, without the first
+    /// `skip` bytes.
+    pub fn replay(&self, skip: u64) -> Output {
+        let seen = Arc::new(AtomicU64::new(0));
+        let (docker, id) = (self.engine.docker.clone(), self.id.clone());
+        let host = self.engine.host.clone();
+        let followed = copy(&docker, &id, host.clone(), true, skip, seen.clone());
+        // Docker's copy, when it is followed, may lack what was written last and
+        // ends no line. It is read once more, when nothing can follow any more.
+        let rest = futures_util::stream::once(async move {
+            let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+            docker.wait_container(&id, Some(options)).next().await;
+            let known = seen.load(Ordering::Relaxed).max(skip);
+            copy(&docker, &id, host, false, known, Arc::default())
+        });
+        Box::pin(followed.chain(rest.flatten()))
+    }
+
     /// Waits until it has ended; at once when it already has.
     pub async fn exit(&self) -> Result<Exit> {
         let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
@@ -254,6 +307,33 @@ impl Container<'_> {
             }
         }
     }
+}
+
+/// The engine's copy of what a container wrote, after the first `skip` bytes;
+/// `seen` counts all of it, those included.
+fn copy(
+    docker: &Docker,
+    id: &str,
+    host: String,
+    follow: bool,
+    skip: u64,
+    seen: Arc<AtomicU64>,
+) -> Output {
+    let options = LogsOptionsBuilder::new().follow(follow).stdout(true).stderr(true).build();
+    let mut to_skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    Box::pin(docker.logs(id, Some(options)).map(move |chunk| match chunk {
+        Ok(chunk) => {
+            let mut bytes = chunk.into_bytes();
+            seen.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            let known = bytes.split_to(to_skip.min(bytes.len()));
+            to_skip -= known.len();
+            Ok(bytes)
+        }
+        Err(error) => {
+            let problem = super::error_chain(&error);
+            Err(EngineError::Away { host: host.clone(), problem })
+        }
+    }))
 }
 
 impl Drop for Container<'_> {

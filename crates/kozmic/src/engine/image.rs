@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::{Engine, EngineError, Labels, Owner, Result};
+use super::{Engine, EngineError, Labels, Owner, Result, Step};
 use crate::model::DockerImage;
 
 /// Made by `images/base/build` on this machine. Whoever owns that name in a
@@ -131,7 +131,7 @@ impl Engine {
             .map_err(|e| self.failed("inspect an image", e))?;
         let own_user = inspected.config.and_then(|config| config.user).unwrap_or_default();
         let probe =
-            self.create_probe(image_id, &Labels { step: "probe", ..labels.clone() }).await?;
+            self.create_probe(image_id, &Labels { step: Step::Probe, ..labels.clone() }).await?;
         let shell = self.has_file(probe.id(), "/bin/sh").await;
         let passwd = self.read_file(probe.id(), "/etc/passwd").await;
         probe.remove().await?;

@@ -8,6 +8,7 @@ use crate::model::JobUuid;
 const JOB: &str = "kozmic.job";
 const ATTEMPT: &str = "kozmic.attempt";
 const STEP: &str = "kozmic.step";
+const LOG_OFFSET: &str = "kozmic.log-offset";
 const INSTANCE: &str = "kozmic.instance";
 
 /// Whose container or volume it is.
@@ -15,8 +16,29 @@ const INSTANCE: &str = "kozmic.instance";
 pub struct Labels {
     pub job: JobUuid,
     pub attempt: i64,
-    /// `probe`, `install` or `build`.
-    pub step: &'static str,
+    pub step: Step,
+    /// How long the job's log was before this container wrote anything: what it
+    /// wrote is what follows.
+    pub log_offset: u64,
+}
+
+/// What a container is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To be looked into.
+    Probe,
+    Install,
+    Build,
+}
+
+impl Step {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Install => "install",
+            Self::Build => "build",
+        }
+    }
 }
 
 impl Labels {
@@ -24,7 +46,8 @@ impl Labels {
         HashMap::from([
             (JOB.to_owned(), self.job.to_string()),
             (ATTEMPT.to_owned(), self.attempt.to_string()),
-            (STEP.to_owned(), self.step.to_owned()),
+            (STEP.to_owned(), self.step.as_str().to_owned()),
+            (LOG_OFFSET.to_owned(), self.log_offset.to_string()),
             (INSTANCE.to_owned(), instance.to_owned()),
         ])
     }
@@ -34,6 +57,21 @@ impl Labels {
 pub(super) fn of_job(job: JobUuid, instance: &str) -> HashMap<String, Vec<String>> {
     let labels = vec![format!("{JOB}={job}"), format!("{INSTANCE}={instance}")];
     HashMap::from([("label".to_owned(), labels)])
+}
+
+/// The filter for what carries out one step of one attempt.
+pub(super) fn of_step(
+    job: JobUuid,
+    attempt: i64,
+    step: Step,
+    instance: &str,
+) -> HashMap<String, Vec<String>> {
+    let mut filters = of_job(job, instance);
+    if let Some(labels) = filters.get_mut("label") {
+        labels.push(format!("{ATTEMPT}={attempt}"));
+        labels.push(format!("{STEP}={}", step.as_str()));
+    }
+    filters
 }
 
 /// The filter for everything of this installation.
@@ -47,4 +85,8 @@ pub(super) fn job(labels: Option<&HashMap<String, String>>) -> Option<JobUuid> {
 
 pub(super) fn attempt(labels: Option<&HashMap<String, String>>) -> Option<i64> {
     labels?.get(ATTEMPT)?.parse().ok()
+}
+
+pub(super) fn log_offset(labels: Option<&HashMap<String, String>>) -> Option<u64> {
+    labels?.get(LOG_OFFSET)?.parse().ok()
 }

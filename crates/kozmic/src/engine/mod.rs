@@ -15,9 +15,9 @@ use bollard::Docker;
 use bollard::errors::Error as ApiError;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
-pub use container::{Container, ContainerSpec, Exit, Output};
+pub use container::{Container, ContainerSpec, Exit, Output, Unattended};
 pub use image::{Account, PullProgress};
-pub use label::Labels;
+pub use label::{Labels, Step};
 pub use upload::{Owner, Upload};
 
 /// Seconds until an answer must begin.

@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::{LEASE, Worker, job};
-use crate::model::Timestamp;
+use super::job::{self, Claimed};
+use super::{LEASE, Worker};
+use crate::engine::Step;
+use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::{ClaimedJob, StoreError};
+use crate::store::StoreError;
 
 /// Wake-ups come from this process; the poll finds what others enqueue.
 const POLL: Duration = Duration::from_secs(2);
@@ -28,10 +30,10 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         // Taken before looking, so that nothing enqueued meanwhile is missed.
         let changed = worker.store.jobs_changed();
         match claim(&worker).await {
-            Ok(Some(job)) => {
+            Ok(Some(claimed)) => {
                 let (worker, shutdown) = (worker.clone(), shutdown.clone());
                 jobs.spawn(async move {
-                    job::carry_out(&worker, &job, &shutdown).await;
+                    job::carry_out(&worker, &claimed, &shutdown).await;
                     drop(place);
                 });
                 continue;
@@ -61,21 +63,39 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
-async fn claim(worker: &Worker) -> Result<Option<ClaimedJob>, StoreError> {
-    for (job, uuid) in worker.store.leases_lapsed(Timestamp::now()).await? {
+/// A job that went on without its worker, or else one that waits.
+async fn claim(worker: &Worker) -> Result<Option<Claimed>, StoreError> {
+    for (job, uuid, attempt) in worker.store.leases_lapsed(Timestamp::now()).await? {
         // This process was only slow to renew it: asleep, or the clock jumped.
         if worker.held.contains(uuid) {
             continue;
         }
-        let Some(lost) = worker.store.job_lost(job, Timestamp::now()).await? else { continue };
-        tracing::warn!(job = %uuid, retried = lost.retried, "a job's worker was lost");
-        if !lost.retried {
-            worker.bus.finished(uuid);
-            // No later attempt will do it.
-            if let Err(error) = worker.engine.remove_of_job(uuid, 0..=i64::MAX).await {
-                tracing::warn!(job = %uuid, %error, "its containers stay until the sweep");
+        match worker.engine.unattended(uuid, attempt, Step::Build).await {
+            Ok(Some(_)) => {
+                let now = Timestamp::now();
+                let adopted = worker.store.job_adopted(job, &worker.name, LEASE, now).await?;
+                if let Some(job) = adopted {
+                    return Ok(Some(Claimed::Running(job)));
+                }
             }
+            Ok(None) => lost(worker, job, uuid).await?,
+            // Whether it goes on is known when the engine answers again.
+            Err(error) => tracing::warn!(job = %uuid, %error, "a job can't be looked for"),
         }
     }
-    worker.store.claim_job(&worker.name, LEASE, Timestamp::now()).await
+    let claimed = worker.store.claim_job(&worker.name, LEASE, Timestamp::now()).await?;
+    Ok(claimed.map(Claimed::Waiting))
+}
+
+async fn lost(worker: &Worker, job: JobId, uuid: JobUuid) -> Result<(), StoreError> {
+    let Some(lost) = worker.store.job_lost(job, Timestamp::now()).await? else { return Ok(()) };
+    tracing::warn!(job = %uuid, retried = lost.retried, "a job's worker was lost");
+    if !lost.retried {
+        worker.bus.finished(uuid);
+        // No later attempt will do it.
+        if let Err(error) = worker.engine.remove_of_job(uuid, 0..=i64::MAX).await {
+            tracing::warn!(job = %uuid, %error, "its containers stay until the sweep");
+        }
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Stop;
 use super::install::{self, CacheKeeper, Install};
 use super::script::{self, ScriptRun};
-use crate::engine::Engine;
+use crate::engine::{Container, Engine, Step, Unattended};
 use crate::log::LiveLog;
 use crate::model::{DockerImage, JobEnd, JobUuid, Script};
 use crate::source::{Checkout, SourceError};
@@ -45,19 +45,23 @@ pub enum Outcome {
     Ended(JobEnd),
     /// It has no end yet: another attempt will give it one.
     Stopped(Stop),
+    /// It goes on without this worker, and waits to be attended to again.
+    Unattended,
 }
 
 /// Why a step did not come to its own end.
 pub(super) enum Interrupted {
     Ended(JobEnd),
     Stopped(Stop),
+    Unattended,
     Log(io::Error),
 }
 
-pub(super) type Step<T> = Result<T, Interrupted>;
+pub(super) type Stepped<T> = Result<T, Interrupted>;
 
 /// Carries out `work`. `checkout` is polled while the image is looked for; `tell`
-/// learns each step in words. Fails only when the log can't be written.
+/// learns each step in words. The containers stay until the caller, who keeps the
+/// end, has them removed. Fails only when the log can't be written.
 pub async fn execute(
     engine: &Engine,
     work: &Work,
@@ -66,22 +70,51 @@ pub async fn execute(
     tell: &(dyn Fn(String) + Sync),
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
-    let deadline = Instant::now() + work.limits.job;
-    let interrupts = Interrupts { deadline, limits: work.limits, stop };
-    let mut run = Run { engine, work, log, tell, interrupts };
-    let ended = steps(&mut run, checkout).await;
-    if ended.is_err() {
-        // What was dropped half-way may have made a container already.
-        let left = engine.remove_of_job(work.job, work.attempt..=work.attempt).await;
-        if let Err(error) = left {
-            tracing::warn!(job = %work.job, %error, "containers could not be removed");
+    let mut run = Run::new(engine, work, log, tell, stop);
+    let ended = match steps(&mut run, checkout).await {
+        Ok(container) => {
+            tell("running the build script".into());
+            script::run(&mut run, &container).await.map_err(Interrupted::unattended)
         }
-    }
+        Err(interrupted) => Err(interrupted),
+    };
+    outcome(ended)
+}
+
+/// Attends again to a build script that was started before.
+pub async fn resume(
+    engine: &Engine,
+    work: &Work,
+    found: Unattended<'_>,
+    log: &mut LiveLog,
+    tell: &(dyn Fn(String) + Sync),
+    stop: watch::Receiver<Option<Stop>>,
+) -> io::Result<Outcome> {
+    let mut run = Run::new(engine, work, log, tell, stop);
+    tell("running the build script".into());
+    let written = run.log.length().saturating_sub(found.log_offset);
+    let output = found.container.replay(written);
+    let ended = script::attend(&mut run, &found.container, output).await;
+    outcome(ended.map_err(Interrupted::unattended))
+}
+
+fn outcome(ended: Stepped<JobEnd>) -> io::Result<Outcome> {
     match ended {
         Ok(end) | Err(Interrupted::Ended(end)) => Ok(Outcome::Ended(end)),
         Err(Interrupted::Stopped(Stop::Cancel(why))) => Ok(Outcome::Ended(JobEnd::Cancelled(why))),
         Err(Interrupted::Stopped(stop)) => Ok(Outcome::Stopped(stop)),
+        Err(Interrupted::Unattended) => Ok(Outcome::Unattended),
         Err(Interrupted::Log(error)) => Err(error),
+    }
+}
+
+impl Interrupted {
+    /// A build script that was started goes on when its worker stops.
+    fn unattended(self) -> Self {
+        match self {
+            Self::Stopped(Stop::Shutdown) => Self::Unattended,
+            other => other,
+        }
     }
 }
 
@@ -94,17 +127,30 @@ pub(super) struct Run<'a> {
     pub(super) interrupts: Interrupts,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(
+        engine: &'a Engine,
+        work: &'a Work,
+        log: &'a mut LiveLog,
+        tell: &'a (dyn Fn(String) + Sync),
+        stop: watch::Receiver<Option<Stop>>,
+    ) -> Self {
+        let deadline = Instant::now() + work.limits.job;
+        let interrupts = Interrupts { deadline, limits: work.limits, stop };
+        Self { engine, work, log, tell, interrupts }
+    }
+
     /// A line of Kozmic's own in the log.
-    pub(super) fn note(&mut self, text: &str) -> Step<()> {
+    pub(super) fn note(&mut self, text: &str) -> Stepped<()> {
         self.log.note(text).map_err(Interrupted::Log)
     }
 }
 
-async fn steps(
-    run: &mut Run<'_>,
+/// Everything up to the build script: its container, ready to start.
+async fn steps<'a>(
+    run: &mut Run<'a>,
     checkout: impl Future<Output = Result<Checkout, SourceError>>,
-) -> Step<JobEnd> {
+) -> Stepped<Container<'a>> {
     (run.tell)("fetching the commit and looking for the image".into());
     let base_image = ensure_image(run.engine, &run.work.image, run.log, run.tell);
     let (checkout, base_image) = tokio::select! {
@@ -117,18 +163,14 @@ async fn steps(
         None => None,
     };
     let image_id = chosen.as_ref().map_or(base_image.as_str(), |chosen| &chosen.image_id);
-    let script =
-        ScriptRun { step: "build", script: &run.work.build_script, image_id, checkout: &checkout };
-    let container = script::prepare(run, &script).await?;
-    // The container holds its image from here on, and has what was checked out.
-    drop(chosen);
-    drop(checkout);
-    (run.tell)("running the build script".into());
-    let ended = script::run(run, &container).await;
-    if let Err(error) = container.remove().await {
-        tracing::warn!(job = %run.work.job, %error, "a container could not be removed");
-    }
-    ended
+    let script = ScriptRun {
+        step: Step::Build,
+        script: &run.work.build_script,
+        image_id,
+        checkout: &checkout,
+    };
+    // From here on the container holds its image, and has what was checked out.
+    script::prepare(run, &script).await
 }
 
 async fn ensure_image(
@@ -136,7 +178,7 @@ async fn ensure_image(
     image: &DockerImage,
     log: &mut LiveLog,
     tell: &(dyn Fn(String) + Sync),
-) -> Step<String> {
+) -> Stepped<String> {
     if let Some(id) = engine.image_id(image).await.map_err(JobEnd::from)? {
         return Ok(id);
     }

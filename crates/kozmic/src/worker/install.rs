@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::execute::{Run, Step};
+use super::execute::{Run, Stepped};
 use super::script::{self, ScriptRun};
-use crate::engine::{CachedImage, Engine, EngineError, NewCachedImage, cached_image_name};
+use crate::engine::{CachedImage, Engine, EngineError, NewCachedImage, Step, cached_image_name};
 use crate::model::{CacheInputs, Fingerprint, JobEnd, Script, Timestamp, TrackedPath};
 use crate::source::Checkout;
 
@@ -112,7 +112,7 @@ pub(super) async fn image(
     install: &Install,
     base_image: &str,
     checkout: &Checkout,
-) -> Step<Chosen> {
+) -> Stepped<Chosen> {
     let tracked = checkout.tracked(&install.tracked).await.map_err(JobEnd::from)?;
     let print = CacheInputs::new(base_image, &install.script, tracked).fingerprint();
     let name = cached_image_name(&print.id, &install.scope.own());
@@ -151,10 +151,10 @@ async fn make(
     base_image: &str,
     checkout: &Checkout,
     print: &Fingerprint,
-) -> Step<String> {
+) -> Stepped<String> {
     let started = std::time::Instant::now();
     let script =
-        ScriptRun { step: "install", script: &install.script, image_id: base_image, checkout };
+        ScriptRun { step: Step::Install, script: &install.script, image_id: base_image, checkout };
     let container = script::prepare(run, &script).await?;
     let image_id = match script::run(run, &container).await {
         Ok(JobEnd::Exited(0)) => {

@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::end::log_error;
 use super::environment::environment;
-use super::execute::{Outcome, Work, execute};
+use super::execute::{Outcome, Work, execute, resume};
 use super::install::{CacheScope, Install};
 use super::lease::Lease;
 use super::{LEASE, Stop, Worker};
+use crate::engine::Step;
 use crate::log::LiveLog;
-use crate::model::{JobEnd, JobUuid, Timestamp};
+use crate::model::{ErrorKind, JobEnd, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::source::Wanted;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
@@ -46,7 +48,16 @@ impl Drop for Holding {
     }
 }
 
-pub(super) async fn carry_out(worker: &Worker, job: &ClaimedJob, shutdown: &Shutdown) {
+/// How a job came to this worker.
+pub(super) enum Claimed {
+    /// From the queue.
+    Waiting(ClaimedJob),
+    /// Its build script was started by a worker that is gone.
+    Running(ClaimedJob),
+}
+
+pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shutdown) {
+    let (Claimed::Waiting(job) | Claimed::Running(job)) = claimed;
     tracing::info!(job = %job.uuid, attempt = job.attempt, title = %job.title, "job started");
     let _holding = worker.held.hold(job.uuid);
     let mut log = match LiveLog::open(&worker.logs, job.uuid, &worker.bus) {
@@ -54,29 +65,50 @@ pub(super) async fn carry_out(worker: &Worker, job: &ClaimedJob, shutdown: &Shut
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
-    let outcome = attempt(worker, job, &mut log, &lease).await;
+    let outcome = match claimed {
+        Claimed::Waiting(_) => begin(worker, job, &mut log, &lease).await,
+        Claimed::Running(_) => go_on(worker, job, &mut log, &lease).await,
+    };
     lease.end().await;
     match outcome {
         Ok(Outcome::Ended(end)) => {
             // Not even the log's last line may come from an attempt that is stale.
-            if !is_ours(worker, job).await {
-                tracing::warn!(job = %job.uuid, attempt = job.attempt, "this attempt's end came too late");
-                return;
+            if is_ours(worker, job).await {
+                if let Err(error) = explain(&mut log, job, &end) {
+                    tracing::error!(job = %job.uuid, %error, "the log could not be completed");
+                }
+                finish(worker, job, &end).await;
+            } else {
+                tracing::warn!(job = %job.uuid, attempt = job.attempt, "its end came too late");
             }
-            if let Err(error) = explain(&mut log, job, &end) {
-                tracing::error!(job = %job.uuid, %error, "the log could not be completed");
-            }
-            finish(worker, job, &end).await;
+            // Not before its end is kept: until then it could be found again.
+            remove_containers(worker, job, job.attempt..=job.attempt).await;
         }
-        Ok(Outcome::Stopped(Stop::Shutdown)) => give_back(worker, job, &mut log).await,
+        Ok(Outcome::Unattended) => {
+            if let Err(error) = log.sync() {
+                tracing::error!(job = %job.uuid, %error, "the log could not be synced");
+            }
+            let why = "the worker stopped; the script goes on and will be attended to again";
+            if let Err(error) = worker.store.job_is(job.id, job.attempt, why).await {
+                tracing::warn!(job = %job.uuid, %error, "that the job goes on could not be noted");
+            }
+        }
         Ok(Outcome::Stopped(stop)) => {
-            tracing::warn!(job = %job.uuid, attempt = job.attempt, ?stop, "this attempt was given up");
+            remove_containers(worker, job, job.attempt..=job.attempt).await;
+            if stop == Stop::Shutdown {
+                give_back(worker, job).await;
+            } else {
+                tracing::warn!(job = %job.uuid, attempt = job.attempt, ?stop, "this attempt was given up");
+            }
         }
-        Err(error) => finish(worker, job, &log_error(&error)).await,
+        Err(error) => {
+            finish(worker, job, &log_error(&error)).await;
+            remove_containers(worker, job, job.attempt..=job.attempt).await;
+        }
     }
 }
 
-async fn attempt(
+async fn begin(
     worker: &Worker,
     job: &ClaimedJob,
     log: &mut LiveLog,
@@ -85,10 +117,7 @@ async fn attempt(
     if job.attempt > 1 {
         log.note(&format!("attempt {}", job.attempt))?;
         // What an attempt before this one left running must not go on beside it.
-        let removed = worker.engine.remove_of_job(job.uuid, 0..=job.attempt - 1).await;
-        if let Err(error) = removed {
-            tracing::warn!(job = %job.uuid, %error, "an earlier attempt's containers stay");
-        }
+        remove_containers(worker, job, 0..=job.attempt - 1).await;
     }
     let wanted = Wanted {
         project: job.project.id,
@@ -97,9 +126,35 @@ async fn attempt(
         sha: job.sha.clone(),
         is_from_fork: job.is_from_fork,
     };
-    let scope =
-        CacheScope::new(&job.project.id.to_string(), job.pull_request.filter(|_| job.is_from_fork));
-    let work = Work {
+    let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
+    let tell = |step| lease.tell(step);
+    execute(&worker.engine, &work_of(worker, job), checkout, log, &tell, lease.stop()).await
+}
+
+/// The script may have ended meanwhile; its end is found as if it ended now.
+async fn go_on(
+    worker: &Worker,
+    job: &ClaimedJob,
+    log: &mut LiveLog,
+    lease: &Lease,
+) -> io::Result<Outcome> {
+    let found = worker.engine.unattended(job.uuid, job.attempt, Step::Build).await;
+    match found {
+        Ok(Some(found)) => {
+            let tell = |step| lease.tell(step);
+            resume(&worker.engine, &work_of(worker, job), found, log, &tell, lease.stop()).await
+        }
+        Ok(None) => {
+            let why = "its container was removed while nobody attended to it".into();
+            Ok(Outcome::Ended(JobEnd::Error(ErrorKind::LostWorker, why)))
+        }
+        Err(error) => Ok(Outcome::Ended(error.into())),
+    }
+}
+
+fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
+    let fork = job.pull_request.filter(|_| job.is_from_fork);
+    Work {
         job: job.uuid,
         attempt: job.attempt,
         image: job.image.clone(),
@@ -107,16 +162,19 @@ async fn attempt(
             script,
             tracked: job.tracked.clone(),
             hook: job.title.clone(),
-            scope,
+            scope: CacheScope::new(&job.project.id.to_string(), fork),
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),
         limits: worker.limits,
         cache: worker.cache.clone(),
-    };
-    let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
-    let tell = |step| lease.tell(step);
-    execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await
+    }
+}
+
+async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
+    if let Err(error) = worker.engine.remove_of_job(job.uuid, attempts).await {
+        tracing::warn!(job = %job.uuid, %error, "containers stay until the sweep");
+    }
 }
 
 /// The last line of a log that did not end by the script's own word.
@@ -166,11 +224,8 @@ async fn finish(worker: &Worker, job: &ClaimedJob, end: &JobEnd) {
     }
 }
 
-async fn give_back(worker: &Worker, job: &ClaimedJob, log: &mut LiveLog) {
-    let noted = log.note("Kozmic is stopping; this job will start again").and_then(|()| log.sync());
-    if let Err(error) = noted {
-        tracing::warn!(job = %job.uuid, %error, "the log could not be written");
-    }
+/// Its script was not started yet.
+async fn give_back(worker: &Worker, job: &ClaimedJob) {
     let why = "the worker stopped; waiting to start again";
     let released = worker.store.job_released(job.id, job.attempt, why, Timestamp::now()).await;
     if let Err(error) = released {

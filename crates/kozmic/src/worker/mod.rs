@@ -21,7 +21,7 @@ use crate::source::Source;
 use crate::store::Store;
 
 pub use claim::run;
-pub use execute::{Limits, Outcome, Work, execute};
+pub use execute::{Limits, Outcome, Work, execute, resume};
 pub use install::{CacheKeeper, CacheScope, Install};
 pub use job::Held;
 pub use sweep::run as sweep;
@@ -36,7 +36,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub enum Stop {
     /// For this reason: by whom, or by what it was superseded.
     Cancel(String),
-    /// The worker ends; the job starts again elsewhere or later.
+    /// The worker ends. A build script that runs goes on, and is attended to again
+    /// later; what has not come so far starts again.
     Shutdown,
     /// Another attempt has the job; this one must leave no trace.
     LeaseLost,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::execute::{Interrupted, Interrupts, Run, Step};
+use super::execute::{Interrupted, Interrupts, Run, Stepped};
 use super::{GRACE, Stop};
-use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Upload};
+use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Step, Upload};
 use crate::log::LiveLog;
 use crate::model::{JobEnd, Script};
 use crate::source::Checkout;
@@ -22,7 +22,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Which of a job's scripts, and on what.
 pub(super) struct ScriptRun<'a> {
-    pub(super) step: &'static str,
+    pub(super) step: Step,
     pub(super) script: &'a Script,
     pub(super) image_id: &'a str,
     pub(super) checkout: &'a Checkout,
@@ -32,10 +32,10 @@ pub(super) struct ScriptRun<'a> {
 pub(super) async fn prepare<'engine>(
     run: &mut Run<'engine>,
     script: &ScriptRun<'_>,
-) -> Step<Container<'engine>> {
-    let (engine, work) = (run.engine, run.work);
+) -> Stepped<Container<'engine>> {
+    let (engine, work, log_offset) = (run.engine, run.work, run.log.length());
     let prepared = async {
-        let labels = Labels { job: work.job, attempt: work.attempt, step: script.step };
+        let labels = Labels { job: work.job, attempt: work.attempt, step: script.step, log_offset };
         let account = engine.account(&work.image, script.image_id, &labels).await?;
         let spec = ContainerSpec {
             image_id: script.image_id.to_owned(),
@@ -76,12 +76,22 @@ fn starter(env: &[(String, String)], account: &Account) -> String {
 }
 
 /// Starts the script and keeps what it writes, until it ends or is ended.
-pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Step<JobEnd> {
-    let Run { log, interrupts, .. } = run;
-    let mut output = tokio::select! {
+pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Stepped<JobEnd> {
+    let output = tokio::select! {
         started = container.start() => started.map_err(JobEnd::from)?,
-        interrupted = interrupts.next() => return Err(interrupted),
+        interrupted = run.interrupts.next() => return Err(interrupted),
     };
+    attend(run, container, output).await
+}
+
+/// Keeps what a started script writes, until it ends or is ended. A worker that
+/// stops leaves it alone: the next one attends to it again.
+pub(super) async fn attend(
+    run: &mut Run<'_>,
+    container: &Container<'_>,
+    mut output: Output,
+) -> Stepped<JobEnd> {
+    let Run { log, interrupts, .. } = run;
     let interrupted = match follow(&mut output, log, interrupts).await {
         Ok(()) => {
             let exit = tokio::select! {
@@ -98,8 +108,8 @@ pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Step<Jo
     };
     // An engine that can't stop it any more does not change why it was to stop.
     let stopped = match &interrupted {
-        // Nothing of this attempt may be kept, so it needs no grace.
-        Interrupted::Stopped(Stop::LeaseLost)
+        // Nothing of this attempt may be kept, or all of it may go on.
+        Interrupted::Stopped(Stop::LeaseLost | Stop::Shutdown)
         | Interrupted::Log(_)
         | Interrupted::Ended(JobEnd::Error(..)) => Ok(()),
         Interrupted::Ended(JobEnd::LogLimit(_)) => {
@@ -123,7 +133,11 @@ pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Step<Jo
 }
 
 /// Everything the container writes goes into the log, until it writes no more.
-async fn follow(output: &mut Output, log: &mut LiveLog, interrupts: &mut Interrupts) -> Step<()> {
+async fn follow(
+    output: &mut Output,
+    log: &mut LiveLog,
+    interrupts: &mut Interrupts,
+) -> Stepped<()> {
     let limits = interrupts.limits;
     let mut silent_since = Instant::now();
     let mut sync = tokio::time::interval(Duration::from_secs(1));
@@ -151,7 +165,7 @@ async fn follow(output: &mut Output, log: &mut LiveLog, interrupts: &mut Interru
     }
 }
 
-async fn drain(output: &mut Output, log: &mut LiveLog) -> Step<()> {
+async fn drain(output: &mut Output, log: &mut LiveLog) -> Stepped<()> {
     while let Some(Ok(chunk)) = output.next().await {
         log.append(&chunk).map_err(Interrupted::Log)?;
     }

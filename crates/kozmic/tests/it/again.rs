@@ -50,8 +50,7 @@ async fn a_running_job_is_asked_to_end_and_is_cancelled() {
     let (status, _) =
         press(&world, &server.url, &format!("/projects/1/jobs/{}/cancel/", job.id)).await;
     assert_eq!(status, 409, "it is over already");
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,8 +63,7 @@ async fn a_script_that_will_not_end_is_killed() {
     let job = running(&world, &server.url, &sha).await.job("Tests").id;
     press(&world, &server.url, &format!("/projects/1/jobs/{job}/cancel/")).await;
     assert_eq!(world.finished(&server.url, &sha).await.status, "cancelled");
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,8 +79,7 @@ async fn a_waiting_job_is_cancelled_at_once() {
     assert_eq!((build.job("Two").status.as_str(), build.status.as_str()), ("cancelled", "pending"));
     press(&world, &server.url, &format!("/projects/1/builds/{}/cancel/", build.id)).await;
     assert_eq!(world.finished(&server.url, &sha).await.status, "cancelled");
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,8 +135,7 @@ async fn a_newer_push_cancels_the_older_build_where_the_project_says_so() {
         "cancelled: superseded by build #3"
     );
     running(&world, &server.url, &third).await;
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +150,7 @@ async fn forms_of_other_sites_are_refused() {
         assert_eq!(answer.status(), 403, "{name}: {value}");
     }
     assert_eq!(world.build_of(&server.url, &sha).await.status, "pending");
-    server.stop().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,8 +23,7 @@ async fn a_push_becomes_a_green_build() {
     let statuses = world.sim.statuses("octo/orbit", &sha).await.unwrap();
     let target = statuses.iter().find(|status| status.context == "Kozmic-CI").unwrap();
     assert_eq!(target.target_url.as_deref(), Some(build.url.as_str()));
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,8 +52,7 @@ async fn one_red_job_makes_the_build_red_and_is_named() {
     world.told(&sha, "Kozmic-CI/Tests", "success").await;
     let description = world.told(&sha, "Kozmic-CI/Style", "failure").await;
     assert!(description.ends_with("the script ended with 3"), "{description}");
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,8 +99,7 @@ async fn two_jobs_run_at_once() {
         Some(())
     })
     .await;
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,8 +102,7 @@ async fn an_install_step_runs_until_one_of_its_inputs_changes() {
             docker(&["inspect", image]).await + &docker(&["history", "--no-trunc", image]).await;
         assert!(!inspected.contains("KOZMIC_BUILD"), "{inspected}");
     }
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
     remove_cached(&world).await;
 }
 
@@ -131,8 +130,7 @@ async fn a_failing_install_step_ends_the_job_with_its_code() {
         "[kozmic] install step: no image is cached yet\nno\n[kozmic] the install script ended with 7\n"
     );
     assert!(cached(&world).await.is_empty(), "what failed is not kept");
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::Child;
 
-use crate::harness::{World, eventually};
+use crate::harness::{BASE, World, docker, eventually, hook};
 
 async fn start(world: &World, url: &str) -> Child {
     let log = std::fs::OpenOptions::new()
@@ -32,88 +32,135 @@ fn free_url() -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Runs long in its first attempt only.
-const SLOW_ONCE: &str = "#!/bin/bash\necho begin $KOZMIC_JOB_ATTEMPT\n[ $KOZMIC_JOB_ATTEMPT -gt 1 ] || sleep 600\necho end\n";
+/// Writes for some seconds, in pieces of lines and in bytes that are no text.
+const STEADY: &str = "#!/bin/bash
+printf 'begin %s\\n' $KOZMIC_JOB_ATTEMPT
+for n in $(seq 60); do printf 'line %s \\xff' $n; sleep 0.1; printf ' goes on\\r\\n'; done
+printf 'no newline at the end'
+exit 5
+";
+
+fn steady() -> Vec<u8> {
+    let mut log = b"begin 1\n".to_vec();
+    for n in 1..=60 {
+        log.extend(format!("line {n} ").bytes().chain([0xff]).chain(*b" goes on\r\n"));
+    }
+    log.extend(b"no newline at the end");
+    log
+}
+
+async fn begun(world: &World, url: &str, sha: &str) {
+    eventually("the script's first lines", async || {
+        let build = world.build_of(url, sha).await;
+        (world.log(build.job("Tests")).await.len() > 100).then_some(())
+    })
+    .await;
+}
+
+/// The job came to its own end, once, and its log is what the script wrote.
+async fn is_whole(world: &World, url: &str, sha: &str) {
+    let build = world.finished(url, sha).await;
+    let job = build.job("Tests");
+    assert_eq!((build.status.as_str(), job.return_code), ("failure", Some(5)), "{}", said(world));
+    let (log, expected) = (world.log(job).await, steady());
+    assert!(log == expected, "{}", String::from_utf8_lossy(&log));
+    world.told(sha, "Kozmic-CI", "failure").await;
+    assert_eq!(world.states(sha, "Kozmic-CI").await, ["pending", "failure"]);
+}
+
+async fn terminate(server: &mut Child, world: &World) {
+    let pid = server.id().unwrap().to_string();
+    assert!(tokio::process::Command::new("kill").arg(pid).status().await.unwrap().success());
+    assert_eq!(server.wait().await.unwrap().code(), Some(0), "{}", said(world));
+    assert!(said(world).ends_with("kozmic: stopped\n"), "{}", said(world));
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_starts_its_jobs_again() {
+async fn a_script_goes_on_when_its_server_is_killed() {
     let world = World::new().await;
     let url = free_url();
     let mut server = start(&world, &url).await;
-    world.project(&url, &[crate::harness::hook("Tests", crate::harness::BASE, SLOW_ONCE)]).await;
+    world.project(&url, &[hook("Tests", BASE, STEADY)]).await;
     let sha = world.push(&[("a", b"a")]).await;
-    eventually("the job's first line", async || {
-        let build = world.build_of(&url, &sha).await;
-        (world.log(build.job("Tests")).await == b"begin 1\n").then_some(())
-    })
-    .await;
+    begun(&world, &url, &sha).await;
     server.kill().await.unwrap();
     let mut server = start(&world, &url).await;
-    let build = world.finished(&url, &sha).await;
-    assert_eq!(build.status, "success");
-    let log = world.log_text(build.job("Tests")).await;
-    assert_eq!(log, "begin 1\n[kozmic] attempt 2\nbegin 2\nend\n");
-    world.told(&sha, "Kozmic-CI", "success").await;
-    assert_eq!(world.states(&sha, "Kozmic-CI").await, ["pending", "success"]);
+    begun(&world, &url, &sha).await;
     server.kill().await.unwrap();
+    let mut server = start(&world, &url).await;
+    is_whole(&world, &url, &sha).await;
+    world.nothing_left().await;
+    server.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_goes_on_when_its_server_is_asked_to_stop() {
+    let world = World::new().await;
+    let url = free_url();
+    let mut server = start(&world, &url).await;
+    world.project(&url, &[hook("Tests", BASE, STEADY)]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    begun(&world, &url, &sha).await;
+    terminate(&mut server, &world).await;
+    let mut server = start(&world, &url).await;
+    is_whole(&world, &url, &sha).await;
+    terminate(&mut server, &world).await;
     world.nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_whose_worker_is_lost_twice_is_an_error() {
+async fn a_script_that_ended_while_no_server_ran_has_its_own_end() {
+    let world = World::new().await;
+    let url = free_url();
+    let mut server = start(&world, &url).await;
+    world.project(&url, &[hook("Tests", BASE, STEADY)]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    begun(&world, &url, &sha).await;
+    server.kill().await.unwrap();
+    let instance = world.instance().await;
+    eventually("the script's end", async || {
+        let filters = ["--filter", &format!("label=kozmic.instance={instance}")];
+        let running = docker(&[&["ps", "--quiet"], &filters[..]].concat()).await;
+        running.is_empty().then_some(())
+    })
+    .await;
+    let mut server = start(&world, &url).await;
+    is_whole(&world, &url, &sha).await;
+    world.nothing_left().await;
+    server.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_lost_starts_again_once() {
     let world = World::new().await;
     let url = free_url();
     let mut server = start(&world, &url).await;
     let script = "#!/bin/bash\necho begin $KOZMIC_JOB_ATTEMPT\nsleep 600\n";
-    world.project(&url, &[crate::harness::hook("Tests", crate::harness::BASE, script)]).await;
+    world.project(&url, &[hook("Tests", BASE, script)]).await;
     let sha = world.push(&[("a", b"a")]).await;
     for attempt in 1..=2 {
         eventually("the attempt's first line", async || {
             let build = world.build_of(&url, &sha).await;
-            world
-                .log_text(build.job("Tests"))
-                .await
-                .contains(&format!("begin {attempt}\n"))
-                .then_some(())
+            let log = world.log_text(build.job("Tests")).await;
+            log.ends_with(&format!("begin {attempt}\n")).then_some(())
         })
         .await;
         server.kill().await.unwrap();
+        // As a machine that went down would: the container is gone as well.
+        for left in world.leftovers().await {
+            if let Some(id) = left.strip_prefix("container ") {
+                docker(&["rm", "--force", "--volumes", id]).await;
+            }
+        }
         server = start(&world, &url).await;
     }
     let build = world.finished(&url, &sha).await;
     assert_eq!(build.status, "error");
-    assert_eq!(build.job("Tests").reason, "the worker was lost 2 times while it ran this job");
+    let job = build.job("Tests");
+    assert_eq!(job.reason, "the worker was lost 2 times while it ran this job");
+    assert_eq!(world.log_text(job).await, "begin 1\n[kozmic] attempt 2\nbegin 2\n");
     world.told(&sha, "Kozmic-CI", "error").await;
     world.nothing_left().await;
-    server.kill().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_asked_to_stop_gives_its_jobs_back() {
-    let world = World::new().await;
-    let url = free_url();
-    let mut server = start(&world, &url).await;
-    world.project(&url, &[crate::harness::hook("Tests", crate::harness::BASE, SLOW_ONCE)]).await;
-    let sha = world.push(&[("a", b"a")]).await;
-    eventually("the job's first line", async || {
-        let build = world.build_of(&url, &sha).await;
-        (world.log(build.job("Tests")).await == b"begin 1\n").then_some(())
-    })
-    .await;
-    let terminated =
-        tokio::process::Command::new("kill").arg(server.id().unwrap().to_string()).status().await;
-    assert!(terminated.unwrap().success());
-    assert_eq!(server.wait().await.unwrap().code(), Some(0), "{}", said(&world));
-    assert!(said(&world).ends_with("kozmic: stopped\n"), "{}", said(&world));
-    world.nothing_left().await;
-    let mut server = start(&world, &url).await;
-    let build = world.finished(&url, &sha).await;
-    assert_eq!(build.status, "success");
-    let log = world.log_text(build.job("Tests")).await;
-    assert_eq!(
-        log,
-        "begin 1\n[kozmic] Kozmic is stopping; this job will start again\n[kozmic] attempt 2\nbegin 2\nend\n"
-    );
     server.kill().await.unwrap();
 }
 
@@ -122,7 +169,7 @@ async fn what_was_acknowledged_is_built_after_a_kill() {
     let world = World::new().await;
     let url = free_url();
     let mut server = start(&world, &url).await;
-    world.project(&url, &[crate::harness::hook("Tests", crate::harness::BASE, "echo ran\n")]).await;
+    world.project(&url, &[hook("Tests", BASE, "echo ran\n")]).await;
     let sha = world.push(&[("a", b"a")]).await;
     // The ping and the push were answered; nothing else is waited for.
     let deliveries =

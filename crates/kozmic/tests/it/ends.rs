@@ -30,8 +30,7 @@ async fn an_image_that_does_not_exist_is_an_error_that_names_it() {
     let description = world.told(&build.sha, "Kozmic-CI/Tests", "error").await;
     assert!(description.contains(&missing), "{description}");
     world.told(&build.sha, "Kozmic-CI", "error").await;
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,8 +79,7 @@ async fn a_script_that_writes_too_much_is_stopped() {
         &log[log.len() - 200..]
     );
     assert!((100 << 10..101 << 10).contains(&log.len()), "{}", log.len());
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,8 +122,7 @@ async fn a_commit_that_was_force_pushed_away_is_an_error() {
         world.page(&build.url).await.contains("No commit found for SHA").then_some(())
     })
     .await;
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,8 +192,7 @@ async fn a_silent_script_is_stopped_as_stalled() {
     assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
     let log = world.log_text(job).await;
     assert_eq!(log, "begin\nasked to end\n[kozmic] stalled: no output for 8 s\n");
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,8 +204,7 @@ async fn a_script_that_never_ends_is_stopped_in_time() {
     let job = build.job("Tests");
     assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
     assert!(world.log_text(job).await.ends_with("[kozmic] timed out: not finished after 4 s\n"));
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,6 +236,5 @@ async fn an_image_without_a_shell_is_an_error_of_its_surroundings() {
         build.job("Tests").reason,
         "the image kozmic-test/empty:latest has no /bin/sh, which starts the script"
     );
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }

@@ -125,8 +125,7 @@ async fn a_tree_may_be_as_deep_as_git_allows() {
     let build = world.finished(&server.url, &sha).await;
     assert_eq!(build.status, "success", "{:?}", build.jobs);
     assert_eq!(world.log_text(build.job("Tests")).await, format!("{}\n", path.len() + 3));
-    server.stop().await;
-    world.nothing_left().await;
+    world.end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,7 +179,7 @@ async fn a_lost_attempt_writes_nothing() {
         assert!(store.leases_lapsed(in_time).await.unwrap().is_empty());
         assert_eq!(store.job_lost(job.id, in_time).await.unwrap(), None);
         let late = in_time.plus(Duration::from_millis(1));
-        assert_eq!(store.leases_lapsed(late).await.unwrap(), [(job.id, job.uuid)]);
+        assert_eq!(store.leases_lapsed(late).await.unwrap(), [(job.id, job.uuid, 1)]);
         assert!(store.job_lost(job.id, late).await.unwrap().unwrap().retried);
         let retried = store.claim_job("w2", LEASE, late).await.unwrap().unwrap();
         assert_eq!((retried.id, retried.attempt), (job.id, 2));

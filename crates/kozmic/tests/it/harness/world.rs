@@ -279,6 +279,20 @@ impl World {
         self.store().await.instance(kozmic::model::Timestamp::now()).await.unwrap()
     }
 
+    /// Stops what still runs, then the server; nothing may be left.
+    pub async fn end(&self, server: Server) {
+        let builds = self.builds(&server.url).await;
+        for build in builds.iter().filter(|build| !build.is_finished()) {
+            let url = format!("{}/api/v1/builds/{}/cancel", server.url, build.id);
+            self.http.post(url).bearer_auth(self.api_token().await).send().await.unwrap();
+        }
+        for build in builds {
+            self.finished(&server.url, &build.sha).await;
+        }
+        server.stop().await;
+        self.nothing_left().await;
+    }
+
     /// Containers, volumes and checkouts are gone, or go soon.
     pub async fn nothing_left(&self) {
         eventually("everything to be removed", async || {
