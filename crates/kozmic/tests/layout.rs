@@ -24,7 +24,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("log", &["model", "config", "seal", "shutdown"]),
     ("source", &["model", "config", "seal", "shutdown"]),
     ("store", &["model", "config", "seal", "shutdown"]),
-    ("config", &[]),
+    ("config", &["model"]),
     ("model", &[]),
     ("seal", &[]),
     ("shutdown", &[]),

@@ -102,6 +102,7 @@ CREATE TABLE hooks (
     docker_image TEXT NOT NULL,
     install_script TEXT,
     build_script TEXT NOT NULL,
+    options TEXT NOT NULL, -- limits and variables, as JSON
     secret BLOB NOT NULL, -- sealed; signs the webhook's deliveries
     is_active BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
@@ -186,6 +187,7 @@ CREATE TABLE jobs (
     docker_image TEXT NOT NULL,
     install_script TEXT,
     build_script TEXT NOT NULL,
+    options TEXT NOT NULL,
     tracked_paths TEXT NOT NULL, -- one a line
     status TEXT NOT NULL,
     reason TEXT NOT NULL, -- why it is where it is, one sentence

@@ -4,6 +4,7 @@ mod hooks;
 mod migrate;
 mod project;
 mod remote;
+mod run;
 mod serve;
 mod table;
 mod token;
@@ -15,9 +16,11 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
+use crate::engine::ContainerLimits;
 use crate::model::{FullName, Timestamp};
 use crate::seal::Seal;
 use crate::store::{Project, Store, sqlite_file};
+use crate::worker::Limits;
 
 pub use serve::serve;
 
@@ -36,6 +39,8 @@ pub struct Cli {
 enum Command {
     /// Run the server: web, worker and reports in one process
     Serve,
+    /// Run one job on a local git checkout, without a server
+    Run(run::Command),
     /// Bring the database up to date and exit
     Migrate,
     /// Turn GitHub repositories into projects
@@ -54,30 +59,41 @@ enum Command {
 /// Runs a command line; an error is one sentence on standard error.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let is_run = matches!(cli.command, Command::Run(_));
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("can't start threads")),
+        Err(error) => {
+            fail(&anyhow::Error::new(error).context("can't start threads"));
+            return ExitCode::FAILURE;
+        }
     };
     let done = runtime.block_on(async {
         let settings = || Settings::load(cli.config.as_deref());
         match cli.command {
-            Command::Serve => serve::run(settings()?).await,
-            Command::Migrate => migrate::run(&settings()?).await,
-            Command::Project(command) => project::run(&settings()?, command).await,
-            Command::Hooks(command) => hooks::run(&settings()?, command).await,
-            Command::Token(command) => token::run(&settings()?, command).await,
+            Command::Serve => serve::run(settings()?).await?,
+            // Its exit code is the script's.
+            Command::Run(command) => return run::run(&settings()?, command).await,
+            Command::Migrate => migrate::run(&settings()?).await?,
+            Command::Project(command) => project::run(&settings()?, command).await?,
+            Command::Hooks(command) => hooks::run(&settings()?, command).await?,
+            Command::Token(command) => token::run(&settings()?, command).await?,
             // It talks to a server and needs none of this machine's settings.
-            Command::Remote(command) => remote::run(command).await,
+            Command::Remote(command) => remote::run(command).await?,
         }
+        Ok(ExitCode::SUCCESS)
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Ok(code) => code,
+        Err(error) => {
+            fail(&error);
+            // A script may end with 1, but not with this.
+            ExitCode::from(if is_run { 125 } else { 1 })
+        }
     }
 }
 
 #[allow(clippy::print_stderr, reason = "the errors of commands are for people at a terminal")]
-fn fail(error: &anyhow::Error) -> ExitCode {
+fn fail(error: &anyhow::Error) {
     // The causes in one sentence; a cause that its error has told already is not repeated.
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -88,7 +104,6 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         }
     }
     eprintln!("kozmic: {text}");
-    ExitCode::FAILURE
 }
 
 #[allow(clippy::print_stdout, reason = "what a command was asked for goes to standard output")]
@@ -123,6 +138,20 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let store = Store::open(&settings.database_url, seal).await?;
     store.migrate().await?;
     Ok(store)
+}
+
+/// What holds for a job whose hook asks for nothing else.
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        stall: settings.stall_timeout,
+        job: settings.job_timeout,
+        log: settings.log_limit,
+        container: ContainerLimits {
+            memory: settings.memory_limit,
+            cpus: None,
+            pids: settings.pids_limit,
+        },
+    }
 }
 
 async fn find_project(store: &Store, name: &FullName) -> anyhow::Result<Project> {

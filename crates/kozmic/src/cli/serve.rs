@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{make_data_dir, now, open_store};
+use super::{limits, make_data_dir, now, open_store};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::github::Client;
@@ -19,7 +19,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, sqlite_file, without_password};
 use crate::web::{self, App, Unready};
-use crate::worker::{self, CacheKeeper, Held, Limits, Worker};
+use crate::worker::{self, CacheKeeper, Held, Worker};
 
 /// Open requests have this long after the jobs have ended.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -77,11 +77,7 @@ pub async fn serve(
         source: Source::new(&settings.data_dir),
         logs: logs.clone(),
         bus: bus.clone(),
-        limits: Limits {
-            stall: settings.stall_timeout,
-            job: settings.job_timeout,
-            log: settings.log_limit,
-        },
+        limits: limits(&settings),
         cache: CacheKeeper::new(settings.cached_images_limit),
         held: Held::default(),
         concurrency: settings.concurrency,

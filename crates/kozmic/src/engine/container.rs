@@ -28,9 +28,6 @@ use crate::model::JobUuid;
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
 pub(super) const VOLUME: &str = "/kozmic";
 
-/// Processes and threads of one container; a fork bomb must not take the host.
-const PIDS_LIMIT: i64 = 4096;
-
 /// What is to run.
 #[derive(Debug, Clone)]
 pub struct ContainerSpec {
@@ -40,7 +37,19 @@ pub struct ContainerSpec {
     pub user: String,
     /// Replaces the image's entry point; the first word is the program.
     pub command: Vec<String>,
+    pub limits: ContainerLimits,
     pub labels: Labels,
+}
+
+/// What a container may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContainerLimits {
+    /// Bytes of memory, none of it swapped; none: four fifths of the engine's.
+    pub memory: Option<u64>,
+    /// Thousandths of a processor; none: all there are.
+    pub cpus: Option<u64>,
+    /// Processes and threads; a fork bomb must not take the host.
+    pub pids: u64,
 }
 
 /// How a container's main process ended.
@@ -72,6 +81,8 @@ pub struct Container<'engine> {
 impl Engine {
     pub async fn create(&self, spec: &ContainerSpec) -> Result<Container<'_>> {
         let labels = spec.labels.to_map(&self.instance);
+        let memory = spec.limits.memory.unwrap_or(self.memory / 5 * 4);
+        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
         let log_options = [("max-size", "4g"), ("max-file", "1"), ("compress", "false")];
         let body = ContainerCreateBody {
             image: Some(spec.image_id.clone()),
@@ -82,7 +93,10 @@ impl Engine {
             host_config: Some(HostConfig {
                 // Reaps orphans and hands signals on, whatever the script is.
                 init: Some(true),
-                pids_limit: Some(PIDS_LIMIT),
+                pids_limit: i64::try_from(spec.limits.pids).ok(),
+                memory: Some(memory),
+                memory_swap: Some(memory),
+                nano_cpus: spec.limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
                 // Keeps bytes as they are (json-file replaces invalid UTF-8), and
                 // must not rotate: what it drops would be missing after a crash.
                 log_config: Some(HostConfigLogConfig {
@@ -189,6 +203,10 @@ impl Engine {
 }
 
 impl Container<'_> {
+    pub(super) fn engine(&self) -> &Engine {
+        self.engine
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }

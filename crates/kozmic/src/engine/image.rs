@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::time::{Duration, Instant};
 
 use bollard::errors::Error as ApiError;
 use bollard::query_parameters::{
@@ -10,12 +11,18 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::{Engine, EngineError, Labels, Owner, Result, Step};
+use super::{Engine, EngineError, Labels, Owner, Result, Step, credentials};
 use crate::model::DockerImage;
 
 /// Made by `images/base/build` on this machine. Whoever owns that name in a
 /// public registry is not us, so it is never looked up there.
 const LOCAL_REPOSITORY: &str = "kozmic/debian";
+/// A registry is asked whether a tag has moved once in this time.
+const ASK_EVERY: Duration = Duration::from_mins(5);
+/// A job does not wait longer for that answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Before a failed pull is tried again.
+const PULL_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// A passwd file larger than this is not read.
 const PASSWD_LIMIT: u64 = 1 << 20;
 
@@ -27,6 +34,14 @@ pub struct Account {
     pub user: String,
     pub owner: Owner,
     pub home: Option<String>,
+}
+
+/// An image that is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalImage {
+    pub id: String,
+    /// Its registry has another one under this name.
+    pub has_moved: bool,
 }
 
 /// How far a pull is.
@@ -48,29 +63,83 @@ impl PullProgress {
 }
 
 impl Engine {
-    /// The id of a local image.
-    pub async fn image_id(&self, image: &DockerImage) -> Result<Option<String>> {
-        match self.docker.inspect_image(image.as_str()).await {
-            Ok(found) => Ok(found.id),
-            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(self.failed("look for an image", error)),
+    /// A local image, and whether its registry has another one under its name by
+    /// now. The registry is asked every few minutes, not for each job; one that does
+    /// not answer has said nothing. What was never pulled is not asked about.
+    pub async fn local_image(&self, image: &DockerImage) -> Result<Option<LocalImage>> {
+        let found = match self.docker.inspect_image(image.as_str()).await {
+            Ok(found) => found,
+            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("look for an image", error)),
+        };
+        let id = found.id.unwrap_or_default();
+        let (repository, tag) = repository_and_tag(image.as_str());
+        let known: Vec<String> = found
+            .repo_digests
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|name| name.split_once('@').map(|(_, digest)| digest.to_owned()))
+            .collect();
+        if known.is_empty() || is_local(repository) || tag.contains(':') || !self.may_ask(image) {
+            return Ok(Some(LocalImage { id, has_moved: false }));
         }
+        let credentials = credentials::of_image(image.as_str()).await;
+        let asked = self.docker.inspect_registry_image(image.as_str(), credentials);
+        let has_moved = match tokio::time::timeout(ASK_TIMEOUT, asked).await {
+            Ok(Ok(answer)) => {
+                let now = answer.descriptor.digest;
+                now.is_some_and(|now| !known.contains(&now))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%image, %error, "a registry could not be asked about an image");
+                false
+            }
+            Err(_) => false,
+        };
+        Ok(Some(LocalImage { id, has_moved }))
     }
 
-    /// Pulls an image from its registry and returns its id.
+    /// Whether the registry was not asked about this image lately.
+    fn may_ask(&self, image: &DockerImage) -> bool {
+        let Ok(mut asked) = self.asked.lock() else { return false };
+        let now = Instant::now();
+        asked.retain(|_, at| now.duration_since(*at) < ASK_EVERY);
+        let is_new = !asked.contains_key(image.as_str());
+        asked.entry(image.as_str().to_owned()).or_insert(now);
+        is_new
+    }
+
+    /// Pulls an image from its registry, with the credentials of `docker login`, and
+    /// returns its id. What may pass is tried again, twice.
     pub async fn pull(
         &self,
         image: &DockerImage,
         mut progress: impl FnMut(&PullProgress),
     ) -> Result<String> {
+        let mut pauses = PULL_PAUSES.iter();
+        loop {
+            match (self.pull_once(image, &mut progress).await, pauses.next()) {
+                (Err(EngineError::PullFailed { problem, .. }), Some(pause)) => {
+                    tracing::warn!(%image, problem, "a pull failed; trying again");
+                    tokio::time::sleep(*pause).await;
+                }
+                (pulled, _) => return pulled,
+            }
+        }
+    }
+
+    async fn pull_once(
+        &self,
+        image: &DockerImage,
+        progress: &mut impl FnMut(&PullProgress),
+    ) -> Result<String> {
         let (repository, tag) = repository_and_tag(image.as_str());
-        let hub = ["docker.io/", "index.docker.io/"];
-        let local = hub.iter().find_map(|hub| repository.strip_prefix(hub)).unwrap_or(repository);
-        if local == LOCAL_REPOSITORY {
+        if is_local(repository) {
             return Err(EngineError::LocalImageMissing(image.to_string()));
         }
         let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
-        let mut stream = self.docker.create_image(Some(options), None, None);
+        let credentials = credentials::of_image(image.as_str()).await;
+        let mut stream = self.docker.create_image(Some(options), None, credentials);
         let mut state = PullProgress::default();
         while let Some(step) = stream.next().await {
             let step = step.map_err(|error| self.pull_failed(image, error))?;
@@ -81,7 +150,10 @@ impl Engine {
                 progress(&state);
             }
         }
-        self.image_id(image).await?.ok_or_else(|| EngineError::ImageNotFound(image.to_string()))
+        match self.docker.inspect_image(image.as_str()).await {
+            Ok(found) => Ok(found.id.unwrap_or_default()),
+            Err(error) => Err(self.failed("find the image that was pulled", error)),
+        }
     }
 
     /// The engine tells most of it in words only.
@@ -96,6 +168,8 @@ impl Engine {
         let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
         if says(&["no space left on device"]) {
             EngineError::DiskFull(message)
+        } else if says(&["toomanyrequests", "too many requests", "rate limit"]) {
+            EngineError::RateLimited { image, problem: message }
         } else if says(&[
             "pull access denied",
             "no basic auth credentials",
@@ -184,6 +258,13 @@ impl Engine {
     }
 }
 
+/// Whether images of this repository are made on this machine only.
+fn is_local(repository: &str) -> bool {
+    let hub = ["docker.io/", "index.docker.io/"];
+    let name = hub.iter().find_map(|hub| repository.strip_prefix(hub)).unwrap_or(repository);
+    name == LOCAL_REPOSITORY
+}
+
 /// Splits at the tag's colon; the tag is `latest` when there is none. A digest
 /// is handed to the engine as its tag.
 fn repository_and_tag(image: &str) -> (&str, &str) {
@@ -224,6 +305,12 @@ fn account_of(passwd: &str, own_user: &str) -> Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_base_image_is_asked_for_nowhere() {
+        assert!(is_local("kozmic/debian") && is_local("docker.io/kozmic/debian"));
+        assert!(!is_local("ghcr.io/kozmic/debian") && !is_local("debian"));
+    }
 
     #[test]
     fn a_port_is_no_tag() {

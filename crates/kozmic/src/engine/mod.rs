@@ -3,20 +3,22 @@
 
 mod cached;
 mod container;
+mod credentials;
+mod exec;
 mod image;
 mod label;
 mod upload;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
-pub use container::{Container, ContainerSpec, Exit, Output, Unattended};
-pub use image::{Account, PullProgress};
+pub use container::{Container, ContainerLimits, ContainerSpec, Exit, Output, Unattended};
+pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
 pub use upload::{Owner, Upload};
 
@@ -40,6 +42,10 @@ pub enum EngineError {
     LocalImageMissing(String),
     #[error("the registry denied the image {image}: {problem}")]
     ImageDenied { image: String, problem: String },
+    #[error(
+        "the registry of {image} limits how often it may be asked, and asks to wait: {problem}"
+    )]
+    RateLimited { image: String, problem: String },
     #[error("the image {image} could not be pulled: {problem}")]
     PullFailed { image: String, problem: String },
     #[error("the image {0} has no /bin/sh, which starts the script")]
@@ -61,8 +67,12 @@ pub struct Engine {
     slow: Docker,
     host: String,
     instance: String,
+    /// Bytes that the engine's machine has.
+    memory: u64,
     /// By image id, which names an immutable content.
     accounts: Mutex<HashMap<String, Account>>,
+    /// When a registry was last asked about an image.
+    asked: Mutex<HashMap<String, Instant>>,
 }
 
 /// What answered.
@@ -95,9 +105,19 @@ impl Engine {
             host: host.clone(),
             problem: error_chain(&error),
         };
-        let docker = docker.negotiate_version().await.map_err(away)?;
+        let docker = docker.negotiate_version().await.map_err(&away)?;
+        let info = docker.info().await.map_err(away)?;
+        let memory = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1 << 30);
         let slow = docker.clone().with_timeout(SLOW_ANSWER_TIMEOUT);
-        Ok(Self { docker, slow, host, instance: instance.to_owned(), accounts: Mutex::default() })
+        Ok(Self {
+            docker,
+            slow,
+            host,
+            instance: instance.to_owned(),
+            memory,
+            accounts: Mutex::default(),
+            asked: Mutex::default(),
+        })
     }
 
     pub async fn version(&self) -> Result<EngineVersion> {

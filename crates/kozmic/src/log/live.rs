@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Bus, LogFolder};
+use super::{Bus, LogFolder, Sink};
 use crate::model::JobUuid;
 
 /// What was shown is on the disk after this time at the latest.
@@ -50,32 +50,6 @@ impl LiveLog {
         })
     }
 
-    /// What the container wrote.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(last) = bytes.last() else { return Ok(()) };
-        self.file.write_all(bytes)?;
-        self.ends_line = *last == b'\n';
-        self.length += bytes.len() as u64;
-        self.dirty = true;
-        self.bus.written(self.job, self.length);
-        self.sync_when_due()
-    }
-
-    /// A line of Kozmic's own, on a line of its own.
-    pub fn note(&mut self, text: &str) -> io::Result<()> {
-        let break_line = if self.ends_line { "" } else { "\n" };
-        self.append(format!("{break_line}[kozmic] {text}\n").as_bytes())
-    }
-
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// To be called once a second while nothing is written.
-    pub fn sync_when_due(&mut self) -> io::Result<()> {
-        if self.dirty && self.synced_at.elapsed() >= SYNC_EVERY { self.sync() } else { Ok(()) }
-    }
-
     /// Everything so far survives a power cut.
     pub fn sync(&mut self) -> io::Result<()> {
         if self.dirty {
@@ -86,6 +60,32 @@ impl LiveLog {
         }
         self.synced_at = Instant::now();
         Ok(())
+    }
+}
+
+impl Sink for LiveLog {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        self.file.write_all(bytes)?;
+        self.ends_line = *last == b'\n';
+        self.length += bytes.len() as u64;
+        self.dirty = true;
+        self.bus.written(self.job, self.length);
+        self.sync_when_due()
+    }
+
+    /// On a line of its own.
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        let break_line = if self.ends_line { "" } else { "\n" };
+        self.append(format!("{break_line}[kozmic] {text}\n").as_bytes())
+    }
+
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn sync_when_due(&mut self) -> io::Result<()> {
+        if self.dirty && self.synced_at.elapsed() >= SYNC_EVERY { self.sync() } else { Ok(()) }
     }
 }
 

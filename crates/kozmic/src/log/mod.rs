@@ -8,6 +8,7 @@ mod ansi;
 mod bus;
 mod live;
 mod read;
+mod sink;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ pub use ansi::Renderer;
 pub use bus::{Bus, Follower, Progress};
 pub use live::LiveLog;
 pub use read::{Line, Lines, count_lines, open};
+pub use sink::{Sink, Streams};
 
 use crate::model::JobUuid;
 

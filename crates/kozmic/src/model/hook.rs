@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Invalid;
+use super::{HookOptions, Invalid};
 
 /// A hook as a person writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,7 @@ pub struct HookSpec {
     pub install_script: Option<Script>,
     pub tracked: Vec<TrackedPath>,
     pub build_script: Script,
+    pub options: HookOptions,
 }
 
 impl HookSpec {

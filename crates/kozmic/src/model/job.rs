@@ -90,6 +90,17 @@ impl JobEnd {
         }
     }
 
+    /// What `kozmic run` exits with: the script's code; 125 when Kozmic or its
+    /// surroundings failed, as docker(1) does; 130 when it was cancelled.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Error(..) => 125,
+            Self::Cancelled(_) => 130,
+            // A code does not fit only where the engine made it up.
+            end => end.return_code().and_then(|code| u8::try_from(code).ok()).unwrap_or(125),
+        }
+    }
+
     /// A machine-readable word for the cause, kept with the job.
     pub fn cause(&self) -> &'static str {
         match self {
@@ -135,18 +146,19 @@ mod tests {
     #[test]
     fn an_end_means_what_the_design_says() {
         let second = Duration::from_secs(1);
-        for (end, status, code) in [
-            (JobEnd::Exited(0), JobStatus::Success, Some(0)),
-            (JobEnd::Exited(3), JobStatus::Failure, Some(3)),
-            (JobEnd::InstallFailed(3), JobStatus::Failure, Some(3)),
-            (JobEnd::LogLimit(1), JobStatus::Failure, Some(125)),
-            (JobEnd::Stalled(second), JobStatus::Failure, Some(124)),
-            (JobEnd::TimedOut(second), JobStatus::Failure, Some(124)),
-            (JobEnd::OutOfMemory, JobStatus::Failure, Some(137)),
-            (JobEnd::Error(ErrorKind::EngineAway, String::new()), JobStatus::Error, None),
-            (JobEnd::Cancelled(String::new()), JobStatus::Cancelled, None),
+        for (end, status, code, exit) in [
+            (JobEnd::Exited(0), JobStatus::Success, Some(0), 0),
+            (JobEnd::Exited(3), JobStatus::Failure, Some(3), 3),
+            (JobEnd::InstallFailed(3), JobStatus::Failure, Some(3), 3),
+            (JobEnd::LogLimit(1), JobStatus::Failure, Some(125), 125),
+            (JobEnd::Stalled(second), JobStatus::Failure, Some(124), 124),
+            (JobEnd::TimedOut(second), JobStatus::Failure, Some(124), 124),
+            (JobEnd::OutOfMemory, JobStatus::Failure, Some(137), 137),
+            (JobEnd::Error(ErrorKind::EngineAway, String::new()), JobStatus::Error, None, 125),
+            (JobEnd::Cancelled(String::new()), JobStatus::Cancelled, None, 130),
         ] {
-            assert_eq!((end.status(), end.return_code()), (status, code), "{end:?}");
+            let is = (end.status(), end.return_code(), end.exit_code());
+            assert_eq!(is, (status, code, exit), "{end:?}");
         }
     }
 }

@@ -18,6 +18,10 @@ pub struct Checkout {
 }
 
 impl Checkout {
+    pub(super) fn new(path: &Path, tree: String) -> Self {
+        Self { path: path.to_owned(), tree }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -48,7 +52,7 @@ pub(super) fn remove(path: PathBuf) {
 
 pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
     tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?;
-    let checkout = Checkout { path: path.to_owned(), tree: wanted.sha.to_string() };
+    let checkout = Checkout::new(path, wanted.sha.to_string());
     let git = async |arguments: &[&str]| {
         let failed = |failed: Failed| SourceError::Checkout {
             sha: wanted.sha.clone(),

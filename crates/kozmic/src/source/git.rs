@@ -111,11 +111,23 @@ impl Git {
         self
     }
 
+    /// Works on this index instead of the repository's own.
+    pub(super) fn index(mut self, path: &Path) -> Self {
+        self.0.env("GIT_INDEX_FILE", path);
+        self
+    }
+
     /// Its standard output, or what it said when it failed.
-    pub(super) async fn run(mut self) -> Result<std::result::Result<String, Failed>> {
+    pub(super) async fn run(self) -> Result<std::result::Result<String, Failed>> {
+        let bytes = self.run_bytes().await?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// As [`Git::run`], for output that may be no text: names of files.
+    pub(super) async fn run_bytes(mut self) -> Result<std::result::Result<Vec<u8>, Failed>> {
         let output = self.0.output().await.map_err(SourceError::Git)?;
         if output.status.success() {
-            Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned()))
+            Ok(Ok(output.stdout))
         } else {
             Ok(Err(Failed { stderr: String::from_utf8_lossy(&output.stderr).into_owned() }))
         }

@@ -4,6 +4,7 @@
 
 mod checkout;
 mod git;
+mod local;
 mod mirror;
 mod submodules;
 mod tracked;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use crate::model::{CommitSha, GitRef, JobUuid, ProjectId};
 
 pub use checkout::Checkout;
+pub use local::LocalTree;
 
 /// Commits of history that a checkout has.
 const DEPTH: u32 = 50;
@@ -29,6 +31,8 @@ pub enum SourceError {
     Checkout { sha: CommitSha, problem: String },
     #[error("can't fetch the submodules: {0}")]
     Submodules(String),
+    #[error("{path} is not a git checkout that can be built: {problem}")]
+    NotATree { path: String, problem: String },
     #[error("can't look up the tracked files: {0}")]
     Tracked(String),
     #[error("git can't be run: {0}")]

@@ -178,7 +178,7 @@ async fn make_build(
 ) -> Result<Recorded> {
     let (id, number) = builds::insert(tx, delivery.project, build, now).await?;
     let hooks = sqlx::query(
-        "SELECT id, title, docker_image, install_script, build_script FROM hooks \
+        "SELECT id, title, docker_image, install_script, build_script, options FROM hooks \
          WHERE project_id = $1 AND (is_active = 1 OR id = $2) ORDER BY id",
     )
     .bind(delivery.project.0)
@@ -210,8 +210,8 @@ async fn make_build(
             tracked.iter().map(|row| row.text("path")).collect::<Result<_>>()?;
         sqlx::query(
             "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-             tracked_paths, status, reason, created_at, attempt, lost) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'enqueued', 'waiting for a worker', $9, 0, 0)",
+             options, tracked_paths, status, reason, created_at, attempt, lost) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', 'waiting for a worker', $10, 0, 0)",
         )
         .bind(JobUuid::random().to_string())
         .bind(id.0)
@@ -220,6 +220,7 @@ async fn make_build(
         .bind(hook.text("docker_image")?)
         .bind(hook.text_or_null("install_script")?)
         .bind(hook.text("build_script")?)
+        .bind(hook.text("options")?)
         .bind(tracked.join("\n"))
         .bind(now.0)
         .execute(&mut **tx)

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed};
-use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
+use crate::model::{HookId, HookSpec, Invalid, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
 pub struct Hook {
@@ -30,8 +30,8 @@ impl Store {
     ) -> Result<HookId> {
         let mut tx = self.begin().await?;
         let row = sqlx::query(
-            "INSERT INTO hooks (project_id, title, docker_image, install_script, build_script, secret, \
-             is_active, created_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7) \
+            "INSERT INTO hooks (project_id, title, docker_image, install_script, build_script, options, \
+             secret, is_active, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8) \
              ON CONFLICT (project_id, title) DO NOTHING RETURNING id",
         )
         .bind(project.0)
@@ -39,6 +39,7 @@ impl Store {
         .bind(spec.image.as_str())
         .bind(spec.install_script.as_ref().map(Script::as_str))
         .bind(spec.build_script.as_str())
+        .bind(options_json(spec)?)
         .bind(Vec::<u8>::new())
         .bind(now.0)
         .fetch_optional(&mut *tx)
@@ -93,12 +94,14 @@ impl Store {
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         sqlx::query(
-            "UPDATE hooks SET title = $1, docker_image = $2, install_script = $3, build_script = $4 WHERE id = $5",
+            "UPDATE hooks SET title = $1, docker_image = $2, install_script = $3, build_script = $4, \
+             options = $5 WHERE id = $6",
         )
         .bind(&spec.title)
         .bind(spec.image.as_str())
         .bind(spec.install_script.as_ref().map(Script::as_str))
         .bind(spec.build_script.as_str())
+        .bind(options_json(spec)?)
         .bind(hook.id.0)
         .execute(&mut *tx)
         .await
@@ -160,10 +163,16 @@ impl Store {
                     .map(|row| Ok(row.text("path")?.parse()?))
                     .collect::<Result<_>>()?,
                 build_script: Script::parse(&row.text("build_script")?)?,
+                options: super::read_options(row)?,
             },
             secret: secret.unwrap_or_default(),
         })
     }
+}
+
+fn options_json(spec: &HookSpec) -> Result<String> {
+    serde_json::to_string(&spec.options)
+        .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a hook's options: {error}"))))
 }
 
 fn secret_place(hook: HookId) -> String {
@@ -204,6 +213,7 @@ async fn remember(
         "install_script": spec.install_script.as_ref().map(Script::as_str),
         "tracked": spec.tracked.iter().map(crate::model::TrackedPath::as_str).collect::<Vec<_>>(),
         "build_script": spec.build_script.as_str(),
+        "options": spec.options,
     });
     sqlx::query(
         "INSERT INTO hook_changes (project_id, hook_id, hook_title, changed_by, changed_at, action, content) \

@@ -6,10 +6,11 @@ use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
+    read_options,
 };
 use crate::model::{
-    BuildId, DockerImage, ErrorKind, GitRef, Invalid, JobEnd, JobId, JobStatus, JobUuid, Script,
-    Timestamp, TrackedPath,
+    BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
+    JobUuid, Script, Timestamp, TrackedPath,
 };
 
 /// A job as pages show it.
@@ -44,6 +45,7 @@ pub struct ClaimedJob {
     pub install_script: Option<Script>,
     pub tracked: Vec<TrackedPath>,
     pub build_script: Script,
+    pub options: HookOptions,
     pub git_ref: GitRef,
     pub sha: crate::model::CommitSha,
     pub pull_request: Option<i64>,
@@ -264,6 +266,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
             .map(|path| Ok(path.parse()?))
             .collect::<Result<_>>()?,
         build_script: Script::parse(&row.text("build_script")?)?,
+        options: read_options(&row)?,
         git_ref: row.text("gh_commit_ref")?.parse()?,
         sha: row.text("gh_commit_sha")?.parse()?,
         pull_request: row.int_or_null("pull_request_number")?,

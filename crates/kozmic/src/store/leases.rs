@@ -6,10 +6,11 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::jobs::read_claimed;
-use super::{ClaimedJob, Columns as _, Result, Store, commit, failed};
+use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, read_options};
 use crate::model::{BuildId, ErrorKind, JobEnd, JobId, JobUuid, Timestamp};
 
-/// Attempts that may be lost with their worker before the job ends as an error.
+/// Attempts that may be lost with their worker before the job ends as an error;
+/// none where the hook forbids that it starts again by itself.
 const LOST_LIMIT: i64 = 1;
 
 /// What a worker learns when it renews its lease.
@@ -129,6 +130,12 @@ impl Store {
     /// its lease did not run out after all.
     pub async fn job_lost(&self, job: JobId, now: Timestamp) -> Result<Option<LostJob>> {
         let mut tx = self.begin().await?;
+        let row = sqlx::query("SELECT options FROM jobs WHERE id = $1")
+            .bind(job.0)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed("read a lost job"))?;
+        let limit = if read_options(&row)?.retry { LOST_LIMIT } else { 0 };
         let retried = sqlx::query(
             "UPDATE jobs SET status = 'enqueued', reason = 'its worker was lost; waiting to start again', \
              lost = lost + 1, lease_owner = NULL, lease_until = NULL \
@@ -136,7 +143,7 @@ impl Store {
         )
         .bind(job.0)
         .bind(now.0)
-        .bind(LOST_LIMIT)
+        .bind(limit)
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed("retry a lost job"))?;
@@ -145,7 +152,10 @@ impl Store {
         } else {
             let end = JobEnd::Error(
                 ErrorKind::LostWorker,
-                format!("the worker was lost {} times while it ran this job", LOST_LIMIT + 1),
+                match limit {
+                    0 => "the worker was lost while it ran this job, which must not run twice by itself".into(),
+                    _ => format!("the worker was lost {} times while it ran this job", limit + 1),
+                },
             );
             let ended = sqlx::query(
                 "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, lost = lost + 1, \

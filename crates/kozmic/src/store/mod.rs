@@ -25,7 +25,7 @@ use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
 
-use crate::model::{Invalid, JobUuid, Timestamp};
+use crate::model::{HookOptions, Invalid, JobUuid, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
@@ -159,6 +159,12 @@ impl Store {
     fn open_sealed(&self, place: &str, sealed: Option<Vec<u8>>) -> Result<Option<SecretString>> {
         sealed.map(|sealed| Ok(self.seal.open_text(place, &sealed)?)).transpose()
     }
+}
+
+/// The column `options` of a hook or a job.
+fn read_options(row: &AnyRow) -> Result<HookOptions> {
+    serde_json::from_str(&row.text("options")?)
+        .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a hook's options: {error}"))))
 }
 
 async fn commit(transaction: Transaction) -> Result<()> {

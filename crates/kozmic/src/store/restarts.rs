@@ -140,7 +140,7 @@ async fn restart(
     }
     let hook_id = old.int_or_null("call_hook_id")?;
     let hook = sqlx::query(
-        "SELECT title, docker_image, install_script, build_script FROM hooks WHERE id = $1",
+        "SELECT title, docker_image, install_script, build_script, options FROM hooks WHERE id = $1",
     )
     .bind(hook_id)
     .fetch_optional(&mut **tx)
@@ -161,8 +161,8 @@ async fn restart(
     let source = hook.as_ref().unwrap_or(&old);
     let new = sqlx::query(
         "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-         tracked_paths, status, reason, created_at, attempt, lost) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'enqueued', $9, $10, 0, 0) RETURNING id",
+         options, tracked_paths, status, reason, created_at, attempt, lost) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0) RETURNING id",
     )
     .bind(JobUuid::random().to_string())
     .bind(build.0)
@@ -171,6 +171,7 @@ async fn restart(
     .bind(source.text("docker_image")?)
     .bind(source.text_or_null("install_script")?)
     .bind(source.text("build_script")?)
+    .bind(source.text("options")?)
     .bind(tracked)
     .bind(format!("run again by {by}; waiting for a worker"))
     .bind(now.0)

@@ -21,7 +21,9 @@ impl From<EngineError> for JobEnd {
             }
             EngineError::ImageDenied { .. } => ErrorKind::ImageDenied,
             EngineError::NoShell(_) => ErrorKind::ImageUnusable,
-            EngineError::PullFailed { .. } => ErrorKind::PullFailed,
+            EngineError::PullFailed { .. } | EngineError::RateLimited { .. } => {
+                ErrorKind::PullFailed
+            }
             EngineError::DiskFull(_) => ErrorKind::DiskFull,
             EngineError::Packing(error) => kind_of(error),
             EngineError::Host(_) | EngineError::Refused { .. } => ErrorKind::EngineRefused,
@@ -43,9 +45,10 @@ impl From<SourceError> for JobEnd {
             }
             SourceError::Fetch { .. } | SourceError::Submodules(_) => ErrorKind::FetchFailed,
             SourceError::Disk { source, .. } => kind_of(source),
-            SourceError::Checkout { .. } | SourceError::Tracked(_) | SourceError::Git(_) => {
-                ErrorKind::Internal
-            }
+            SourceError::Checkout { .. }
+            | SourceError::NotATree { .. }
+            | SourceError::Tracked(_)
+            | SourceError::Git(_) => ErrorKind::Internal,
         };
         Self::Error(kind, error.to_string())
     }

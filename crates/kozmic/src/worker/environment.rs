@@ -22,5 +22,7 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
     if let Some(number) = job.pull_request {
         variables.push(("KOZMIC_BUILD_PULL_REQUEST", number.to_string()));
     }
-    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let own = job.options.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    // Kozmic's last: a hook does not speak for it.
+    own.chain(variables.into_iter().map(|(name, value)| (name.to_owned(), value))).collect()
 }

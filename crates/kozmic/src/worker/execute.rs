@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep_until};
 use super::Stop;
 use super::install::{self, CacheKeeper, Install};
 use super::script::{self, ScriptRun};
-use crate::engine::{Container, Engine, Step, Unattended};
-use crate::log::LiveLog;
-use crate::model::{DockerImage, JobEnd, JobUuid, Script};
+use crate::engine::{Container, ContainerLimits, Engine, Step, Unattended};
+use crate::log::Sink;
+use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, Script};
 use crate::source::{Checkout, SourceError};
 
 /// What is to be done.
@@ -37,6 +37,25 @@ pub struct Limits {
     pub job: Duration,
     /// Bytes of log.
     pub log: u64,
+    pub container: ContainerLimits,
+}
+
+impl Limits {
+    /// With what a hook asks for instead.
+    #[must_use]
+    pub fn with(self, options: &HookOptions) -> Self {
+        let seconds = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
+        Self {
+            stall: seconds(options.stall_timeout, self.stall),
+            job: seconds(options.job_timeout, self.job),
+            log: self.log,
+            container: ContainerLimits {
+                memory: options.memory.or(self.container.memory),
+                cpus: options.cpus.or(self.container.cpus),
+                pids: options.pids.unwrap_or(self.container.pids),
+            },
+        }
+    }
 }
 
 /// How it went.
@@ -66,12 +85,13 @@ pub async fn execute(
     engine: &Engine,
     work: &Work,
     checkout: impl Future<Output = Result<Checkout, SourceError>>,
-    log: &mut LiveLog,
+    log: &mut dyn Sink,
     tell: &(dyn Fn(String) + Sync),
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
     let mut run = Run::new(engine, work, log, tell, stop);
-    let ended = match steps(&mut run, checkout).await {
+    // Boxed: it holds everything on the way, and is moved with each of its callers.
+    let ended = match Box::pin(steps(&mut run, checkout)).await {
         Ok(container) => {
             tell("running the build script".into());
             script::run(&mut run, &container).await.map_err(Interrupted::unattended)
@@ -86,7 +106,7 @@ pub async fn resume(
     engine: &Engine,
     work: &Work,
     found: Unattended<'_>,
-    log: &mut LiveLog,
+    log: &mut dyn Sink,
     tell: &(dyn Fn(String) + Sync),
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
@@ -122,7 +142,7 @@ impl Interrupted {
 pub(super) struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) work: &'a Work,
-    pub(super) log: &'a mut LiveLog,
+    pub(super) log: &'a mut dyn Sink,
     pub(super) tell: &'a (dyn Fn(String) + Sync),
     pub(super) interrupts: Interrupts,
 }
@@ -131,7 +151,7 @@ impl<'a> Run<'a> {
     fn new(
         engine: &'a Engine,
         work: &'a Work,
-        log: &'a mut LiveLog,
+        log: &'a mut dyn Sink,
         tell: &'a (dyn Fn(String) + Sync),
         stop: watch::Receiver<Option<Stop>>,
     ) -> Self {
@@ -176,15 +196,16 @@ async fn steps<'a>(
 async fn ensure_image(
     engine: &Engine,
     image: &DockerImage,
-    log: &mut LiveLog,
+    log: &mut dyn Sink,
     tell: &(dyn Fn(String) + Sync),
 ) -> Stepped<String> {
-    if let Some(id) = engine.image_id(image).await.map_err(JobEnd::from)? {
-        return Ok(id);
+    let here = engine.local_image(image).await.map_err(JobEnd::from)?;
+    if let Some(here) = here.as_ref().filter(|here| !here.has_moved) {
+        return Ok(here.id.clone());
     }
     tell(format!("pulling the image {image}"));
     let mut told = Instant::now();
-    let id = engine
+    let pulled = engine
         .pull(image, |progress| {
             if told.elapsed() >= Duration::from_secs(1) {
                 told = Instant::now();
@@ -192,9 +213,17 @@ async fn ensure_image(
                 tell(format!("pulling the image {image}: {done} of {all} layers"));
             }
         })
-        .await
-        .map_err(JobEnd::from)?;
-    log.note(&format!("pulled the image {image}")).map_err(Interrupted::Log)?;
+        .await;
+    let (id, note) = match (pulled, here) {
+        (Ok(id), None) => (id, format!("pulled the image {image}")),
+        (Ok(id), Some(_)) => (id, format!("pulled the image {image}, which has changed")),
+        (Err(error), None) => return Err(JobEnd::from(error).into()),
+        // An older one is better than none; the log says so.
+        (Err(error), Some(here)) => {
+            (here.id, format!("{error}; going on with the one that is here"))
+        }
+    };
+    log.note(&note).map_err(Interrupted::Log)?;
     Ok(id)
 }
 

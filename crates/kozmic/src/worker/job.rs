@@ -13,7 +13,7 @@ use super::install::{CacheScope, Install};
 use super::lease::Lease;
 use super::{LEASE, Stop, Worker};
 use crate::engine::Step;
-use crate::log::LiveLog;
+use crate::log::{LiveLog, Sink as _};
 use crate::model::{ErrorKind, JobEnd, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::source::Wanted;
@@ -166,7 +166,7 @@ fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),
-        limits: worker.limits,
+        limits: worker.limits.with(&job.options),
         cache: worker.cache.clone(),
     }
 }

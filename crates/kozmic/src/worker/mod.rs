@@ -9,6 +9,7 @@ mod install;
 mod job;
 mod lease;
 mod script;
+mod stall;
 mod sweep;
 
 use std::num::NonZeroUsize;

@@ -8,9 +8,9 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::execute::{Interrupted, Interrupts, Run, Stepped};
-use super::{GRACE, Stop};
+use super::{GRACE, Stop, stall};
 use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Step, Upload};
-use crate::log::LiveLog;
+use crate::log::Sink;
 use crate::model::{JobEnd, Script};
 use crate::source::Checkout;
 
@@ -19,6 +19,9 @@ const STARTER: &str = "/kozmic/start";
 
 /// How long output that was written before a kill is waited for.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long looking at a stalled container may take.
+const LOOK_TIME: Duration = Duration::from_secs(10);
 
 /// Which of a job's scripts, and on what.
 pub(super) struct ScriptRun<'a> {
@@ -41,6 +44,7 @@ pub(super) async fn prepare<'engine>(
             image_id: script.image_id.to_owned(),
             user: account.user.clone(),
             command: vec!["/bin/sh".into(), STARTER.into()],
+            limits: work.limits.container,
             labels,
         };
         let container = engine.create(&spec).await?;
@@ -92,7 +96,7 @@ pub(super) async fn attend(
     mut output: Output,
 ) -> Stepped<JobEnd> {
     let Run { log, interrupts, .. } = run;
-    let interrupted = match follow(&mut output, log, interrupts).await {
+    let interrupted = match follow(&mut output, &mut **log, interrupts).await {
         Ok(()) => {
             let exit = tokio::select! {
                 exit = container.exit() => exit.map_err(JobEnd::from)?,
@@ -106,6 +110,9 @@ pub(super) async fn attend(
         }
         Err(interrupted) => interrupted,
     };
+    if let Interrupted::Ended(JobEnd::Stalled(_)) = interrupted {
+        report_stall(container, *log).await?;
+    }
     // An engine that can't stop it any more does not change why it was to stop.
     let stopped = match &interrupted {
         // Nothing of this attempt may be kept, or all of it may go on.
@@ -118,7 +125,7 @@ pub(super) async fn attend(
             container.stop(GRACE).await
         }
         _ => {
-            let drained = timeout(GRACE + DRAIN, drain(&mut output, log));
+            let drained = timeout(GRACE + DRAIN, drain(&mut output, &mut **log));
             let (stopped, drained) = tokio::join!(container.stop(GRACE), drained);
             if let Ok(drained) = drained {
                 drained?;
@@ -132,10 +139,24 @@ pub(super) async fn attend(
     Err(interrupted)
 }
 
+/// Evidence of what hangs, before it is stopped.
+async fn report_stall(container: &Container<'_>, log: &mut dyn Sink) -> Stepped<()> {
+    let looked = timeout(LOOK_TIME, container.exec(stall::LOOK)).await;
+    let lines = match looked {
+        Ok(Ok(looked)) => stall::report(&looked),
+        Ok(Err(error)) => vec![format!("its processes can't be looked at: {error}")],
+        Err(_) => vec!["its processes can't be looked at: no answer".into()],
+    };
+    for line in lines {
+        log.note(&line).map_err(Interrupted::Log)?;
+    }
+    Ok(())
+}
+
 /// Everything the container writes goes into the log, until it writes no more.
 async fn follow(
     output: &mut Output,
-    log: &mut LiveLog,
+    log: &mut dyn Sink,
     interrupts: &mut Interrupts,
 ) -> Stepped<()> {
     let limits = interrupts.limits;
@@ -165,7 +186,7 @@ async fn follow(
     }
 }
 
-async fn drain(output: &mut Output, log: &mut LiveLog) -> Stepped<()> {
+async fn drain(output: &mut Output, log: &mut dyn Sink) -> Stepped<()> {
     while let Some(Ok(chunk)) = output.next().await {
         log.append(&chunk).map_err(Interrupted::Log)?;
     }

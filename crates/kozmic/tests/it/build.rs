@@ -243,6 +243,7 @@ async fn a_hook_that_was_cut_off_while_it_was_added_takes_part() {
         install_script: None,
         tracked: Vec::new(),
         build_script: kozmic::model::Script::parse(":\n").unwrap(),
+        options: kozmic::model::HookOptions::default(),
     };
     let now = kozmic::model::Timestamp::now();
     let id = store.hook_added(project.id, &spec, &"secret".into(), "test", now).await.unwrap();

@@ -6,6 +6,12 @@ use crate::harness::{
     BASE, Build, CuttableEngine, Registry, World, busybox, docker, eventually, hook, push_payload,
 };
 
+/// A hook's file with more lines in its header.
+fn with_options(hook: &str, options: &[&str]) -> String {
+    let lines: String = options.iter().flat_map(|option| ["# kozmic: ", option, "\n"]).collect();
+    hook.replacen("# kozmic: image", &format!("{lines}# kozmic: image"), 1)
+}
+
 async fn pushed(world: &World, url: &str) -> Build {
     let sha = world.push(&[("a", b"a")]).await;
     world.finished(url, &sha).await
@@ -184,14 +190,37 @@ async fn an_engine_that_goes_away_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_script_is_stopped_as_stalled() {
     let world = World::with(&[("KOZMIC_STALL_TIMEOUT", "8")]).await;
-    let script =
-        "#!/bin/bash\ntrap 'echo asked to end; exit 1' TERM\necho begin\nsleep 600 & wait\n";
+    let script = "#!/bin/bash\ntrap 'echo asked to end; exit 1' TERM\necho begin\n\
+                  (while true; do :; done) &\nsleep 600 & wait\n";
     let server = world.serve_with(script).await;
     let build = pushed(&world, &server.url).await;
     let job = build.job("Tests");
     assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
     let log = world.log_text(job).await;
-    assert_eq!(log, "begin\nasked to end\n[kozmic] stalled: no output for 8 s\n");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!((lines[0], lines[lines.len() - 2]), ("begin", "asked to end"), "{log}");
+    assert_eq!(lines[lines.len() - 1], "[kozmic] stalled: no output for 8 s");
+    // What hangs, and what works, is told before it is stopped.
+    assert!(lines[1].contains("PID  STATE"), "{log}");
+    assert!(
+        lines.iter().any(|line| line.contains("sleeping") && line.ends_with("sleep 600")),
+        "{log}"
+    );
+    assert!(lines.iter().any(|line| line.contains("running") && line.contains('%')), "{log}");
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_takes_too_much_memory_is_said_to_have_done_so() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let greedy = hook("Greedy", BASE, "#!/bin/bash\necho begin\ntail /dev/zero\n");
+    let greedy = with_options(&greedy, &["memory = 64M"]);
+    world.project(&server.url, &[greedy]).await;
+    let build = pushed(&world, &server.url).await;
+    let job = build.job("Greedy");
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(137)));
+    assert_eq!(job.reason, "out of memory: the kernel killed a process");
     world.end(server).await;
 }
 
@@ -236,5 +265,38 @@ async fn an_image_without_a_shell_is_an_error_of_its_surroundings() {
         build.job("Tests").reason,
         "the image kozmic-test/empty:latest has no /bin/sh, which starts the script"
     );
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_has_limits_and_variables_of_its_own() {
+    let world = World::with(&[("KOZMIC_PIDS_LIMIT", "64")]).await;
+    let server = world.serve().await;
+    let script = "#!/bin/bash\necho $GREETING $KOZMIC_BUILD_NUMBER\n\
+                  cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null\nsleep 600\n";
+    let options = [
+        "pids = 32",
+        "cpus = 0.5",
+        "job-timeout = 5",
+        "env = GREETING=hello world",
+        "env = KOZMIC_BUILD_NUMBER=9",
+    ];
+    world.project(&server.url, &[with_options(&hook("Tests", BASE, script), &options)]).await;
+    let build = pushed(&world, &server.url).await;
+    let job = build.job("Tests");
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
+    let log = world.log_text(job).await;
+    assert_eq!(log, "hello world 1\n32\n[kozmic] timed out: not finished after 5 s\n");
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_bomb_ends_in_its_container() {
+    let world = World::with(&[("KOZMIC_PIDS_LIMIT", "64"), ("KOZMIC_JOB_TIMEOUT", "20")]).await;
+    let script =
+        "#!/bin/bash\nbomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 3; echo over; exit 4\n";
+    let server = world.serve_with(script).await;
+    let build = pushed(&world, &server.url).await;
+    assert_eq!(build.status, "failure", "{:?}", build.jobs);
     world.end(server).await;
 }

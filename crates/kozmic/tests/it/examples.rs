@@ -121,6 +121,7 @@ async fn hook_of(
             install_script: None,
             tracked: Vec::new(),
             build_script: Script::parse(":\n").unwrap(),
+            options: kozmic::model::HookOptions::default(),
         };
         let hook = store.hook_added(project, &spec, &"secret".into(), "test", now).await.unwrap();
         store.hook_connected(hook, 1).await.unwrap();

@@ -24,5 +24,6 @@ mod hook;
 mod logs;
 mod pages;
 mod reports;
+mod run;
 mod scripts;
 mod store;

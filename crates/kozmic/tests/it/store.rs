@@ -67,6 +67,7 @@ fn spec(title: &str) -> HookSpec {
         install_script: Some(Script::parse("install\n").unwrap()),
         tracked: vec!["a b".parse().unwrap(), "c".parse().unwrap()],
         build_script: Script::parse("#!/bin/sh\nbuild\n").unwrap(),
+        options: kozmic::model::HookOptions::default(),
     }
 }
 

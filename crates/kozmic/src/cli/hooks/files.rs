@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::model::{DockerImage, HookSpec, Invalid, Script, TrackedPath};
+use crate::model::{
+    DockerImage, HookOptions, HookSpec, Invalid, OPTION_NAMES, Script, TrackedPath,
+};
 
 const MARK: &str = "kozmic:";
 const KEYS: [&str; 3] = ["title", "image", "track"];
@@ -67,6 +69,7 @@ fn read_hook(path: &Path, install: Option<&Path>) -> anyhow::Result<HookSpec> {
     let text = read_text(path)?;
     let (header, script) = split_header(&text);
     let (mut title, mut image, mut tracked) = (None, None, Vec::new());
+    let mut options = HookOptions::default();
     for (line, content) in header {
         let at = || format!("{}:{line}", path.display());
         let (key, value) = content
@@ -80,10 +83,11 @@ fn read_hook(path: &Path, install: Option<&Path>) -> anyhow::Result<HookSpec> {
                 image = Some(value.parse::<DockerImage>().with_context(at)?);
             }
             "track" => tracked.push(value.parse::<TrackedPath>().with_context(at)?),
+            key if OPTION_NAMES.contains(&key) => options.set(key, value).with_context(at)?,
             key @ ("title" | "image") => bail!("{}: `{key}` was given before", at()),
             key => {
-                let nearest =
-                    KEYS.into_iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
+                let known = KEYS.into_iter().chain(OPTION_NAMES);
+                let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(known, key));
                 bail!(
                     "{}: there is no `{key}`; did you mean `{}`?",
                     at(),
@@ -103,6 +107,7 @@ fn read_hook(path: &Path, install: Option<&Path>) -> anyhow::Result<HookSpec> {
         install_script: install.map(|path| parse_script(path, &read_text(path)?)).transpose()?,
         tracked,
         build_script: parse_script(path, &script)?,
+        options,
     })
 }
 
@@ -176,6 +181,9 @@ fn with_header(spec: &HookSpec) -> String {
     for path in &spec.tracked {
         let _ = writeln!(text, "# {MARK} track = {}", path.as_str());
     }
+    for (name, value) in spec.options.written() {
+        let _ = writeln!(text, "# {MARK} {name} = {value}");
+    }
     text + rest
 }
 
@@ -229,6 +237,7 @@ mod tests {
             install_script: Some(Script::parse("x\n").unwrap()),
             tracked: vec!["a b".parse().unwrap()],
             build_script: Script::parse(script).unwrap(),
+            options: HookOptions { memory: Some(1 << 30), retry: false, ..Default::default() },
         };
         let specs =
             vec![spec("a/b", "#!/bin/sh\nx"), spec("A B", "no shebang\n"), spec("ü", "#!/bin/sh")];
@@ -257,6 +266,10 @@ mod tests {
             problem(&[("a.sh", "# kozmic: track = ../x\n")])
                 .contains("leads out of the repository")
         );
+        assert!(
+            problem(&[("a.sh", "# kozmic: memory = lots\n")]).contains("must be a number of bytes")
+        );
+        assert!(problem(&[("a.sh", "# kozmic: memroy = 1G\n")]).contains("did you mean `memory`?"));
         assert!(problem(&[("a.sh", "# kozmic: title\n")]).contains("write it as key = value"));
         assert!(
             problem(&[("a.sh", &script), ("b.sh", &script)]).contains("the title `Tests`, too")

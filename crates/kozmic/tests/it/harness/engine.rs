@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use base64::Engine as _;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
@@ -12,6 +13,9 @@ use super::eventually;
 
 /// Made by `images/base/build`, which `make test` runs before.
 pub const BASE: &str = "kozmic/debian:bookworm";
+
+/// Of the user `ada`, in a registry that asks for it.
+pub const PASSWORD: &str = "sesame";
 
 const BUSYBOX: &str = "kozmic-test/busybox:latest";
 
@@ -89,8 +93,9 @@ impl Registry {
     async fn with_access(access: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let passwords = folder.path().join("passwords");
-        // Of nobody: any password is wrong.
-        std::fs::write(&passwords, format!("nobody:$2a$05${}\n", "a".repeat(53))).unwrap();
+        // bcrypt of PASSWORD.
+        let digest = "$2a$05$j9swIEJJbC1ym2PvQrnlmONM9zOBBmAXl785qfWiu6/kyTmTVBdne";
+        std::fs::write(&passwords, format!("ada:{digest}\n")).unwrap();
         let access = access.replace("PASSWORDS", passwords.to_str().unwrap());
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
@@ -115,12 +120,33 @@ impl Registry {
 
     /// Makes `name` an image of this registry, with the content of `image`.
     pub async fn push(&self, image: &str, name: &str) -> String {
-        let name = format!("{}/{name}", self.host);
+        self.push_from(&self.host, image, name).await
+    }
+
+    /// As somebody on another machine would: no name of [`Registry::host`]'s is
+    /// touched at the engine here.
+    pub async fn push_elsewhere(&self, image: &str, name: &str) {
+        let host = self.host.replace("127.0.0.1", "localhost");
+        self.push_from(&host, image, name).await;
+    }
+
+    async fn push_from(&self, host: &str, image: &str, name: &str) -> String {
+        let name = format!("{host}/{name}");
         docker(&["tag", image, &name]).await;
-        docker(&["push", "--quiet", &name]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let config = docker_config(folder.path(), host);
+        docker(&["--config", config.to_str().unwrap(), "push", "--quiet", &name]).await;
         docker(&["rmi", &name]).await;
         name
     }
+}
+
+/// What `docker login` leaves of a registry: a folder with a config.json.
+pub fn docker_config(folder: &Path, host: &str) -> PathBuf {
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("ada:{PASSWORD}"));
+    let config = serde_json::json!({"auths": {host: {"auth": auth}}});
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    folder.to_owned()
 }
 
 /// A socket that leads to the engine until it is cut.

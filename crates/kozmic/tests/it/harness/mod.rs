@@ -9,7 +9,7 @@ mod world;
 use std::time::Duration;
 
 pub use delivery::{push_payload, signature};
-pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of, docker};
+pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of, docker, docker_config};
 pub use postgres::Postgres;
 pub use world::{Build, Server, World, hook};
 

@@ -3,6 +3,8 @@
 //! without the prefix). The environment wins. What is unknown or malformed is
 //! an error that names the setting and what would be right.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,78 +14,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-/// One row of the settings table.
-pub struct Setting {
-    pub name: &'static str,
-    /// As a person would write it; empty: none.
-    pub default: &'static str,
-    pub meaning: &'static str,
-    pub secret: bool,
-    /// The Contract names it, but nothing reads it yet; using it is warned of.
-    pub planned: bool,
-}
+use table::is_reserved;
+pub use table::{SETTINGS, Setting};
 
-const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default, meaning, secret: false, planned: false }
-}
-
-const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { secret: true, ..setting(name, default, meaning) }
-}
-
-const fn planned(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { planned: true, ..setting(name, default, meaning) }
-}
-
-/// Every setting there is.
-pub const SETTINGS: &[Setting] = &[
-    setting("KOZMIC_LISTEN", "127.0.0.1:8080", "address and port of the web server"),
-    setting(
-        "KOZMIC_PUBLIC_URL",
-        "",
-        "where browsers and GitHub reach it; default: the listening address",
-    ),
-    setting("KOZMIC_DATA_DIR", "./kozmic-data", "folder of the database, logs and mirrors"),
-    secret(
-        "KOZMIC_SECRET_KEY",
-        "",
-        "seals tokens and secrets, 32 characters or more; default: made in the data folder",
-    ),
-    setting("KOZMIC_DATABASE_URL", "", "default: SQLite in the data folder"),
-    setting("KOZMIC_GITHUB_URL", "https://github.com", "GitHub's pages, or an Enterprise Server's"),
-    setting("KOZMIC_GITHUB_API_URL", "https://api.github.com", "GitHub's REST API"),
-    secret(
-        "KOZMIC_GITHUB_TOKEN",
-        "",
-        "a token used by `kozmic project add` until its owner has signed in",
-    ),
-    setting("KOZMIC_DOCKER_HOST", "", "the engine; default: DOCKER_HOST, else the local socket"),
-    setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
-    setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
-    setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
-    setting("KOZMIC_LOG_LIMIT", "1G", "bytes of log after which a job is stopped"),
-    planned("KOZMIC_ADMINS", "", "logins of the installation's administrators"),
-    planned("KOZMIC_TRUSTED_PROXIES", "", "proxies whose forwarded addresses count"),
-    planned("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
-    Setting { secret: true, ..planned("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app") },
-    setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
-    planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
-    planned("KOZMIC_DISK_BUDGET", "", "bytes that images, volumes, mirrors and logs may use"),
-    planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
-    planned("KOZMIC_LOG_URL", "", "object storage of finished logs"),
-    planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),
-    Setting { secret: true, ..planned("KOZMIC_SMTP_URL", "", "server for outgoing mail") },
-    planned("KOZMIC_MAIL_FROM", "", "sender of outgoing mail"),
-    planned("KOZMIC_ENABLE_EMAIL_NOTIFICATIONS", "false", "mail on failure and error"),
-    Setting { secret: true, ..planned("KOZMIC_SENTRY_DSN", "", "where Kozmic's own errors go") },
-];
-
-/// Names that belong to jobs or to the client commands; never settings.
-fn is_reserved(name: &str) -> bool {
-    name.starts_with("KOZMIC_JOB_")
-        || name.starts_with("KOZMIC_BUILD_")
-        || matches!(name, "KOZMIC_CONFIG" | "KOZMIC_SERVER" | "KOZMIC_TOKEN" | "KOZMIC_LOG")
-}
+use crate::model::parse_bytes;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -151,6 +85,9 @@ pub struct Settings {
     /// Bytes.
     pub log_limit: u64,
     pub cached_images_limit: usize,
+    /// Bytes; none: most of what the engine has.
+    pub memory_limit: Option<u64>,
+    pub pids_limit: u64,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }
@@ -253,6 +190,11 @@ impl Settings {
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
+            memory_limit: match values.text("KOZMIC_MEMORY_LIMIT") {
+                Some(_) => Some(values.bytes("KOZMIC_MEMORY_LIMIT")?),
+                None => None,
+            },
+            pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             without_effect: SETTINGS
@@ -330,22 +272,13 @@ impl Values {
         Ok(Duration::from_secs(seconds))
     }
 
-    /// A whole number, with K, M, G or T for powers of 1024.
     fn bytes(&self, name: &'static str) -> Result<u64, ConfigError> {
         let value = self.text(name).unwrap_or_default();
-        let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let power = match &value[digits.len()..] {
-            "" => Some(0),
-            "K" | "KiB" => Some(1),
-            "M" | "MiB" => Some(2),
-            "G" | "GiB" => Some(3),
-            "T" | "TiB" => Some(4),
-            _ => None,
-        };
-        let bytes =
-            power.and_then(|power| digits.parse::<u64>().ok()?.checked_mul(1024_u64.pow(power)));
-        let problem = "must be a number of bytes, like 1048576, 512M or 1G";
-        bytes.ok_or_else(|| ConfigError::Malformed { name, value, problem: problem.into() })
+        parse_bytes(&value).map_err(|problem| ConfigError::Malformed {
+            name,
+            value,
+            problem: problem.to_string(),
+        })
     }
 
     fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {

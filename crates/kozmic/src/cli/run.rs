@@ -1,0 +1,163 @@
+//! `kozmic run`: one job on a local checkout, without a server.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+
+use super::limits;
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::log::{Sink as _, Streams};
+use crate::model::{DockerImage, ErrorKind, JobEnd, JobUuid, Script, TrackedPath, parse_variable};
+use crate::shutdown;
+use crate::source::LocalTree;
+use crate::worker::{CacheKeeper, CacheScope, Install, Outcome, Stop, Work, execute};
+
+/// What labels containers and images that no server owns.
+const INSTANCE: &str = "local";
+
+#[derive(Debug, Args)]
+pub(super) struct Command {
+    /// The image to run in
+    #[arg(long, default_value = "kozmic/debian:bookworm")]
+    image: DockerImage,
+    /// Install script; what it leaves is kept as an image until an input changes
+    #[arg(long, value_name = "FILE")]
+    install: Option<PathBuf>,
+    /// A path in the checkout whose change makes the install script run again
+    #[arg(long, value_name = "PATH")]
+    track: Vec<TrackedPath>,
+    /// Build script
+    #[arg(long, value_name = "FILE")]
+    build: PathBuf,
+    /// A variable of the scripts; may be repeated
+    #[arg(long, value_name = "K=V", value_parser = parse_variable)]
+    env: Vec<(String, String)>,
+    /// Leave out what is not committed
+    #[arg(long)]
+    committed: bool,
+    /// A git checkout
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+}
+
+/// The script's return code; 125 when Kozmic or the engine failed.
+pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<ExitCode> {
+    let tree = LocalTree::open(&command.dir).await?;
+    let engine = Engine::connect(settings.docker_host.as_deref(), INSTANCE).await?;
+    let folder = tempfile::Builder::new()
+        .prefix("kozmic-run-")
+        .tempdir()
+        .context("a folder for the checkout")?;
+    let work = work(settings, &command, &tree)?;
+    let checkout_path = folder.path().join("src");
+    let checkout = tree.copy(&checkout_path, command.committed);
+    let mut log = Streams::new(std::io::stdout(), std::io::stderr());
+    let progress = Progress::new();
+    let stop = stop_on_signal();
+    let tell = |step: String| progress.tell(&step);
+    let outcome = execute(&engine, &work, checkout, &mut log, &tell, stop).await;
+    progress.end();
+    let end = match outcome {
+        Ok(Outcome::Ended(end)) => end,
+        Ok(Outcome::Stopped(_) | Outcome::Unattended) => JobEnd::Cancelled("by a signal".into()),
+        // The reader of a pipe went away: nobody wants the rest.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            JobEnd::Cancelled("nobody reads its output any more".into())
+        }
+        Err(error) => {
+            JobEnd::Error(ErrorKind::Internal, format!("the output can't be written: {error}"))
+        }
+    };
+    engine.remove_of_job(work.job, 0..=work.attempt).await?;
+    if !matches!(end, JobEnd::Exited(_)) {
+        log.note(&end.to_string())?;
+    }
+    Ok(ExitCode::from(end.exit_code()))
+}
+
+fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Result<Work> {
+    let install = match &command.install {
+        Some(path) => Some(Install {
+            script: read_script(path)?,
+            tracked: command.track.clone(),
+            hook: path.display().to_string(),
+            scope: CacheScope::new("local", None),
+        }),
+        None => None,
+    };
+    let mut env: Vec<(String, String)> = [
+        ("CI", "true"),
+        ("KOZMIC", "true"),
+        ("TERM", "xterm"),
+        ("KOZMIC_BUILD_SHA", tree.sha.as_str()),
+        ("KOZMIC_BUILD_REF", tree.branch.as_deref().unwrap_or_default()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    env.extend(command.env.clone());
+    Ok(Work {
+        job: JobUuid::random(),
+        attempt: 1,
+        image: command.image.clone(),
+        install,
+        build_script: read_script(&command.build)?,
+        env,
+        limits: limits(settings),
+        cache: CacheKeeper::new(settings.cached_images_limit),
+    })
+}
+
+fn read_script(path: &Path) -> anyhow::Result<Script> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("the script {} can't be read", path.display()))?;
+    Script::parse(&text).with_context(|| path.display().to_string())
+}
+
+/// Ctrl-C cancels: SIGTERM for the script, and 10 s later SIGKILL.
+fn stop_on_signal() -> watch::Receiver<Option<Stop>> {
+    let (sender, stop) = watch::channel(None);
+    tokio::spawn(async move {
+        if shutdown::signal().await.is_ok() {
+            sender.send_replace(Some(Stop::Cancel("by a signal".into())));
+        }
+        // A sender that is gone would look as if nobody could ask any more.
+        std::future::pending::<()>().await;
+    });
+    stop
+}
+
+/// What happens before the script writes, on a terminal only.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    fn tell(&self, step: &str) {
+        if step.starts_with("running") {
+            // From here on the terminal is the script's.
+            self.0.finish_and_clear();
+        } else {
+            self.0.set_message(step.to_owned());
+            self.0.enable_steady_tick(std::time::Duration::from_millis(120));
+        }
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,80 @@
+//! The settings table.
+
+/// One row of the settings table.
+pub struct Setting {
+    pub name: &'static str,
+    /// As a person would write it; empty: none.
+    pub default: &'static str,
+    pub meaning: &'static str,
+    pub secret: bool,
+    /// The Contract names it, but nothing reads it yet; using it is warned of.
+    pub planned: bool,
+}
+
+const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default, meaning, secret: false, planned: false }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { secret: true, ..setting(name, default, meaning) }
+}
+
+const fn planned(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { planned: true, ..setting(name, default, meaning) }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting("KOZMIC_LISTEN", "127.0.0.1:8080", "address and port of the web server"),
+    setting(
+        "KOZMIC_PUBLIC_URL",
+        "",
+        "where browsers and GitHub reach it; default: the listening address",
+    ),
+    setting("KOZMIC_DATA_DIR", "./kozmic-data", "folder of the database, logs and mirrors"),
+    secret(
+        "KOZMIC_SECRET_KEY",
+        "",
+        "seals tokens and secrets, 32 characters or more; default: made in the data folder",
+    ),
+    setting("KOZMIC_DATABASE_URL", "", "default: SQLite in the data folder"),
+    setting("KOZMIC_GITHUB_URL", "https://github.com", "GitHub's pages, or an Enterprise Server's"),
+    setting("KOZMIC_GITHUB_API_URL", "https://api.github.com", "GitHub's REST API"),
+    secret(
+        "KOZMIC_GITHUB_TOKEN",
+        "",
+        "a token used by `kozmic project add` until its owner has signed in",
+    ),
+    setting("KOZMIC_DOCKER_HOST", "", "the engine; default: DOCKER_HOST, else the local socket"),
+    setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
+    setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
+    setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
+    setting("KOZMIC_LOG_LIMIT", "1G", "bytes of log after which a job is stopped"),
+    setting(
+        "KOZMIC_MEMORY_LIMIT",
+        "",
+        "bytes of memory of a container; default: four fifths of the engine\'s",
+    ),
+    setting("KOZMIC_PIDS_LIMIT", "4096", "processes and threads of a container"),
+    planned("KOZMIC_ADMINS", "", "logins of the installation's administrators"),
+    planned("KOZMIC_TRUSTED_PROXIES", "", "proxies whose forwarded addresses count"),
+    planned("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
+    Setting { secret: true, ..planned("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app") },
+    setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
+    planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
+    planned("KOZMIC_DISK_BUDGET", "", "bytes that images, volumes, mirrors and logs may use"),
+    planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
+    planned("KOZMIC_LOG_URL", "", "object storage of finished logs"),
+    planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),
+    Setting { secret: true, ..planned("KOZMIC_SMTP_URL", "", "server for outgoing mail") },
+    planned("KOZMIC_MAIL_FROM", "", "sender of outgoing mail"),
+    planned("KOZMIC_ENABLE_EMAIL_NOTIFICATIONS", "false", "mail on failure and error"),
+    Setting { secret: true, ..planned("KOZMIC_SENTRY_DSN", "", "where Kozmic's own errors go") },
+];
+
+/// Names that belong to jobs or to the client commands; never settings.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.starts_with("KOZMIC_JOB_")
+        || name.starts_with("KOZMIC_BUILD_")
+        || matches!(name, "KOZMIC_CONFIG" | "KOZMIC_SERVER" | "KOZMIC_TOKEN" | "KOZMIC_LOG")
+}
