@@ -197,7 +197,8 @@ CREATE TABLE jobs (
     started_at BIGINT,
     finished_at BIGINT,
     attempt BIGINT NOT NULL, -- the fence: a write with an older attempt is refused
-    lost BIGINT NOT NULL, -- how many attempts ended with their worker
+    script_started BIGINT NOT NULL, -- in this attempt
+    lost BIGINT NOT NULL, -- how many attempts were lost after their script had started
     lease_owner TEXT,
     lease_until BIGINT,
     cancel_reason TEXT -- set when it is to be stopped

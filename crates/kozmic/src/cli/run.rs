@@ -16,7 +16,7 @@ use crate::log::{Sink as _, Streams};
 use crate::model::{DockerImage, ErrorKind, JobEnd, JobUuid, Script, TrackedPath, parse_variable};
 use crate::shutdown;
 use crate::source::LocalTree;
-use crate::worker::{CacheKeeper, CacheScope, Install, Outcome, Stop, Work, execute};
+use crate::worker::{CacheKeeper, CacheScope, Install, Outcome, Progress, Stop, Work, execute};
 
 /// What labels containers and images that no server owns.
 const INSTANCE: &str = "local";
@@ -58,9 +58,9 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
     let checkout_path = folder.path().join("src");
     let checkout = tree.copy(&checkout_path, command.committed);
     let mut log = Streams::new(std::io::stdout(), std::io::stderr());
-    let progress = Progress::new();
+    let progress = Spinner::new();
     let stop = stop_on_signal();
-    let tell = |step: String| progress.tell(&step);
+    let tell = |step: Progress| progress.tell(&step);
     let outcome = execute(&engine, &work, checkout, &mut log, &tell, stop).await;
     progress.end();
     let end = match outcome {
@@ -133,9 +133,9 @@ fn stop_on_signal() -> watch::Receiver<Option<Stop>> {
 }
 
 /// What happens before the script writes, on a terminal only.
-struct Progress(ProgressBar);
+struct Spinner(ProgressBar);
 
-impl Progress {
+impl Spinner {
     fn new() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
@@ -147,13 +147,14 @@ impl Progress {
         Self(bar)
     }
 
-    fn tell(&self, step: &str) {
-        if step.starts_with("running") {
+    fn tell(&self, step: &Progress) {
+        match step {
+            Progress::Prepares(words) => {
+                self.0.set_message(words.clone());
+                self.0.enable_steady_tick(std::time::Duration::from_millis(120));
+            }
             // From here on the terminal is the script's.
-            self.0.finish_and_clear();
-        } else {
-            self.0.set_message(step.to_owned());
-            self.0.enable_steady_tick(std::time::Duration::from_millis(120));
+            Progress::Installs(_) | Progress::Builds(_) => self.0.finish_and_clear(),
         }
     }
 

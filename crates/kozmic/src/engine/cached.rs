@@ -59,13 +59,17 @@ impl Engine {
             Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
             Err(error) => return Err(self.failed("look for a cached image", error)),
         };
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        // Another installation's project may have the same number.
+        if labels.get(INSTANCE) != Some(&self.instance) {
+            return Ok(None);
+        }
         let options =
             TagImageOptionsBuilder::new().repo(&format!("{REPOSITORY}/{id}")).tag(scope).build();
         self.docker
             .tag_image(&name, Some(options))
             .await
             .map_err(|e| self.failed("use a cached image", e))?;
-        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
         Ok(Some(CachedImage {
             id: found.id.unwrap_or_default(),
             created: found.created.as_deref().map_or(Timestamp(0), parse_time),

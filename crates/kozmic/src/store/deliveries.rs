@@ -210,8 +210,8 @@ async fn make_build(
             tracked.iter().map(|row| row.text("path")).collect::<Result<_>>()?;
         sqlx::query(
             "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-             options, tracked_paths, status, reason, created_at, attempt, lost) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', 'waiting for a worker', $10, 0, 0)",
+             options, tracked_paths, status, reason, created_at, attempt, script_started, lost) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', 'waiting for a worker', $10, 0, 0, 0)",
         )
         .bind(JobUuid::random().to_string())
         .bind(id.0)

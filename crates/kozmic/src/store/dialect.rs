@@ -83,12 +83,14 @@ impl Dialect {
         match self {
             Self::Sqlite => {
                 "UPDATE jobs SET status = 'pending', reason = 'starting', attempt = attempt + 1, \
+                 script_started = 0, \
                  lease_owner = $1, lease_until = $2, started_at = $3 \
                  WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1) \
                  RETURNING id, build_id"
             }
             Self::Postgres => {
                 "UPDATE jobs SET status = 'pending', reason = 'starting', attempt = attempt + 1, \
+                 script_started = 0, \
                  lease_owner = $1, lease_until = $2, started_at = $3 \
                  WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1 \
                              FOR UPDATE SKIP LOCKED) \

@@ -108,10 +108,22 @@ impl Store {
 
     /// What a running job is doing, for people.
     pub async fn job_is(&self, job: JobId, attempt: i64, reason: &str) -> Result<()> {
+        self.note_step(job, attempt, reason, false).await
+    }
+
+    /// A running job's build script is started: from now on it may have had
+    /// effects, and losing it counts.
+    pub async fn script_started(&self, job: JobId, attempt: i64, reason: &str) -> Result<()> {
+        self.note_step(job, attempt, reason, true).await
+    }
+
+    async fn note_step(&self, job: JobId, attempt: i64, reason: &str, started: bool) -> Result<()> {
         sqlx::query(
-            "UPDATE jobs SET reason = $1 WHERE id = $2 AND attempt = $3 AND status = 'pending'",
+            "UPDATE jobs SET reason = $1, script_started = CASE $2 WHEN 1 THEN 1 ELSE script_started END \
+             WHERE id = $3 AND attempt = $4 AND status = 'pending'",
         )
         .bind(reason)
+        .bind(i64::from(started))
         .bind(job.0)
         .bind(attempt)
         .execute(&self.pool)

@@ -9,9 +9,10 @@ use super::jobs::read_claimed;
 use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, read_options};
 use crate::model::{BuildId, ErrorKind, JobEnd, JobId, JobUuid, Timestamp};
 
-/// Attempts that may be lost with their worker before the job ends as an error;
-/// none where the hook forbids that it starts again by itself.
+/// Attempts that may be lost after their script had started.
 const LOST_LIMIT: i64 = 1;
+/// Attempts in all; what ends its worker each time must not do so for ever.
+const ATTEMPT_LIMIT: i64 = 10;
 
 /// What a worker learns when it renews its lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,58 +127,65 @@ impl Store {
         Ok(Some(job))
     }
 
-    /// A job's worker is gone: back to the queue once, then an error. None when
-    /// its lease did not run out after all.
+    /// A job's worker is gone. Back to the queue, unless its script was started in
+    /// too many attempts that were lost, or must not start again by itself. None
+    /// when its lease did not run out after all.
     pub async fn job_lost(&self, job: JobId, now: Timestamp) -> Result<Option<LostJob>> {
         let mut tx = self.begin().await?;
-        let row = sqlx::query("SELECT options FROM jobs WHERE id = $1")
-            .bind(job.0)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(failed("read a lost job"))?;
-        let limit = if read_options(&row)?.retry { LOST_LIMIT } else { 0 };
-        let retried = sqlx::query(
-            "UPDATE jobs SET status = 'enqueued', reason = 'its worker was lost; waiting to start again', \
-             lost = lost + 1, lease_owner = NULL, lease_until = NULL \
-             WHERE id = $1 AND status = 'pending' AND lease_until < $2 AND lost < $3 RETURNING uuid, build_id",
+        let row = sqlx::query(
+            "SELECT uuid, build_id, options, attempt, script_started, lost FROM jobs \
+             WHERE id = $1 AND status = 'pending' AND lease_until < $2",
         )
         .bind(job.0)
         .bind(now.0)
-        .bind(limit)
         .fetch_optional(&mut *tx)
         .await
-        .map_err(failed("retry a lost job"))?;
-        let (row, retried) = if let Some(row) = retried {
-            (row, true)
-        } else {
-            let end = JobEnd::Error(
-                ErrorKind::LostWorker,
-                match limit {
-                    0 => "the worker was lost while it ran this job, which must not run twice by itself".into(),
-                    _ => format!("the worker was lost {} times while it ran this job", limit + 1),
-                },
-            );
-            let ended = sqlx::query(
-                "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, lost = lost + 1, \
-                 lease_owner = NULL, lease_until = NULL \
-                 WHERE id = $5 AND status = 'pending' AND lease_until < $4 RETURNING uuid, build_id",
-            )
-            .bind(end.status().as_str())
-            .bind(end.to_string())
-            .bind(end.cause())
-            .bind(now.0)
-            .bind(job.0)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed("end a lost job"))?;
-            let Some(row) = ended else { return Ok(None) };
-            (row, false)
+        .map_err(failed("read a lost job"))?;
+        let Some(row) = row else { return Ok(None) };
+        let lost = row.int("lost")? + row.int("script_started")?;
+        let end = why_not_again(read_options(&row)?.retry, lost, row.int("attempt")?);
+        let retried = end.is_none();
+        let (status, reason, cause) = match &end {
+            None => ("enqueued", "its worker was lost; waiting to start again".to_owned(), None),
+            Some(end) => (end.status().as_str(), end.to_string(), Some(end.cause())),
         };
+        // Again only if nobody was faster.
+        let updated = sqlx::query(
+            "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, lost = $5, \
+             lease_owner = NULL, lease_until = NULL \
+             WHERE id = $6 AND status = 'pending' AND lease_until < $7",
+        )
+        .bind(status)
+        .bind(reason)
+        .bind(cause)
+        .bind(end.is_some().then_some(now.0))
+        .bind(lost)
+        .bind(job.0)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("give up a lost attempt"))?;
+        if updated.rows_affected() == 0 {
+            return Ok(None);
+        }
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
-        let uuid = row.text("uuid")?.parse()?;
         commit(tx).await?;
         self.wakes.jobs.notify_one();
         self.wakes.outbox.notify_one();
-        Ok(Some(LostJob { uuid, retried }))
+        Ok(Some(LostJob { uuid: row.text("uuid")?.parse()?, retried }))
     }
+}
+
+/// Why a lost job is not started again, as its end.
+fn why_not_again(may_retry: bool, lost: i64, attempt: i64) -> Option<JobEnd> {
+    let why = if !may_retry {
+        "the worker was lost while it ran this job, which must not run twice by itself".to_owned()
+    } else if lost > LOST_LIMIT {
+        format!("the worker was lost {lost} times while it ran this job")
+    } else if attempt >= ATTEMPT_LIMIT {
+        format!("the worker was lost in each of {attempt} attempts to start this job")
+    } else {
+        return None;
+    };
+    Some(JobEnd::Error(ErrorKind::LostWorker, why))
 }

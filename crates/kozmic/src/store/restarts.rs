@@ -161,8 +161,8 @@ async fn restart(
     let source = hook.as_ref().unwrap_or(&old);
     let new = sqlx::query(
         "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-         options, tracked_paths, status, reason, created_at, attempt, lost) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0) RETURNING id",
+         options, tracked_paths, status, reason, created_at, attempt, script_started, lost) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0) RETURNING id",
     )
     .bind(JobUuid::random().to_string())
     .bind(build.0)

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::Stop;
 use super::install::{self, CacheKeeper, Install};
 use super::script::{self, ScriptRun};
+use super::{Progress, Stop};
 use crate::engine::{Container, ContainerLimits, Engine, Step, Unattended};
 use crate::log::Sink;
 use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, Script};
@@ -86,14 +86,14 @@ pub async fn execute(
     work: &Work,
     checkout: impl Future<Output = Result<Checkout, SourceError>>,
     log: &mut dyn Sink,
-    tell: &(dyn Fn(String) + Sync),
+    tell: &(dyn Fn(Progress) + Sync),
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
     let mut run = Run::new(engine, work, log, tell, stop);
     // Boxed: it holds everything on the way, and is moved with each of its callers.
     let ended = match Box::pin(steps(&mut run, checkout)).await {
         Ok(container) => {
-            tell("running the build script".into());
+            tell(Progress::Builds("running the build script".into()));
             script::run(&mut run, &container).await.map_err(Interrupted::unattended)
         }
         Err(interrupted) => Err(interrupted),
@@ -107,11 +107,11 @@ pub async fn resume(
     work: &Work,
     found: Unattended<'_>,
     log: &mut dyn Sink,
-    tell: &(dyn Fn(String) + Sync),
+    tell: &(dyn Fn(Progress) + Sync),
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
     let mut run = Run::new(engine, work, log, tell, stop);
-    tell("running the build script".into());
+    tell(Progress::Builds("running the build script".into()));
     let written = run.log.length().saturating_sub(found.log_offset);
     let output = found.container.replay(written);
     let ended = script::attend(&mut run, &found.container, output).await;
@@ -143,7 +143,7 @@ pub(super) struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) work: &'a Work,
     pub(super) log: &'a mut dyn Sink,
-    pub(super) tell: &'a (dyn Fn(String) + Sync),
+    pub(super) tell: &'a (dyn Fn(Progress) + Sync),
     pub(super) interrupts: Interrupts,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         engine: &'a Engine,
         work: &'a Work,
         log: &'a mut dyn Sink,
-        tell: &'a (dyn Fn(String) + Sync),
+        tell: &'a (dyn Fn(Progress) + Sync),
         stop: watch::Receiver<Option<Stop>>,
     ) -> Self {
         let deadline = Instant::now() + work.limits.job;
@@ -171,7 +171,7 @@ async fn steps<'a>(
     run: &mut Run<'a>,
     checkout: impl Future<Output = Result<Checkout, SourceError>>,
 ) -> Stepped<Container<'a>> {
-    (run.tell)("fetching the commit and looking for the image".into());
+    (run.tell)(Progress::Prepares("fetching the commit and looking for the image".into()));
     let base_image = ensure_image(run.engine, &run.work.image, run.log, run.tell);
     let (checkout, base_image) = tokio::select! {
         found = async { tokio::join!(checkout, base_image) } => found,
@@ -197,20 +197,21 @@ async fn ensure_image(
     engine: &Engine,
     image: &DockerImage,
     log: &mut dyn Sink,
-    tell: &(dyn Fn(String) + Sync),
+    tell: &(dyn Fn(Progress) + Sync),
 ) -> Stepped<String> {
     let here = engine.local_image(image).await.map_err(JobEnd::from)?;
     if let Some(here) = here.as_ref().filter(|here| !here.has_moved) {
         return Ok(here.id.clone());
     }
-    tell(format!("pulling the image {image}"));
+    tell(Progress::Prepares(format!("pulling the image {image}")));
     let mut told = Instant::now();
     let pulled = engine
         .pull(image, |progress| {
             if told.elapsed() >= Duration::from_secs(1) {
                 told = Instant::now();
                 let (done, all) = progress.layers();
-                tell(format!("pulling the image {image}: {done} of {all} layers"));
+                let words = format!("pulling the image {image}: {done} of {all} layers");
+                tell(Progress::Prepares(words));
             }
         })
         .await;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
+use super::Progress;
 use super::execute::{Run, Stepped};
 use super::script::{self, ScriptRun};
 use crate::engine::{CachedImage, Engine, EngineError, NewCachedImage, Step, cached_image_name};
@@ -116,7 +117,7 @@ pub(super) async fn image(
     let tracked = checkout.tracked(&install.tracked).await.map_err(JobEnd::from)?;
     let print = CacheInputs::new(base_image, &install.script, tracked).fingerprint();
     let name = cached_image_name(&print.id, &install.scope.own());
-    (run.tell)("waiting for the image of the install step".into());
+    (run.tell)(Progress::Prepares("waiting for the image of the install step".into()));
     // Another job that needs the same image may be making it.
     let hold = tokio::select! {
         hold = run.work.cache.lock_of(&name).lock_owned() => hold,
@@ -136,7 +137,7 @@ pub(super) async fn image(
     }
     let why = reason(run.engine, install, &print).await.map_err(JobEnd::from)?;
     run.note(&format!("install step: {why}"))?;
-    (run.tell)(format!("running the install script: {why}"));
+    (run.tell)(Progress::Installs(format!("running the install script: {why}")));
     let image_id = make(run, install, base_image, checkout, &print).await?;
     if let Err(error) = run.work.cache.prune(run.engine, &install.scope).await {
         tracing::warn!(%error, "old cached images could not be removed");
@@ -158,7 +159,7 @@ async fn make(
     let container = script::prepare(run, &script).await?;
     let image_id = match script::run(run, &container).await {
         Ok(JobEnd::Exited(0)) => {
-            (run.tell)("keeping the image of the install step".into());
+            (run.tell)(Progress::Installs("keeping the image of the install step".into()));
             let new = NewCachedImage {
                 cache_id: &print.id,
                 scope: &install.scope.own(),

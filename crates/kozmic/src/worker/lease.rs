@@ -7,16 +7,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{LEASE, Stop};
+use super::{LEASE, Progress, Stop};
 use crate::model::{JobId, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::{ClaimedJob, LeaseState, Store};
+use crate::store::{ClaimedJob, LeaseState, Store, StoreError};
 
 /// Two renewals may fail before the lease ends.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Lease {
-    steps: mpsc::UnboundedSender<String>,
+    steps: mpsc::UnboundedSender<Progress>,
     stop: watch::Receiver<Option<Stop>>,
     /// Ends the renewals also when a panic drops this.
     ended: DropGuard,
@@ -34,7 +34,7 @@ impl Lease {
     }
 
     /// What the job is doing now, for people.
-    pub(super) fn tell(&self, step: String) {
+    pub(super) fn tell(&self, step: Progress) {
         let _ = self.steps.send(step);
     }
 
@@ -59,7 +59,7 @@ struct Keeper {
 impl Keeper {
     async fn run(
         self,
-        mut steps: mpsc::UnboundedReceiver<String>,
+        mut steps: mpsc::UnboundedReceiver<Progress>,
         shutdown: Shutdown,
         ended: CancellationToken,
     ) {
@@ -75,13 +75,23 @@ impl Keeper {
                 Ok(()) = changed.changed() => self.renew().await,
                 step = steps.recv(), if step_telling => match step {
                     Some(step) => {
-                        if let Err(error) = self.store.job_is(self.job, self.attempt, &step).await {
+                        if let Err(error) = self.note(&step).await {
                             tracing::warn!(%error, "a job's step could not be noted");
                         }
                     }
                     None => step_telling = false,
                 },
             }
+        }
+    }
+
+    async fn note(&self, step: &Progress) -> Result<(), StoreError> {
+        let (job, attempt) = (self.job, self.attempt);
+        match step {
+            Progress::Prepares(words) | Progress::Installs(words) => {
+                self.store.job_is(job, attempt, words).await
+            }
+            Progress::Builds(words) => self.store.script_started(job, attempt, words).await,
         }
     }
 

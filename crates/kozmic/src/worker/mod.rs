@@ -44,6 +44,17 @@ pub enum Stop {
     LeaseLost,
 }
 
+/// What a job is doing, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing of the hook's runs.
+    Prepares(String),
+    /// The install script runs: its only effect is an image.
+    Installs(String),
+    /// The build script runs, and may have effects of its own.
+    Builds(String),
+}
+
 /// What a worker works with. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {

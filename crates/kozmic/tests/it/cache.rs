@@ -223,3 +223,29 @@ async fn only_so_many_images_are_kept_and_the_least_used_go() {
     server.stop().await;
     remove_cached(&world).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_installation_s_images_are_not_ours() {
+    let files = |install: &'static str| {
+        [("t.sh", hook("Tests", BASE, "cat /made-by\n")), ("t.install.sh", install.to_owned())]
+    };
+    // The same project number, hook and tracked files; what the script reads differs.
+    let install = "#!/bin/bash\nsudo cp maker /made-by\n";
+    let mut worlds = Vec::new();
+    for maker in ["one\n", "another\n"] {
+        let (world, server) = world().await;
+        let files = files(install);
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        world.apply_files(&server.url, &files).await;
+        let sha = world.push(&[("maker", maker.as_bytes())]).await;
+        let (notes, lines) = logs(&world, &server.url, &sha).await;
+        assert_eq!(notes[0], "[kozmic] install step: no image is cached yet");
+        assert_eq!(lines, [maker.trim_end()]);
+        world.end(server).await;
+        worlds.push(world);
+    }
+    // The second one has taken the name over.
+    assert!(cached(&worlds[0]).await.is_empty());
+    remove_cached(&worlds[1]).await;
+}

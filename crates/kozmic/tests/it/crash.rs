@@ -6,7 +6,7 @@ use tokio::process::Child;
 
 use crate::harness::{BASE, World, docker, eventually, hook};
 
-async fn start(world: &World, url: &str) -> Child {
+pub async fn start(world: &World, url: &str) -> Child {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -27,7 +27,7 @@ fn said(world: &World) -> String {
     std::fs::read_to_string(world.folder().join("serve.log")).unwrap()
 }
 
-fn free_url() -> String {
+pub fn free_url() -> String {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!("http://127.0.0.1:{port}")
 }

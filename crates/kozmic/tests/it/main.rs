@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test fails by panicking and says why"
 )]
 #![allow(unreachable_pub, reason = "modules of a test binary")]
@@ -20,6 +21,7 @@ mod cli;
 mod crash;
 mod ends;
 mod examples;
+mod faults;
 mod hook;
 mod logs;
 mod pages;

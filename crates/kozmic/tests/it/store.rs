@@ -179,6 +179,7 @@ async fn a_lost_attempt_writes_nothing() {
         let in_time = Timestamp(20).plus(LEASE);
         assert!(store.leases_lapsed(in_time).await.unwrap().is_empty());
         assert_eq!(store.job_lost(job.id, in_time).await.unwrap(), None);
+        store.script_started(job.id, 1, "running").await.unwrap();
         let late = in_time.plus(Duration::from_millis(1));
         assert_eq!(store.leases_lapsed(late).await.unwrap(), [(job.id, job.uuid, 1)]);
         assert!(store.job_lost(job.id, late).await.unwrap().unwrap().retried);
@@ -194,10 +195,32 @@ async fn a_lost_attempt_writes_nothing() {
         store.job_released(job.id, 2, "the worker stopped", late).await.unwrap();
         let third = store.claim_job("w3", LEASE, late).await.unwrap().unwrap();
         assert_eq!(third.attempt, 3);
+        store.script_started(job.id, 3, "running").await.unwrap();
         store.leases_abandoned(late.plus(LEASE)).await.unwrap();
         let lost = store.job_lost(job.id, late.plus(LEASE)).await.unwrap().unwrap();
         assert!(!lost.retried);
         assert_eq!(store.job(job.id).await.unwrap().unwrap().status, JobStatus::Error);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_never_started_its_script_may_be_lost_more_often_but_not_for_ever() {
+    on_both(async |store| {
+        let (_, hooks) = project(&store, &["Tests"]).await;
+        store
+            .hook_called(&delivery(&hooks[0], "g1"), &build("main", '1'), Timestamp(10))
+            .await
+            .unwrap();
+        let mut now = Timestamp(20);
+        for attempt in 1..=10 {
+            let job = store.claim_job("w", LEASE, now).await.unwrap().unwrap();
+            assert_eq!(job.attempt, attempt);
+            now = now.plus(LEASE).plus(Duration::from_millis(1));
+            let lost = store.job_lost(job.id, now).await.unwrap().unwrap();
+            assert_eq!(lost.retried, attempt < 10);
+        }
+        assert!(store.claim_job("w", LEASE, now).await.unwrap().is_none());
     })
     .await;
 }
