@@ -42,39 +42,48 @@ export class World {
   /** Starts everything; `hooks` are the hooks' files by name. */
   static async start(hooks) {
     const world = new World();
-    world.folder = await mkdtemp(join(tmpdir(), "kozmic-browser-"));
-    world.children = [];
+    try {
+      await world.#start(hooks);
+    } catch (error) {
+      await world.end();
+      throw error;
+    }
+    return world;
+  }
+
+  async #start(hooks) {
+    this.children = [];
+    this.folder = await mkdtemp(join(tmpdir(), "kozmic-browser-"));
     const github = `http://127.0.0.1:${await freePort()}`;
-    world.url = `http://127.0.0.1:${await freePort()}`;
-    world.githubEnvironment = { PATH: process.env.PATH, GITHUB_SIM_SERVER: github };
-    world.spawn("GITHUB_SIM_BIN", ["serve", "--listen", github.slice(7), "--root", join(world.folder, "github")]);
+    this.url = `http://127.0.0.1:${await freePort()}`;
+    this.githubEnvironment = { PATH: process.env.PATH, GITHUB_SIM_SERVER: github };
+    this.spawn("GITHUB_SIM_BIN", ["serve", "--listen", github.slice(7), "--root", join(this.folder, "github")]);
     await eventually("GitHub's stand-in", () => fetch(github).then(() => true, () => false));
-    const token = await world.github("user", "add", "octo");
-    await world.github("repo", "add", "octo/orbit");
-    world.environment = {
+    const token = await this.github("user", "add", "octo");
+    await this.github("repo", "add", "octo/orbit");
+    this.environment = {
       PATH: process.env.PATH,
       ...(process.env.DOCKER_HOST && { DOCKER_HOST: process.env.DOCKER_HOST }),
-      KOZMIC_LISTEN: world.url.slice(7),
-      KOZMIC_DATA_DIR: join(world.folder, "data"),
+      KOZMIC_LISTEN: this.url.slice(7),
+      KOZMIC_DATA_DIR: join(this.folder, "data"),
       KOZMIC_GITHUB_URL: github,
       KOZMIC_GITHUB_API_URL: `${github}/api/v3`,
       KOZMIC_GITHUB_TOKEN: token,
     };
-    world.spawn("KOZMIC_BIN", ["serve"]);
-    await eventually("the server", () => fetch(`${world.url}/readyz`).then((a) => a.ok, () => false));
-    await world.kozmic("project", "add", "octo/orbit");
-    world.token = await world.kozmic("token", "create", "--user", "octo");
-    await mkdir(join(world.folder, "hooks"));
+    this.spawn("KOZMIC_BIN", ["serve"]);
+    await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
+    await this.kozmic("project", "add", "octo/orbit");
+    this.token = await this.kozmic("token", "create", "--user", "octo");
+    await mkdir(join(this.folder, "hooks"));
     for (const [name, text] of Object.entries(hooks)) {
-      await writeFile(join(world.folder, "hooks", name), text);
+      await writeFile(join(this.folder, "hooks", name), text);
     }
-    await world.kozmic("hooks", "apply", "octo/orbit", join(world.folder, "hooks"));
-    world.browser = await chromium.launch({
+    await this.kozmic("hooks", "apply", "octo/orbit", join(this.folder, "hooks"));
+    this.browser = await chromium.launch({
       executablePath: program("CHROMIUM"),
       // Chromium's own sandbox does not work as root, nor in most containers.
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
     });
-    return world;
   }
 
   spawn(variable, args) {

@@ -26,8 +26,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("store", &["model", "config", "seal", "shutdown"]),
     ("config", &["model"]),
     ("model", &[]),
-    ("seal", &[]),
-    ("shutdown", &[]),
+    ("seal", &["model"]),
+    ("shutdown", &["model"]),
 ];
 
 /// Crates that belong to one room, or to these rooms.

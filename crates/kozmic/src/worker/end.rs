@@ -1,7 +1,7 @@
 //! What a fault of Kozmic's surroundings means for the job: always an error,
 //! never a failure of the script.
 
-use super::execute::Interrupted;
+use super::run::Interrupted;
 use crate::engine::EngineError;
 use crate::model::{ErrorKind, JobEnd};
 use crate::source::SourceError;

@@ -6,57 +6,15 @@ use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::install::{self, CacheKeeper, Install};
+use super::run::{Interrupted, Run, Stepped, Work};
 use super::script::{self, ScriptRun};
-use super::{Progress, Stop};
-use crate::engine::{Container, ContainerLimits, Engine, Step, Unattended};
+use super::{Progress, Stop, install};
+use crate::engine::{Container, Engine, Step, Unattended};
 use crate::log::Sink;
-use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, Script};
+use crate::model::{DockerImage, JobEnd};
 use crate::source::{Checkout, SourceError};
-
-/// What is to be done.
-#[derive(Debug, Clone)]
-pub struct Work {
-    pub job: JobUuid,
-    pub attempt: i64,
-    pub image: DockerImage,
-    pub install: Option<Install>,
-    pub build_script: Script,
-    pub env: Vec<(String, String)>,
-    pub limits: Limits,
-    pub cache: CacheKeeper,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Longest time without output.
-    pub stall: Duration,
-    /// Longest time in all, the pull included.
-    pub job: Duration,
-    /// Bytes of log.
-    pub log: u64,
-    pub container: ContainerLimits,
-}
-
-impl Limits {
-    /// With what a hook asks for instead.
-    #[must_use]
-    pub fn with(self, options: &HookOptions) -> Self {
-        let seconds = |given: Option<u64>, default| given.map_or(default, Duration::from_secs);
-        Self {
-            stall: seconds(options.stall_timeout, self.stall),
-            job: seconds(options.job_timeout, self.job),
-            log: self.log,
-            container: ContainerLimits {
-                memory: options.memory.or(self.container.memory),
-                cpus: options.cpus.or(self.container.cpus),
-                pids: options.pids.unwrap_or(self.container.pids),
-            },
-        }
-    }
-}
 
 /// How it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +25,6 @@ pub enum Outcome {
     /// It goes on without this worker, and waits to be attended to again.
     Unattended,
 }
-
-/// Why a step did not come to its own end.
-pub(super) enum Interrupted {
-    Ended(JobEnd),
-    Stopped(Stop),
-    Unattended,
-    Log(io::Error),
-}
-
-pub(super) type Stepped<T> = Result<T, Interrupted>;
 
 /// Carries out `work`. `checkout` is polled while the image is looked for; `tell`
 /// learns each step in words. The containers stay until the caller, who keeps the
@@ -125,44 +73,6 @@ fn outcome(ended: Stepped<JobEnd>) -> io::Result<Outcome> {
         Err(Interrupted::Stopped(stop)) => Ok(Outcome::Stopped(stop)),
         Err(Interrupted::Unattended) => Ok(Outcome::Unattended),
         Err(Interrupted::Log(error)) => Err(error),
-    }
-}
-
-impl Interrupted {
-    /// A build script that was started goes on when its worker stops.
-    fn unattended(self) -> Self {
-        match self {
-            Self::Stopped(Stop::Shutdown) => Self::Unattended,
-            other => other,
-        }
-    }
-}
-
-/// What every step of one job works with.
-pub(super) struct Run<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) work: &'a Work,
-    pub(super) log: &'a mut dyn Sink,
-    pub(super) tell: &'a (dyn Fn(Progress) + Sync),
-    pub(super) interrupts: Interrupts,
-}
-
-impl<'a> Run<'a> {
-    fn new(
-        engine: &'a Engine,
-        work: &'a Work,
-        log: &'a mut dyn Sink,
-        tell: &'a (dyn Fn(Progress) + Sync),
-        stop: watch::Receiver<Option<Stop>>,
-    ) -> Self {
-        let deadline = Instant::now() + work.limits.job;
-        let interrupts = Interrupts { deadline, limits: work.limits, stop };
-        Self { engine, work, log, tell, interrupts }
-    }
-
-    /// A line of Kozmic's own in the log.
-    pub(super) fn note(&mut self, text: &str) -> Stepped<()> {
-        self.log.note(text).map_err(Interrupted::Log)
     }
 }
 
@@ -226,30 +136,4 @@ async fn ensure_image(
     };
     log.note(&note).map_err(Interrupted::Log)?;
     Ok(id)
-}
-
-/// What may end a job at any time.
-pub(super) struct Interrupts {
-    deadline: Instant,
-    pub(super) limits: Limits,
-    stop: watch::Receiver<Option<Stop>>,
-}
-
-impl Interrupts {
-    pub(super) async fn next(&mut self) -> Interrupted {
-        tokio::select! {
-            () = sleep_until(self.deadline) => JobEnd::TimedOut(self.limits.job).into(),
-            stop = asked_to_stop(&mut self.stop) => Interrupted::Stopped(stop),
-        }
-    }
-}
-
-async fn asked_to_stop(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
-    // Owned before anything else is awaited: the watch's guard can't be sent.
-    let asked = stop.wait_for(Option::is_some).await.map(|stop| stop.clone()).ok().flatten();
-    match asked {
-        Some(stop) => stop,
-        // Nobody is left who could ask.
-        None => std::future::pending().await,
-    }
 }

@@ -6,11 +6,12 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::cache::{CacheScope, Install};
 use super::end::log_error;
 use super::environment::environment;
-use super::execute::{Outcome, Work, execute, resume};
-use super::install::{CacheScope, Install};
+use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
+use super::run::Work;
 use super::{LEASE, Stop, Worker};
 use crate::engine::Step;
 use crate::log::{LiveLog, Sink as _};

@@ -1,6 +1,7 @@
 //! Claims jobs and carries them out: one flow per job, each step of it a
 //! function named after it.
 
+mod cache;
 mod claim;
 mod end;
 mod environment;
@@ -8,6 +9,7 @@ mod execute;
 mod install;
 mod job;
 mod lease;
+mod run;
 mod script;
 mod stall;
 mod sweep;
@@ -21,10 +23,11 @@ use crate::log::{Bus, LogFolder};
 use crate::source::Source;
 use crate::store::Store;
 
+pub use cache::{CacheKeeper, CacheScope, Install};
 pub use claim::run;
-pub use execute::{Limits, Outcome, Work, execute, resume};
-pub use install::{CacheKeeper, CacheScope, Install};
+pub use execute::{Outcome, execute, resume};
 pub use job::Held;
+pub use run::{Limits, Work};
 pub use sweep::run as sweep;
 
 /// A job stays a worker's for this long after its last renewal.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::execute::{Interrupted, Interrupts, Run, Stepped};
+use super::run::{Interrupted, Interrupts, Run, Stepped};
 use super::{GRACE, Stop, stall};
 use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Step, Upload};
 use crate::log::Sink;
