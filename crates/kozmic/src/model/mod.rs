@@ -20,7 +20,7 @@ pub use job::{ErrorKind, JobEnd};
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_variable};
 pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
-pub use time::Timestamp;
+pub use time::{Timestamp, readable};
 pub use user::{GithubUser, Role};
 
 /// A value from outside that is not what it should be. The text says what is

@@ -24,6 +24,18 @@ impl Timestamp {
     }
 }
 
+/// A duration for people: "1.2 s", "61 s", "5 min 3 s", "2 h 5 min", "3 days".
+pub fn readable(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..120 => format!("{seconds} s"),
+        120..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..172_800 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// RFC 3339 in UTC, to the second.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,6 +53,16 @@ mod tests {
     #[test]
     fn is_shown_in_utc_to_the_second() {
         assert_eq!(Timestamp(1_400_000_000_999).to_string(), "2014-05-13T16:53:20Z");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let read = |millis| readable(Duration::from_millis(millis));
+        assert_eq!(read(1_250), "1.2 s");
+        assert_eq!(read(61_000), "61 s");
+        assert_eq!(read(303_000), "5 min 3 s");
+        assert_eq!(read(7_500_000), "2 h 5 min");
+        assert_eq!(read(259_200_000), "3 days");
     }
 
     #[test]

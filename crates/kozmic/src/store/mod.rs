@@ -1,7 +1,7 @@
 //! All SQL. One file per aggregate; a method is named after the event it
 //! records or the question it answers, and a change that belongs together is
 //! one transaction. Each query's text is written once for SQLite and
-//! PostgreSQL; only [`dialect`] knows which one it is.
+//! PostgreSQL; only `dialect` knows which one it is.
 
 mod builds;
 mod deliveries;

