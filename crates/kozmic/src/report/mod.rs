@@ -67,13 +67,16 @@ impl Reporter {
     /// Sends what is due; how long nothing more will be.
     async fn send_due(&self, shutdown: &Shutdown) -> Result<Duration, StoreError> {
         let reports = self.store.reports_due(Timestamp::now(), BATCH).await?;
-        // One after the other: GitHub asks for that, and it keeps the order.
+        let mut sent = Ok(());
+        // One after the other: GitHub asks for that, and it keeps the order. One
+        // whose outcome can't be kept holds up none of the others.
         for report in &reports {
-            self.send(report).await?;
+            sent = self.send(report).await.and(sent);
             if shutdown.is_requested() {
                 break;
             }
         }
+        sent?;
         let next = self.store.next_report_at().await?;
         Ok(next.map_or(POLL, |at| at.since(Timestamp::now()).min(POLL)))
     }

@@ -1,8 +1,9 @@
 //! GitHub learns the latest state, however it behaves meanwhile.
 
-use github_sim::client::{Fault, FaultKind};
+use github_sim::client::{Fault, FaultKind, LoggedRequest};
+use sqlx::AnyPool;
 
-use crate::harness::World;
+use crate::harness::{World, eventually};
 
 async fn survives(kind: FaultKind) {
     let world = World::new().await;
@@ -55,5 +56,32 @@ async fn the_newest_build_of_a_commit_speaks_for_it() {
     world.told(&sha, "Kozmic-CI", "success").await;
     assert_eq!(world.states(&sha, "Kozmic-CI").await, ["pending", "failure", "pending", "success"]);
     assert_eq!(world.builds(&server.url).await.len(), 2);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_can_t_note_what_was_sent_does_not_flood_github() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let _drivers = world.store().await;
+    let database = AnyPool::connect(&world.settings().database_url).await.unwrap();
+    // As a full disk would: what was sent can't be noted as sent.
+    let breaks = "CREATE TRIGGER broken BEFORE UPDATE OF sent_version ON outbox \
+                  BEGIN SELECT RAISE(FAIL, 'broken'); END";
+    sqlx::query(breaks).execute(&database).await.unwrap();
+    let sha = world.push(&[("a", b"a")]).await;
+    world.finished(&server.url, &sha).await;
+    let posted = async || {
+        let requests = world.sim.requests().await.unwrap();
+        let is_status = |request: &&LoggedRequest| {
+            request.method == "POST" && request.path.contains("/statuses/")
+        };
+        requests.iter().filter(is_status).count()
+    };
+    eventually("a first status", async || (posted().await > 0).then_some(())).await;
+    sqlx::query("DROP TRIGGER broken").execute(&database).await.unwrap();
+    world.told(&sha, "Kozmic-CI", "success").await;
+    let count = posted().await;
+    assert!(count <= 12, "{count} statuses were posted");
     server.stop().await;
 }
