@@ -75,35 +75,28 @@ words!(
     }
 );
 
-impl JobStatus {
-    pub fn is_finished(self) -> bool {
-        !matches!(self, Self::Enqueued | Self::Pending)
-    }
+/// What jobs and builds have in common: an end, and a word for it at GitHub.
+macro_rules! standing {
+    ($name:ident) => {
+        impl $name {
+            pub fn is_finished(self) -> bool {
+                !matches!(self, Self::Enqueued | Self::Pending)
+            }
 
-    pub fn github(self) -> GithubState {
-        match self {
-            Self::Enqueued | Self::Pending => GithubState::Pending,
-            Self::Success => GithubState::Success,
-            Self::Failure => GithubState::Failure,
-            Self::Error | Self::Cancelled => GithubState::Error,
+            pub fn github(self) -> GithubState {
+                match self {
+                    Self::Enqueued | Self::Pending => GithubState::Pending,
+                    Self::Success => GithubState::Success,
+                    Self::Failure => GithubState::Failure,
+                    Self::Error | Self::Cancelled => GithubState::Error,
+                }
+            }
         }
-    }
+    };
 }
 
-impl BuildStatus {
-    pub fn is_finished(self) -> bool {
-        !matches!(self, Self::Enqueued | Self::Pending)
-    }
-
-    pub fn github(self) -> GithubState {
-        match self {
-            Self::Enqueued | Self::Pending => GithubState::Pending,
-            Self::Success => GithubState::Success,
-            Self::Failure => GithubState::Failure,
-            Self::Error | Self::Cancelled => GithubState::Error,
-        }
-    }
-}
+standing!(JobStatus);
+standing!(BuildStatus);
 
 /// The status of a build whose jobs have these statuses.
 ///
