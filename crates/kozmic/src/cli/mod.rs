@@ -130,10 +130,14 @@ fn make_data_dir(settings: &Settings) -> anyhow::Result<()> {
 /// Opens the store of these settings, up to date, made where there is none.
 async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     make_data_dir(settings)?;
-    let data_dir = &settings.data_dir;
+    connect_store(settings).await
+}
+
+/// As [`open_store`], where the data folder is there already.
+async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     let seal = match &settings.secret_key {
         Some(key) => Seal::from_text(key)?,
-        None => Seal::from_file(&data_dir.join("secret-key"))?,
+        None => Seal::from_file(&settings.data_dir.join("secret-key"))?,
     };
     let store = Store::open(&settings.database_url, seal).await?;
     store.migrate().await?;

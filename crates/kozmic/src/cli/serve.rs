@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{limits, make_data_dir, now, open_store};
+use super::{connect_store, limits, make_data_dir, now};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::github::Client;
@@ -59,7 +59,7 @@ pub async fn serve(
     make_data_dir(&settings)?;
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
-    let store = open_store(&settings).await?;
+    let store = connect_store(&settings).await?;
     let instance = store.instance(now()).await?;
     let engine = Arc::new(Engine::connect(settings.docker_host.as_deref(), &instance).await?);
     let version = engine.version().await?;

@@ -12,6 +12,7 @@ use bollard::query_parameters::{
     TagImageOptionsBuilder,
 };
 
+use super::label::INSTANCE;
 use super::{Container, Engine, Result};
 use crate::model::{CacheId, Timestamp};
 
@@ -19,7 +20,6 @@ const REPOSITORY: &str = "kozmic-cache";
 const SCOPE: &str = "kozmic.cache.scope";
 const HOOK: &str = "kozmic.cache.hook";
 const INPUTS: &str = "kozmic.cache.inputs";
-const INSTANCE: &str = "kozmic.instance";
 
 /// A cached image here.
 #[derive(Debug, Clone)]
@@ -32,8 +32,6 @@ pub struct CachedImage {
     /// What went into it, by name.
     pub inputs: Vec<(String, String)>,
     pub created: Timestamp,
-    /// Bytes, the base image's included.
-    pub size: i64,
 }
 
 /// The image of an install step that is to be kept.
@@ -73,7 +71,6 @@ impl Engine {
         Ok(Some(CachedImage {
             id: found.id.unwrap_or_default(),
             created: found.created.as_deref().map_or(Timestamp(0), parse_time),
-            size: found.size.unwrap_or(0),
             ..of_labels(name, &labels)
         }))
     }
@@ -123,7 +120,6 @@ impl Engine {
                 let image = CachedImage {
                     id: image.id.clone(),
                     created: Timestamp(image.created * 1000),
-                    size: image.size,
                     ..of_labels(name.clone(), &image.labels)
                 };
                 images.push((used.unwrap_or(image.created), image));
@@ -165,7 +161,6 @@ fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
         hook: label(HOOK),
         inputs: serde_json::from_str(&label(INPUTS)).unwrap_or_default(),
         created: Timestamp(0),
-        size: 0,
     }
 }
 

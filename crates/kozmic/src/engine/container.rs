@@ -70,12 +70,11 @@ pub struct Unattended<'engine> {
 /// The bytes a container writes, as it writes them; ends when it does.
 pub type Output = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// A container and its volume. To be [removed](Container::remove); one that is
-/// dropped instead is left to [`Engine::remove_of_job`].
+/// A container and its volume. It stays until it is [removed](Container::remove),
+/// by whoever holds it or, by its labels, by [`Engine::remove_of_job`].
 pub struct Container<'engine> {
     engine: &'engine Engine,
     id: String,
-    removed: bool,
 }
 
 impl Engine {
@@ -140,25 +139,19 @@ impl Engine {
             .create_container(None::<CreateContainerOptions>, body)
             .await
             .map_err(|e| self.failed("create a container", e))?;
-        Ok(Container { engine: self, id: created.id, removed: false })
+        Ok(Container { engine: self, id: created.id })
     }
 
     /// Removes what these attempts of a job left behind.
-    pub async fn remove_of_job(
-        &self,
-        job: JobUuid,
-        attempts: RangeInclusive<i64>,
-    ) -> Result<usize> {
-        let mut removed = 0;
+    pub async fn remove_of_job(&self, job: JobUuid, attempts: RangeInclusive<i64>) -> Result<()> {
         for found in self.list(&label::of_job(job, &self.instance)).await? {
             let attempt = label::attempt(found.labels.as_ref());
             if let Some(id) = found.id.filter(|_| attempt.is_some_and(|it| attempts.contains(&it)))
             {
-                Container { engine: self, id, removed: false }.remove().await?;
-                removed += 1;
+                Container { engine: self, id }.remove().await?;
             }
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// The container that carries out this step, if it was started.
@@ -179,7 +172,7 @@ impl Engine {
             });
             let log_offset = label::log_offset(found.labels.as_ref());
             if let (true, Some(id), Some(log_offset)) = (was_started, found.id, log_offset) {
-                let container = Container { engine: self, id, removed: false };
+                let container = Container { engine: self, id };
                 return Ok(Some(Unattended { container, log_offset }));
             }
         }
@@ -310,19 +303,14 @@ impl Container<'_> {
     }
 
     /// Kills it if it runs and removes it with its volume.
-    pub async fn remove(mut self) -> Result<()> {
+    pub async fn remove(self) -> Result<()> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self.engine.docker.remove_container(&self.id, Some(options)).await {
             // 409: it is being removed already.
             Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 404 | 409, .. }) => {
-                self.removed = true;
                 Ok(())
             }
-            Err(error) => {
-                // Said here, so the reminder of the drop need not.
-                self.removed = true;
-                Err(self.engine.failed("remove a container", error))
-            }
+            Err(error) => Err(self.engine.failed("remove a container", error)),
         }
     }
 }
@@ -352,12 +340,4 @@ fn copy(
             Err(EngineError::Away { host: host.clone(), problem })
         }
     }))
-}
-
-impl Drop for Container<'_> {
-    fn drop(&mut self) {
-        if !self.removed {
-            tracing::debug!(container = %self.id, "a container was dropped before it was removed");
-        }
-    }
 }

@@ -9,7 +9,7 @@ const JOB: &str = "kozmic.job";
 const ATTEMPT: &str = "kozmic.attempt";
 const STEP: &str = "kozmic.step";
 const LOG_OFFSET: &str = "kozmic.log-offset";
-const INSTANCE: &str = "kozmic.instance";
+pub(super) const INSTANCE: &str = "kozmic.instance";
 
 /// Whose container or volume it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::builds::{self, NewBuild};
-use super::{Columns as _, Result, Store, Transaction, commit, failed, outbox};
-use crate::model::{BuildId, HookId, JobEnd, JobUuid, ProjectId, Timestamp};
+use super::{Columns as _, Result, Store, Transaction, commit, failed, hooks, jobs, outbox};
+use crate::model::{BuildId, HookId, JobEnd, ProjectId, Timestamp};
 
 /// One verified delivery of a webhook.
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ async fn make_build(
     now: Timestamp,
 ) -> Result<Recorded> {
     let (id, number) = builds::insert(tx, delivery.project, build, now).await?;
-    let hooks = sqlx::query(
+    let active = sqlx::query(
         "SELECT id, title, docker_image, install_script, build_script, options FROM hooks \
          WHERE project_id = $1 AND (is_active = 1 OR id = $2) ORDER BY id",
     )
@@ -187,7 +187,7 @@ async fn make_build(
     .fetch_all(&mut **tx)
     .await
     .map_err(failed("list the active hooks"))?;
-    for hook in &hooks {
+    for hook in &active {
         let hook_id = hook.int("id")?;
         let payload = (hook_id == delivery.hook.0).then_some(&delivery.payload);
         let call = sqlx::query(
@@ -200,36 +200,13 @@ async fn make_build(
         .fetch_one(&mut **tx)
         .await
         .map_err(failed("keep a hook call"))?;
-        let tracked =
-            sqlx::query("SELECT path FROM tracked_files WHERE hook_id = $1 ORDER BY path")
-                .bind(hook_id)
-                .fetch_all(&mut **tx)
-                .await
-                .map_err(failed("list tracked files"))?;
-        let tracked: Vec<String> =
-            tracked.iter().map(|row| row.text("path")).collect::<Result<_>>()?;
-        sqlx::query(
-            "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-             options, tracked_paths, status, reason, created_at, attempt, script_started, lost) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', 'waiting for a worker', $10, 0, 0, 0)",
-        )
-        .bind(JobUuid::random().to_string())
-        .bind(id.0)
-        .bind(call.int("id")?)
-        .bind(hook.text("title")?)
-        .bind(hook.text("docker_image")?)
-        .bind(hook.text_or_null("install_script")?)
-        .bind(hook.text("build_script")?)
-        .bind(hook.text("options")?)
-        .bind(tracked.join("\n"))
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("enqueue a job"))?;
+        let tracked = hooks::tracked_paths(&mut **tx, HookId(hook_id)).await?.join("\n");
+        let call = call.int("id")?;
+        jobs::enqueue(tx, id, call, hook, &tracked, "waiting for a worker", now).await?;
     }
     outbox::build_changed(tx, id, now).await?;
     supersede(tx, delivery.project, build, number, now).await?;
-    Ok(Recorded::Built { build: id, number, jobs: hooks.len() })
+    Ok(Recorded::Built { build: id, number, jobs: active.len() })
 }
 
 /// Where the project wants it: older builds of the same ref are stopped.

@@ -139,12 +139,7 @@ impl Store {
 
     async fn read_hook(&self, row: &AnyRow) -> Result<Hook> {
         let id = HookId(row.int("id")?);
-        let tracked =
-            sqlx::query("SELECT path FROM tracked_files WHERE hook_id = $1 ORDER BY path")
-                .bind(id.0)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed("list tracked files"))?;
+        let tracked = tracked_paths(&self.pool, id).await?;
         let secret = self.open_sealed(&secret_place(id), row.bytes_or_null("secret")?)?;
         Ok(Hook {
             id,
@@ -158,10 +153,7 @@ impl Store {
                     .as_deref()
                     .map(Script::parse)
                     .transpose()?,
-                tracked: tracked
-                    .iter()
-                    .map(|row| Ok(row.text("path")?.parse()?))
-                    .collect::<Result<_>>()?,
+                tracked: tracked.iter().map(|path| Ok(path.parse()?)).collect::<Result<_>>()?,
                 build_script: Script::parse(&row.text("build_script")?)?,
                 options: super::read_options(row)?,
             },
@@ -177,6 +169,19 @@ fn options_json(spec: &HookSpec) -> Result<String> {
 
 fn secret_place(hook: HookId) -> String {
     format!("hooks:{hook}:secret")
+}
+
+/// A hook's tracked paths, sorted.
+pub(super) async fn tracked_paths<'e>(
+    executor: impl sqlx::Executor<'e, Database = sqlx::Any>,
+    hook: HookId,
+) -> Result<Vec<String>> {
+    let rows = sqlx::query("SELECT path FROM tracked_files WHERE hook_id = $1 ORDER BY path")
+        .bind(hook.0)
+        .fetch_all(executor)
+        .await
+        .map_err(failed("list tracked files"))?;
+    rows.iter().map(|row| row.text("path")).collect()
 }
 
 async fn track(tx: &mut Transaction, hook: HookId, spec: &HookSpec) -> Result<()> {

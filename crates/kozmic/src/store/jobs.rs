@@ -243,6 +243,39 @@ impl Store {
     }
 }
 
+/// A new job at the end of the queue, with the scripts, image and options of
+/// `source`: a hook, or a job that runs again.
+pub(super) async fn enqueue(
+    tx: &mut Transaction,
+    build: BuildId,
+    hook_call: i64,
+    source: &AnyRow,
+    tracked: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<JobId> {
+    let row = sqlx::query(
+        "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
+         options, tracked_paths, status, reason, created_at, attempt, script_started, lost) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0) RETURNING id",
+    )
+    .bind(JobUuid::random().to_string())
+    .bind(build.0)
+    .bind(hook_call)
+    .bind(source.text("title")?)
+    .bind(source.text("docker_image")?)
+    .bind(source.text_or_null("install_script")?)
+    .bind(source.text("build_script")?)
+    .bind(source.text("options")?)
+    .bind(tracked)
+    .bind(reason)
+    .bind(now.0)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("enqueue a job"))?;
+    Ok(JobId(row.int("id")?))
+}
+
 pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {
     let row = sqlx::query(
         "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \

@@ -1,7 +1,7 @@
 //! Jobs that people stop, or run again. The old jobs and their logs stay.
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed};
-use crate::model::{BuildId, JobEnd, JobId, JobStatus, JobUuid, Timestamp};
+use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, hooks, jobs};
+use crate::model::{BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, Timestamp};
 
 /// What became of a wish to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,39 +146,14 @@ async fn restart(
     .fetch_optional(&mut **tx)
     .await
     .map_err(failed("find a job's hook"))?;
-    let tracked = match &hook {
-        Some(_) => {
-            let rows =
-                sqlx::query("SELECT path FROM tracked_files WHERE hook_id = $1 ORDER BY path")
-                    .bind(hook_id)
-                    .fetch_all(&mut **tx)
-                    .await
-                    .map_err(failed("list tracked files"))?;
-            rows.iter().map(|row| row.text("path")).collect::<Result<Vec<_>>>()?.join("\n")
-        }
-        None => old.text("tracked_paths")?,
+    let tracked = match (&hook, hook_id) {
+        (Some(_), Some(id)) => hooks::tracked_paths(&mut **tx, HookId(id)).await?.join("\n"),
+        _ => old.text("tracked_paths")?,
     };
     let source = hook.as_ref().unwrap_or(&old);
-    let new = sqlx::query(
-        "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-         options, tracked_paths, status, reason, created_at, attempt, script_started, lost) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0) RETURNING id",
-    )
-    .bind(JobUuid::random().to_string())
-    .bind(build.0)
-    .bind(old.int("hook_call_id")?)
-    .bind(source.text("title")?)
-    .bind(source.text("docker_image")?)
-    .bind(source.text_or_null("install_script")?)
-    .bind(source.text("build_script")?)
-    .bind(source.text("options")?)
-    .bind(tracked)
-    .bind(format!("run again by {by}; waiting for a worker"))
-    .bind(now.0)
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed("enqueue a job"))?;
-    let new = JobId(new.int("id")?);
+    let call = old.int("hook_call_id")?;
+    let reason = format!("run again by {by}; waiting for a worker");
+    let new = jobs::enqueue(tx, build, call, source, &tracked, &reason, now).await?;
     sqlx::query("UPDATE jobs SET replaced_by_id = $1 WHERE id = $2")
         .bind(new.0)
         .bind(job.0)

@@ -149,7 +149,10 @@ async fn show(
     };
     let tabs: Vec<Tab> = jobs.iter().map(tab).collect();
     let job = match shown {
-        Some(job) => Some(shown_job(app, &project, job, view, now).await?),
+        Some(job) => {
+            let is_latest = jobs.iter().any(|latest| latest.id == job.id);
+            Some(shown_job(app, &project, job, is_latest, view, now).await?)
+        }
         None => None,
     };
     let repository = format!("{}/{}", app.github_url, project.repository.full_name);
@@ -186,6 +189,7 @@ async fn shown_job(
     app: &App,
     project: &Project,
     job: Job,
+    is_latest: bool,
     view: &View,
     now: Timestamp,
 ) -> Result<ShownJob, PageError> {
@@ -197,7 +201,6 @@ async fn shown_job(
         _ => job.reason.clone(),
     };
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
-    let current = app.store.jobs_of(job.build).await?.iter().any(|current| current.id == job.id);
     let earlier = app.store.earlier_jobs(job.id).await?;
     let build_path = format!("/projects/{}/builds/{}", project.id, job.build);
     let earlier = earlier.iter().map(|job| Tab {
@@ -209,7 +212,8 @@ async fn shown_job(
     Ok(ShownJob {
         earlier: earlier.collect(),
         cancel_url: format!("{jobs_path}/cancel/"),
-        restart_url: (current && job.status.is_finished()).then(|| format!("{jobs_path}/restart/")),
+        restart_url: (is_latest && job.status.is_finished())
+            .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
             Some("none") => jobs::RenderedLog::default(),
             _ => jobs::render_log(app, &job).await?,

@@ -31,7 +31,7 @@ async fn sweep(worker: &Worker) {
     for (job, attempt) in containers {
         if is_orphan(worker, job, attempt).await {
             match worker.engine.remove_of_job(job, attempt..=attempt).await {
-                Ok(_) => tracing::info!(%job, attempt, "an orphaned container was removed"),
+                Ok(()) => tracing::info!(%job, attempt, "an orphaned container was removed"),
                 Err(error) => tracing::warn!(%job, %error, "a container could not be removed"),
             }
         }
