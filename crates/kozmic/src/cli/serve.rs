@@ -1,8 +1,8 @@
 //! `kozmic serve`: everything in one process.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,25 +150,39 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
+/// A locked file. Unlocked when dropped, not only closed: a child between its
+/// fork and its exec holds a copy of the file, and the lock with it (flock(2)).
+struct Locked(File);
+
+impl Locked {
+    fn open(path: &Path) -> Result<Self, TryLockError> {
+        let file = File::create(path).map_err(TryLockError::Error)?;
+        file.try_lock()?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // A lock that stays would end with the process.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Held as long as the server runs, on the data folder and, where it is a file,
 /// on the database: two servers would give each other's jobs up as lost.
-fn lock(settings: &Settings) -> anyhow::Result<Vec<File>> {
+fn lock(settings: &Settings) -> anyhow::Result<Vec<Locked>> {
     let mut paths = vec![settings.data_dir.join("lock")];
     if let Some(database) = sqlite_file(&settings.database_url) {
         paths.push(database.with_added_extension("lock"));
     }
-    let lock = |path: &PathBuf| {
-        let file = File::create(path).with_context(|| path.display().to_string())?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => anyhow::bail!(
-                "another server works in the data folder {} or on its database",
-                settings.data_dir.display()
-            ),
-            Err(std::fs::TryLockError::Error(error)) => {
-                Err(error).with_context(|| path.display().to_string())
-            }
-        }
+    let lock = |path: &PathBuf| match Locked::open(path) {
+        Ok(locked) => Ok(locked),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "another server works in the data folder {} or on its database",
+            settings.data_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
     };
     paths.iter().map(lock).collect()
 }
@@ -188,4 +202,20 @@ fn start_logging() {
 #[allow(clippy::print_stderr, reason = "start-up lines are for the person at the terminal")]
 fn line(text: &str) {
     eprintln!("kozmic: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_though_a_child_has_a_copy_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let locked = Locked::open(&path).unwrap();
+        assert!(matches!(Locked::open(&path), Err(TryLockError::WouldBlock)));
+        let _of_a_child = locked.0.try_clone().unwrap();
+        drop(locked);
+        assert!(Locked::open(&path).is_ok());
+    }
 }

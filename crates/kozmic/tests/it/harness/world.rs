@@ -135,7 +135,7 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::new();
         let task = tokio::spawn(kozmic::cli::serve(listener, self.settings(), shutdown.clone()));
-        let server = Server { url, shutdown, task };
+        let mut server = Server { url, shutdown, task };
         server.until_ready(&self.http).await;
         server
     }
@@ -313,9 +313,12 @@ impl World {
 }
 
 impl Server {
-    async fn until_ready(&self, http: &reqwest::Client) {
+    async fn until_ready(&mut self, http: &reqwest::Client) {
         eventually("the server to be ready", async || {
-            assert!(!self.task.is_finished(), "the server ended before it was ready");
+            if self.task.is_finished() {
+                let ended = (&mut self.task).await;
+                panic!("the server ended before it was ready: {ended:?}");
+            }
             let answer = http.get(format!("{}/readyz", self.url)).send().await.ok()?;
             answer.status().is_success().then_some(())
         })
