@@ -109,6 +109,7 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
         build_script: read_script(&command.build)?,
         env,
         limits: limits(settings),
+        spent: std::time::Duration::ZERO,
         cache: CacheKeeper::new(settings.cached_images_limit),
     })
 }

@@ -81,6 +81,7 @@ pub async fn serve(
         cache: CacheKeeper::new(settings.cached_images_limit),
         held: Held::default(),
         concurrency: settings.concurrency,
+        engine_timeout: settings.engine_timeout,
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
     };

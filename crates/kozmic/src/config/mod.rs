@@ -83,6 +83,8 @@ pub struct Settings {
     pub stall_timeout: Duration,
     pub job_timeout: Duration,
     /// Bytes.
+    /// How long a job waits for an engine that went away.
+    pub engine_timeout: Duration,
     pub log_limit: u64,
     pub cached_images_limit: usize,
     /// Bytes; none: most of what the engine has.
@@ -189,6 +191,7 @@ impl Settings {
             },
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
+            engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
             memory_limit: match values.text("KOZMIC_MEMORY_LIMIT") {
                 Some(_) => Some(values.bytes("KOZMIC_MEMORY_LIMIT")?),

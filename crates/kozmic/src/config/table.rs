@@ -49,6 +49,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
     setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
     setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
+    setting(
+        "KOZMIC_ENGINE_TIMEOUT",
+        "300",
+        "seconds for which a job waits for an engine that went away",
+    ),
     setting("KOZMIC_LOG_LIMIT", "1G", "bytes of log after which a job is stopped"),
     setting(
         "KOZMIC_MEMORY_LIMIT",

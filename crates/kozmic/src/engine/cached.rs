@@ -13,7 +13,7 @@ use bollard::query_parameters::{
 };
 
 use super::label::INSTANCE;
-use super::{Container, Engine, Result};
+use super::{Container, Engine, Result, parse_time};
 use crate::model::{CacheId, Timestamp};
 
 const REPOSITORY: &str = "kozmic-cache";
@@ -162,8 +162,4 @@ fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
         inputs: serde_json::from_str(&label(INPUTS)).unwrap_or_default(),
         created: Timestamp(0),
     }
-}
-
-fn parse_time(text: &str) -> Timestamp {
-    text.parse::<jiff::Timestamp>().map_or(Timestamp(0), |time| Timestamp(time.as_millisecond()))
 }

@@ -11,19 +11,21 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use bollard::models::{
-    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HostConfig,
-    HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum as State,
+    HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions,
+    KillContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Engine, EngineError, Labels, Result, Step, Upload, label};
-use crate::model::JobUuid;
+use super::{Engine, EngineError, Labels, Result, Step, Upload, label, parse_time};
+use crate::model::{JobUuid, Timestamp};
 
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
 pub(super) const VOLUME: &str = "/kozmic";
@@ -52,23 +54,27 @@ pub struct ContainerLimits {
     pub pids: u64,
 }
 
-/// How a container's main process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit {
-    pub code: i64,
-    /// The kernel killed one of its processes for want of memory.
-    pub out_of_memory: bool,
-}
-
 /// A container that went on, or ended, while nobody attended to it.
 pub struct Unattended<'engine> {
     pub container: Container<'engine>,
+    pub step: Step,
+    pub image_id: String,
+    /// Not when it has ended meanwhile.
+    pub is_running: bool,
     /// How long the job's log was before it wrote anything.
     pub log_offset: u64,
 }
 
 /// The bytes a container writes, as it writes them; ends when it does.
 pub type Output = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// A container that was started, under observation.
+pub struct Attended {
+    pub output: Output,
+    /// Its main process's code. Fails when the engine was not there all the time: it
+    /// may have ended the container itself.
+    pub code: AbortOnDropHandle<Result<i64>>,
+}
 
 /// A container and its volume. It stays until it is [removed](Container::remove),
 /// by whoever holds it or, by its labels, by [`Engine::remove_of_job`].
@@ -89,6 +95,9 @@ impl Engine {
             entrypoint: Some(spec.command.iter().take(1).cloned().collect()),
             cmd: Some(spec.command.iter().skip(1).cloned().collect()),
             labels: Some(labels.clone()),
+            // What an engine that shuts down sends. It can't be handled: a script that
+            // ends with its engine must not look as if it had ended by itself.
+            stop_signal: Some("SIGKILL".into()),
             host_config: Some(HostConfig {
                 // Reaps orphans and hands signals on, whatever the script is.
                 init: Some(true),
@@ -154,29 +163,33 @@ impl Engine {
         Ok(())
     }
 
-    /// The container that carries out this step, if it was started.
-    pub async fn unattended(
-        &self,
-        job: JobUuid,
-        attempt: i64,
-        step: Step,
-    ) -> Result<Option<Unattended<'_>>> {
-        let filters = label::of_step(job, attempt, step, &self.instance);
-        for found in self.list(&filters).await? {
+    /// The container of the latest step of this attempt that was started.
+    pub async fn unattended(&self, job: JobUuid, attempt: i64) -> Result<Option<Unattended<'_>>> {
+        let mut latest: Option<Unattended<'_>> = None;
+        for found in self.list(&label::of_job(job, &self.instance)).await? {
+            let labels = found.labels.as_ref();
+            let state = found.state.unwrap_or(State::EMPTY);
             // One that was never started may lack its checkout, or half of it.
-            let was_started = found.state.is_some_and(|state| {
-                !matches!(
-                    state,
-                    ContainerSummaryStateEnum::CREATED | ContainerSummaryStateEnum::EMPTY
-                )
-            });
-            let log_offset = label::log_offset(found.labels.as_ref());
-            if let (true, Some(id), Some(log_offset)) = (was_started, found.id, log_offset) {
-                let container = Container { engine: self, id };
-                return Ok(Some(Unattended { container, log_offset }));
+            if label::attempt(labels) != Some(attempt)
+                || matches!(state, State::CREATED | State::EMPTY)
+            {
+                continue;
+            }
+            let step = label::step(labels).filter(|step| *step != Step::Probe);
+            let is_later = step > latest.as_ref().map(|latest| latest.step);
+            if let (true, Some(id), Some(step), Some(log_offset)) =
+                (is_later, found.id, step, label::log_offset(labels))
+            {
+                latest = Some(Unattended {
+                    container: Container { engine: self, id },
+                    step,
+                    image_id: found.image_id.unwrap_or_default(),
+                    is_running: !matches!(state, State::EXITED | State::DEAD),
+                    log_offset,
+                });
             }
         }
-        Ok(None)
+        Ok(latest)
     }
 
     /// The jobs and attempts of all containers of this installation.
@@ -222,7 +235,7 @@ impl Container<'_> {
     }
 
     /// Starts it with its output attached before the first byte can be written.
-    pub async fn start(&self) -> Result<Output> {
+    pub async fn start(&self) -> Result<Attended> {
         let options =
             AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         let attached = self
@@ -237,12 +250,35 @@ impl Container<'_> {
             .await
             .map_err(|e| self.engine.failed("start a container", e))?;
         let host = self.engine.host.clone();
-        Ok(Box::pin(attached.output.map_ok(bollard::container::LogOutput::into_bytes).map_err(
-            move |error| EngineError::Away {
-                host: host.clone(),
-                problem: super::error_chain(&error),
-            },
-        )))
+        let away = move |error: ApiError| EngineError::Away {
+            host: host.clone(),
+            problem: super::error_chain(&error),
+        };
+        let output = attached.output.map_ok(bollard::container::LogOutput::into_bytes);
+        Ok(Attended { output: Box::pin(output.map_err(away)), code: self.code() })
+    }
+
+    /// Attends to it again: what it has written and writes, without the first `skip`
+    /// bytes.
+    pub fn attend_again(&self, skip: u64) -> Attended {
+        Attended { output: self.replay(skip), code: self.code() }
+    }
+
+    /// Asks at once, and for as long as it runs.
+    fn code(&self) -> AbortOnDropHandle<Result<i64>> {
+        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let mut waiting = self.engine.docker.wait_container(&self.id, Some(options));
+        let host = self.engine.host.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let problem = match waiting.next().await {
+                Some(Ok(ended)) => return Ok(ended.status_code),
+                // bollard takes every code but 0 for an error of its own.
+                Some(Err(ApiError::DockerContainerWaitError { code, .. })) => return Ok(code),
+                Some(Err(error)) => super::error_chain(&error),
+                None => "it stopped answering while a container ran".into(),
+            };
+            Err(EngineError::Away { host, problem })
+        }))
     }
 
     /// What it has written and writes, from the engine's copy, without the first
@@ -263,43 +299,53 @@ impl Container<'_> {
         Box::pin(followed.chain(rest.flatten()))
     }
 
-    /// Waits until it has ended; at once when it already has.
-    pub async fn exit(&self) -> Result<Exit> {
-        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
-        let code = match self.engine.docker.wait_container(&self.id, Some(options)).next().await {
-            Some(Ok(waited)) => waited.status_code,
-            // bollard takes every code but 0 for an error of its own.
-            Some(Err(ApiError::DockerContainerWaitError { code, .. })) => code,
-            Some(Err(error)) => return Err(self.engine.failed("wait for a container", error)),
-            None => {
-                return Err(EngineError::Away {
-                    host: self.engine.host.clone(),
-                    problem: "it stopped answering while a container ran".into(),
-                });
-            }
-        };
-        let state = self
+    /// Whether the kernel killed one of its processes for want of memory.
+    pub async fn is_out_of_memory(&self) -> Result<bool> {
+        Ok(self.state().await?.oom_killed.unwrap_or(false))
+    }
+
+    /// How long it ran, once it has ended.
+    pub async fn lifetime(&self) -> Result<Duration> {
+        let state = self.state().await?;
+        let at = |time: Option<String>| time.as_deref().map_or(Timestamp(0), parse_time);
+        Ok(at(state.finished_at).since(at(state.started_at)))
+    }
+
+    async fn state(&self) -> Result<ContainerState> {
+        let inspected = self
             .engine
             .docker
-            .inspect_container(&self.id, None::<bollard::query_parameters::InspectContainerOptions>)
+            .inspect_container(&self.id, None::<InspectContainerOptions>)
             .await
-            .map_err(|e| self.engine.failed("inspect a container", e))?
-            .state;
-        let out_of_memory = state.and_then(|state| state.oom_killed).unwrap_or(false);
-        Ok(Exit { code, out_of_memory })
+            .map_err(|e| self.engine.failed("inspect a container", e))?;
+        Ok(inspected.state.unwrap_or_default())
     }
 
     /// SIGTERM, and SIGKILL after `grace`; returns when it has ended.
     pub async fn stop(&self, grace: Duration) -> Result<()> {
-        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::new().t(seconds).build();
-        match self.engine.docker.stop_container(&self.id, Some(options)).await {
-            // 304: it has ended already.
-            Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 304 | 404, .. }) => {
+        self.kill("SIGTERM").await?;
+        if tokio::time::timeout(grace, self.ended()).await.is_err() {
+            self.kill("SIGKILL").await?;
+            self.ended().await;
+        }
+        Ok(())
+    }
+
+    async fn kill(&self, signal: &str) -> Result<()> {
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        match self.engine.docker.kill_container(&self.id, Some(options)).await {
+            // 409: it has ended already.
+            Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 404 | 409, .. }) => {
                 Ok(())
             }
             Err(error) => Err(self.engine.failed("stop a container", error)),
         }
+    }
+
+    /// An engine that can't say has nothing that could be waited for.
+    async fn ended(&self) {
+        let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
+        self.engine.docker.wait_container(&self.id, Some(options)).next().await;
     }
 
     /// Kills it if it runs and removes it with its volume.

@@ -22,8 +22,8 @@ pub struct Labels {
     pub log_offset: u64,
 }
 
-/// What a container is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a container is for, in the order in which a job needs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// To be looked into.
     Probe,
@@ -59,21 +59,6 @@ pub(super) fn of_job(job: JobUuid, instance: &str) -> HashMap<String, Vec<String
     HashMap::from([("label".to_owned(), labels)])
 }
 
-/// The filter for what carries out one step of one attempt.
-pub(super) fn of_step(
-    job: JobUuid,
-    attempt: i64,
-    step: Step,
-    instance: &str,
-) -> HashMap<String, Vec<String>> {
-    let mut filters = of_job(job, instance);
-    if let Some(labels) = filters.get_mut("label") {
-        labels.push(format!("{ATTEMPT}={attempt}"));
-        labels.push(format!("{STEP}={}", step.as_str()));
-    }
-    filters
-}
-
 /// The filter for everything of this installation.
 pub(super) fn of_instance(instance: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![format!("{INSTANCE}={instance}")])])
@@ -85,6 +70,11 @@ pub(super) fn job(labels: Option<&HashMap<String, String>>) -> Option<JobUuid> {
 
 pub(super) fn attempt(labels: Option<&HashMap<String, String>>) -> Option<i64> {
     labels?.get(ATTEMPT)?.parse().ok()
+}
+
+pub(super) fn step(labels: Option<&HashMap<String, String>>) -> Option<Step> {
+    let named = labels?.get(STEP)?;
+    [Step::Probe, Step::Install, Step::Build].into_iter().find(|step| step.as_str() == named)
 }
 
 pub(super) fn log_offset(labels: Option<&HashMap<String, String>>) -> Option<u64> {

@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
 
+use crate::model::Timestamp;
+
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
-pub use container::{Container, ContainerLimits, ContainerSpec, Exit, Output, Unattended};
+pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output, Unattended};
 pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
 pub use upload::{Owner, Upload};
@@ -174,4 +176,9 @@ fn error_chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// A time as the engine writes it; 1970 when it is none.
+fn parse_time(text: &str) -> Timestamp {
+    text.parse::<jiff::Timestamp>().map_or(Timestamp(0), |time| Timestamp(time.as_millisecond()))
 }

@@ -40,6 +40,7 @@ pub enum ErrorKind {
     EngineRefused,
     DiskFull,
     LostWorker,
+    LostEngine,
     Internal,
 }
 
@@ -56,6 +57,7 @@ impl ErrorKind {
             Self::EngineRefused => "engine_refused",
             Self::DiskFull => "disk_full",
             Self::LostWorker => "lost_worker",
+            Self::LostEngine => "lost_engine",
             Self::Internal => "internal",
         }
     }

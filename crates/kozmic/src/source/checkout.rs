@@ -1,6 +1,7 @@
 //! A work tree at one commit, with a `.git` of its own: what the container gets.
 
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use super::git::{Failed, Git};
 use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk, submodules};
@@ -33,24 +34,33 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        remove(self.path.clone());
+        let _goes_on = remove(self.path.clone());
     }
 }
 
 /// In a thread of its own: a hundred thousand files take their time.
-pub(super) fn remove(path: PathBuf) {
+pub(super) fn remove(path: PathBuf) -> Option<JoinHandle<()>> {
     let shown = path.display().to_string();
     let removed = std::thread::Builder::new().stack_size(REMOVER_STACK).spawn(move || {
         if let Err(error) = std::fs::remove_dir_all(&path) {
             tracing::warn!(path = %path.display(), %error, "a checkout could not be removed");
         }
     });
-    if let Err(error) = removed {
-        tracing::warn!(path = shown, %error, "a checkout could not be removed");
+    match removed {
+        Ok(removal) => Some(removal),
+        Err(error) => {
+            tracing::warn!(path = shown, %error, "a checkout could not be removed");
+            None
+        }
     }
 }
 
 pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
+    // Left by a worker that was killed in this very attempt.
+    if path.exists() {
+        let removal = remove(path.to_owned());
+        tokio::task::spawn_blocking(move || removal.map(JoinHandle::join)).await.ok();
+    }
     tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?;
     let checkout = Checkout::new(path, wanted.sha.to_string());
     let git = async |arguments: &[&str]| {

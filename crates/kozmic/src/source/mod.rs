@@ -88,7 +88,7 @@ impl Source {
 
     /// Removes a checkout whose owner is gone.
     pub fn remove_checkout(&self, name: &str) {
-        checkout::remove(self.checkouts.join(name));
+        let _goes_on = checkout::remove(self.checkouts.join(name));
     }
 
     /// Fetches one commit into the project's mirror, unless it is there, and

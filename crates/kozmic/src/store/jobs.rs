@@ -37,6 +37,8 @@ pub struct ClaimedJob {
     pub uuid: JobUuid,
     /// The fence: every later write of this attempt names it.
     pub attempt: i64,
+    /// When this attempt was claimed.
+    pub started_at: Timestamp,
     pub build: BuildId,
     pub build_number: i64,
     pub project: Project,
@@ -295,6 +297,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
         id,
         uuid: row.text("uuid")?.parse()?,
         attempt: row.int("attempt")?,
+        started_at: Timestamp(row.int("started_at")?),
         build: BuildId(row.int("build_id")?),
         build_number: row.int("number")?,
         project: Project::read(&project)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::jobs::read_claimed;
-use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, read_options};
+use super::{ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, read_options};
 use crate::model::{BuildId, ErrorKind, JobEnd, JobId, JobUuid, Timestamp};
 
 /// Attempts that may be lost after their script had started.
@@ -127,33 +127,53 @@ impl Store {
         Ok(Some(job))
     }
 
-    /// A job's worker is gone. Back to the queue, unless its script was started in
-    /// too many attempts that were lost, or must not start again by itself. None
-    /// when its lease did not run out after all.
+    /// A job's worker is gone. None when its lease did not run out after all.
     pub async fn job_lost(&self, job: JobId, now: Timestamp) -> Result<Option<LostJob>> {
+        self.lost(job, Gone::Worker { lapsed_before: now }, now).await
+    }
+
+    /// The engine is gone under an attempt that its worker still holds.
+    /// [`StoreError::Stale`] when it does not.
+    pub async fn job_lost_with_engine(
+        &self,
+        job: JobId,
+        attempt: i64,
+        now: Timestamp,
+    ) -> Result<LostJob> {
+        self.lost(job, Gone::Engine { attempt }, now).await?.ok_or(StoreError::Stale)
+    }
+
+    /// Back to the queue, unless its script was started in too many attempts that
+    /// were lost, or must not start again by itself.
+    async fn lost(&self, job: JobId, gone: Gone, now: Timestamp) -> Result<Option<LostJob>> {
+        let (lapsed_before, attempt) = match gone {
+            Gone::Worker { lapsed_before } => (lapsed_before.0, -1),
+            Gone::Engine { attempt } => (i64::MIN, attempt),
+        };
         let mut tx = self.begin().await?;
         let row = sqlx::query(
             "SELECT uuid, build_id, options, attempt, script_started, lost FROM jobs \
-             WHERE id = $1 AND status = 'pending' AND lease_until < $2",
+             WHERE id = $1 AND status = 'pending' AND (lease_until < $2 OR attempt = $3)",
         )
         .bind(job.0)
-        .bind(now.0)
+        .bind(lapsed_before)
+        .bind(attempt)
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed("read a lost job"))?;
         let Some(row) = row else { return Ok(None) };
         let lost = row.int("lost")? + row.int("script_started")?;
-        let end = why_not_again(read_options(&row)?.retry, lost, row.int("attempt")?);
+        let end = why_not_again(gone, read_options(&row)?.retry, lost, row.int("attempt")?);
         let retried = end.is_none();
         let (status, reason, cause) = match &end {
-            None => ("enqueued", "its worker was lost; waiting to start again".to_owned(), None),
+            None => ("enqueued", format!("{gone} was lost; waiting to start again"), None),
             Some(end) => (end.status().as_str(), end.to_string(), Some(end.cause())),
         };
         // Again only if nobody was faster.
         let updated = sqlx::query(
             "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, lost = $5, \
              lease_owner = NULL, lease_until = NULL \
-             WHERE id = $6 AND status = 'pending' AND lease_until < $7",
+             WHERE id = $6 AND status = 'pending' AND (lease_until < $7 OR attempt = $8)",
         )
         .bind(status)
         .bind(reason)
@@ -161,7 +181,8 @@ impl Store {
         .bind(end.is_some().then_some(now.0))
         .bind(lost)
         .bind(job.0)
-        .bind(now.0)
+        .bind(lapsed_before)
+        .bind(attempt)
         .execute(&mut *tx)
         .await
         .map_err(failed("give up a lost attempt"))?;
@@ -176,16 +197,36 @@ impl Store {
     }
 }
 
+/// What a job lost.
+#[derive(Debug, Clone, Copy)]
+enum Gone {
+    Worker { lapsed_before: Timestamp },
+    Engine { attempt: i64 },
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Worker { .. } => "its worker",
+            Self::Engine { .. } => "its container engine",
+        })
+    }
+}
+
 /// Why a lost job is not started again, as its end.
-fn why_not_again(may_retry: bool, lost: i64, attempt: i64) -> Option<JobEnd> {
+fn why_not_again(gone: Gone, may_retry: bool, lost: i64, attempt: i64) -> Option<JobEnd> {
     let why = if !may_retry {
-        "the worker was lost while it ran this job, which must not run twice by itself".to_owned()
+        format!("{gone} was lost while this job ran, which must not run twice by itself")
     } else if lost > LOST_LIMIT {
-        format!("the worker was lost {lost} times while it ran this job")
+        format!("this job was lost {lost} times while its script ran; at last {gone} was lost")
     } else if attempt >= ATTEMPT_LIMIT {
-        format!("the worker was lost in each of {attempt} attempts to start this job")
+        format!("this job was lost in each of {attempt} attempts; at last {gone} was lost")
     } else {
         return None;
     };
-    Some(JobEnd::Error(ErrorKind::LostWorker, why))
+    let kind = match gone {
+        Gone::Worker { .. } => ErrorKind::LostWorker,
+        Gone::Engine { .. } => ErrorKind::LostEngine,
+    };
+    Some(JobEnd::Error(kind, why))
 }

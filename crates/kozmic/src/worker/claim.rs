@@ -8,7 +8,6 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::job::{self, Claimed};
 use super::{LEASE, Worker};
-use crate::engine::Step;
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
@@ -70,7 +69,7 @@ async fn claim(worker: &Worker) -> Result<Option<Claimed>, StoreError> {
         if worker.held.contains(uuid) {
             continue;
         }
-        match worker.engine.unattended(uuid, attempt, Step::Build).await {
+        match worker.engine.unattended(uuid, attempt).await {
             Ok(Some(_)) => {
                 let now = Timestamp::now();
                 let adopted = worker.store.job_adopted(job, &worker.name, LEASE, now).await?;

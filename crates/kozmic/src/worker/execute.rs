@@ -42,7 +42,7 @@ pub async fn execute(
     let ended = match Box::pin(steps(&mut run, checkout)).await {
         Ok(container) => {
             tell(Progress::Builds("running the build script".into()));
-            script::run(&mut run, &container).await.map_err(Interrupted::unattended)
+            script::run(&mut run, &container).await
         }
         Err(interrupted) => Err(interrupted),
     };
@@ -60,10 +60,7 @@ pub async fn resume(
 ) -> io::Result<Outcome> {
     let mut run = Run::new(engine, work, log, tell, stop);
     tell(Progress::Builds("running the build script".into()));
-    let written = run.log.length().saturating_sub(found.log_offset);
-    let output = found.container.replay(written);
-    let ended = script::attend(&mut run, &found.container, output).await;
-    outcome(ended.map_err(Interrupted::unattended))
+    outcome(script::attend_again(&mut run, &found).await)
 }
 
 fn outcome(ended: Stepped<JobEnd>) -> io::Result<Outcome> {

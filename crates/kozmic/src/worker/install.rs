@@ -5,9 +5,12 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::Progress;
 use super::cache::Install;
-use super::run::{Run, Stepped};
+use super::run::{Run, Stepped, Work};
 use super::script::{self, ScriptRun};
-use crate::engine::{CachedImage, Engine, EngineError, NewCachedImage, Step, cached_image_name};
+use crate::engine::{
+    CachedImage, Container, Engine, EngineError, NewCachedImage, Step, Unattended,
+    cached_image_name,
+};
 use crate::model::{CacheInputs, Fingerprint, JobEnd, Timestamp, readable};
 use crate::source::Checkout;
 
@@ -33,9 +36,11 @@ pub(super) async fn image(
         hold = run.work.cache.lock_of(&name).lock_owned() => hold,
         interrupted = run.interrupts.next() => return Err(interrupted),
     };
+    let started = started_before(run.engine, run.work).await?;
     for scope in install.scope.readable() {
         let found = run.engine.use_cached(&print.id, &scope).await.map_err(JobEnd::from)?;
         if let Some(found) = found {
+            remove_started(run.work, started).await;
             run.note(&format!(
                 "install step skipped: the base image, the install script and the tracked files are \
                  those of the cached image {:.12}, {} old",
@@ -45,50 +50,88 @@ pub(super) async fn image(
             return Ok(Chosen { image_id: found.id, _hold: hold });
         }
     }
-    let why = reason(run.engine, install, &print).await.map_err(JobEnd::from)?;
-    run.note(&format!("install step: {why}"))?;
-    (run.tell)(Progress::Installs(format!("running the install script: {why}")));
-    let image_id = make(run, install, base_image, checkout, &print).await?;
+    let (container, exit) = match started {
+        Some(started) if started.image_id == base_image => {
+            (run.tell)(Progress::Installs("running the install script".into()));
+            let exit = script::attend_again(run, &started).await?;
+            (started.container, exit)
+        }
+        other => {
+            remove_started(run.work, other).await;
+            let why = reason(run.engine, install, &print).await.map_err(JobEnd::from)?;
+            run.note(&format!("install step: {why}"))?;
+            (run.tell)(Progress::Installs(format!("running the install script: {why}")));
+            run_script(run, install, base_image, checkout).await?
+        }
+    };
+    let image_id = keep(run, install, container, exit, &print).await?;
     if let Err(error) = run.work.cache.prune(run.engine, &install.scope).await {
         tracing::warn!(%error, "old cached images could not be removed");
     }
     Ok(Chosen { image_id, _hold: hold })
 }
 
-/// Runs the install script and keeps its container as an image.
-async fn make(
-    run: &mut Run<'_>,
+/// What a worker before this one had started in the same attempt.
+async fn started_before<'engine>(
+    engine: &'engine Engine,
+    work: &Work,
+) -> Stepped<Option<Unattended<'engine>>> {
+    let found = engine.unattended(work.job, work.attempt).await;
+    Ok(found.map_err(JobEnd::from)?.filter(|found| found.step == Step::Install))
+}
+
+async fn remove_started(work: &Work, started: Option<Unattended<'_>>) {
+    let Some(started) = started else { return };
+    if let Err(error) = started.container.remove().await {
+        tracing::warn!(job = %work.job, %error, "a container stays until its job's end");
+    }
+}
+
+/// Runs the install script; its container stays.
+async fn run_script<'engine>(
+    run: &mut Run<'engine>,
     install: &Install,
     base_image: &str,
     checkout: &Checkout,
-    print: &Fingerprint,
-) -> Stepped<String> {
-    let started = std::time::Instant::now();
+) -> Stepped<(Container<'engine>, JobEnd)> {
     let script =
         ScriptRun { step: Step::Install, script: &install.script, image_id: base_image, checkout };
     let container = script::prepare(run, &script).await?;
-    let image_id = match script::run(run, &container).await {
-        Ok(JobEnd::Exited(0)) => {
-            (run.tell)(Progress::Installs("keeping the image of the install step".into()));
-            let new = NewCachedImage {
-                cache_id: &print.id,
-                scope: &install.scope.own(),
-                hook: &install.hook,
-                inputs: &print.parts,
-            };
-            run.engine.commit(&container, new).await.map_err(|error| JobEnd::from(error).into())
-        }
-        Ok(JobEnd::Exited(code)) => Err(JobEnd::InstallFailed(code).into()),
-        Ok(other) => Err(other.into()),
-        Err(interrupted) => Err(interrupted),
+    let exit = script::run(run, &container).await?;
+    Ok((container, exit))
+}
+
+/// Keeps what a successful install script left in its container as an image.
+async fn keep(
+    run: &mut Run<'_>,
+    install: &Install,
+    container: Container<'_>,
+    exit: JobEnd,
+    print: &Fingerprint,
+) -> Stepped<String> {
+    match exit {
+        JobEnd::Exited(0) => {}
+        JobEnd::Exited(code) => return Err(JobEnd::InstallFailed(code).into()),
+        other => return Err(other.into()),
+    }
+    (run.tell)(Progress::Installs("keeping the image of the install step".into()));
+    let new = NewCachedImage {
+        cache_id: &print.id,
+        scope: &install.scope.own(),
+        hook: &install.hook,
+        inputs: &print.parts,
     };
+    let image_id = tokio::select! {
+        committed = run.engine.commit(&container, new) => committed.map_err(JobEnd::from)?,
+        interrupted = run.interrupts.next() => return Err(interrupted.unattended()),
+    };
+    let took = container.lifetime().await.map_err(JobEnd::from)?;
     if let Err(error) = container.remove().await {
         tracing::warn!(job = %run.work.job, %error, "a container could not be removed");
     }
-    let image_id = image_id?;
     run.note(&format!(
         "install step done in {}; its image is kept as {:.12}",
-        readable(started.elapsed()),
+        readable(took),
         print.id.as_str()
     ))?;
     Ok(image_id)

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::cache::{CacheScope, Install};
 use super::end::log_error;
 use super::environment::environment;
 use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
-use super::run::Work;
-use super::{LEASE, Stop, Worker};
+use super::run::{Work, asked_to_stop};
+use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::Step;
 use crate::log::{LiveLog, Sink as _};
 use crate::model::{ErrorKind, JobEnd, JobUuid, Timestamp};
@@ -24,6 +26,12 @@ use crate::store::{ClaimedJob, LeaseState, StoreError};
 /// between them.
 const STORE_ATTEMPTS: u32 = 15;
 const STORE_PAUSE: Duration = Duration::from_secs(2);
+/// How often in turn an engine may come back only to go away again.
+const ENGINE_RETURNS: u32 = 5;
+/// One that answers for so long is back.
+const ENGINE_STAYS: Duration = Duration::from_secs(10);
+/// Between two looks whether it answers again.
+const ENGINE_POLL: Duration = Duration::from_millis(250);
 
 /// The jobs that this process carries out now.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +61,7 @@ impl Drop for Holding {
 pub(super) enum Claimed {
     /// From the queue.
     Waiting(ClaimedJob),
-    /// Its build script was started by a worker that is gone.
+    /// One of its scripts was started by a worker that is gone.
     Running(ClaimedJob),
 }
 
@@ -66,10 +74,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
-    let outcome = match claimed {
-        Claimed::Waiting(_) => begin(worker, job, &mut log, &lease).await,
-        Claimed::Running(_) => go_on(worker, job, &mut log, &lease).await,
-    };
+    let outcome = pursue(worker, claimed, &mut log, &lease).await;
     lease.end().await;
     match outcome {
         Ok(Outcome::Ended(end)) => {
@@ -78,7 +83,10 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
                 if let Err(error) = explain(&mut log, job, &end) {
                     tracing::error!(job = %job.uuid, %error, "the log could not be completed");
                 }
-                finish(worker, job, &end).await;
+                match end {
+                    JobEnd::Error(ErrorKind::LostEngine, _) => start_again(worker, job).await,
+                    end => finish(worker, job, &end).await,
+                }
             } else {
                 tracing::warn!(job = %job.uuid, attempt = job.attempt, "its end came too late");
             }
@@ -109,6 +117,62 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     }
 }
 
+/// Carries the job to its end, also when the engine goes away under it and comes
+/// back: whatever of it runs there then, or has ended, is attended to again.
+async fn pursue(
+    worker: &Worker,
+    claimed: &Claimed,
+    log: &mut LiveLog,
+    lease: &Lease,
+) -> io::Result<Outcome> {
+    let mut outcome = match claimed {
+        Claimed::Waiting(job) => begin(worker, job, log, lease).await?,
+        Claimed::Running(job) => go_on(worker, job, log, lease).await?,
+    };
+    let (Claimed::Waiting(job) | Claimed::Running(job)) = claimed;
+    let mut returns = 0;
+    while returns < ENGINE_RETURNS {
+        let Outcome::Ended(JobEnd::Error(ErrorKind::EngineAway, why)) = &outcome else { break };
+        tracing::warn!(job = %job.uuid, why, "the engine went away under a job");
+        lease.tell(Progress::Prepares(format!("waiting for the engine: {why}")));
+        outcome = match engine_back(worker, lease.stop()).await {
+            EngineBack::Yes => {
+                let back = Instant::now();
+                let outcome = go_on(worker, job, log, lease).await?;
+                returns = if back.elapsed() > ENGINE_STAYS { 0 } else { returns + 1 };
+                outcome
+            }
+            EngineBack::No => break,
+            // One that stops now leaves to the next what may run at the engine.
+            EngineBack::Stopped(Stop::Shutdown) => Outcome::Unattended,
+            EngineBack::Stopped(Stop::Cancel(why)) => Outcome::Ended(JobEnd::Cancelled(why)),
+            EngineBack::Stopped(stop) => Outcome::Stopped(stop),
+        };
+    }
+    Ok(outcome)
+}
+
+enum EngineBack {
+    Yes,
+    No,
+    Stopped(Stop),
+}
+
+async fn engine_back(worker: &Worker, mut stop: watch::Receiver<Option<Stop>>) -> EngineBack {
+    let answers = async {
+        while worker.engine.ping().await.is_err() {
+            tokio::time::sleep(ENGINE_POLL).await;
+        }
+    };
+    tokio::select! {
+        back = tokio::time::timeout(worker.engine_timeout, answers) => match back {
+            Ok(()) => EngineBack::Yes,
+            Err(_) => EngineBack::No,
+        },
+        stop = asked_to_stop(&mut stop) => EngineBack::Stopped(stop),
+    }
+}
+
 async fn begin(
     worker: &Worker,
     job: &ClaimedJob,
@@ -120,6 +184,16 @@ async fn begin(
         // What an attempt before this one left running must not go on beside it.
         remove_containers(worker, job, 0..=job.attempt - 1).await;
     }
+    carry_on(worker, job, log, lease).await
+}
+
+/// All of the job's steps; an install script that runs already is gone on with.
+async fn carry_on(
+    worker: &Worker,
+    job: &ClaimedJob,
+    log: &mut LiveLog,
+    lease: &Lease,
+) -> io::Result<Outcome> {
     let wanted = Wanted {
         project: job.project.id,
         clone_url: job.project.repository.https_clone_url.clone(),
@@ -132,22 +206,24 @@ async fn begin(
     execute(&worker.engine, &work_of(worker, job), checkout, log, &tell, lease.stop()).await
 }
 
-/// The script may have ended meanwhile; its end is found as if it ended now.
+/// Goes on with what was started before. The script may have ended meanwhile; its
+/// end is found as if it ended now.
 async fn go_on(
     worker: &Worker,
     job: &ClaimedJob,
     log: &mut LiveLog,
     lease: &Lease,
 ) -> io::Result<Outcome> {
-    let found = worker.engine.unattended(job.uuid, job.attempt, Step::Build).await;
+    let found = worker.engine.unattended(job.uuid, job.attempt).await;
     match found {
+        Ok(Some(found)) if found.step == Step::Install => carry_on(worker, job, log, lease).await,
         Ok(Some(found)) => {
             let tell = |step| lease.tell(step);
             resume(&worker.engine, &work_of(worker, job), found, log, &tell, lease.stop()).await
         }
         Ok(None) => {
-            let why = "its container was removed while nobody attended to it".into();
-            Ok(Outcome::Ended(JobEnd::Error(ErrorKind::LostWorker, why)))
+            let why = "the container engine ended, or lost the job's container".into();
+            Ok(Outcome::Ended(JobEnd::Error(ErrorKind::LostEngine, why)))
         }
         Err(error) => Ok(Outcome::Ended(error.into())),
     }
@@ -168,6 +244,7 @@ fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),
         limits: worker.limits.with(&job.options),
+        spent: Timestamp::now().since(job.started_at),
         cache: worker.cache.clone(),
     }
 }
@@ -222,6 +299,16 @@ async fn finish(worker: &Worker, job: &ClaimedJob, end: &JobEnd) {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
         }
+    }
+}
+
+/// The engine was lost under it; the log has told so.
+async fn start_again(worker: &Worker, job: &ClaimedJob) {
+    match worker.store.job_lost_with_engine(job.id, job.attempt, Timestamp::now()).await {
+        Ok(lost) if lost.retried => worker.bus.waiting(job.uuid),
+        Ok(_) => worker.bus.finished(job.uuid),
+        // Its lease ends, and then it is found as lost.
+        Err(error) => tracing::error!(job = %job.uuid, %error, "a lost job could not be noted"),
     }
 }
 

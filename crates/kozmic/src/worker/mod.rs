@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub enum Stop {
     /// For this reason: by whom, or by what it was superseded.
     Cancel(String),
-    /// The worker ends. A build script that runs goes on, and is attended to again
+    /// The worker ends. A script that runs goes on, and is attended to again
     /// later; what has not come so far starts again.
     Shutdown,
     /// Another attempt has the job; this one must leave no trace.
@@ -70,6 +70,8 @@ pub struct Worker {
     pub cache: CacheKeeper,
     pub held: Held,
     pub concurrency: NonZeroUsize,
+    /// How long a job waits for an engine that went away under it.
+    pub engine_timeout: Duration,
     /// Names this worker in its leases.
     pub name: String,
     /// The root of links to pages, without a trailing slash.

@@ -22,6 +22,8 @@ pub struct Work {
     pub build_script: Script,
     pub env: Vec<(String, String)>,
     pub limits: Limits,
+    /// How much of its time was used before now, by who carried it out before.
+    pub spent: Duration,
     pub cache: CacheKeeper,
 }
 
@@ -65,7 +67,7 @@ pub(super) enum Interrupted {
 pub(super) type Stepped<T> = Result<T, Interrupted>;
 
 impl Interrupted {
-    /// A build script that was started goes on when its worker stops.
+    /// A script that was started goes on when its worker stops.
     pub(super) fn unattended(self) -> Self {
         match self {
             Self::Stopped(Stop::Shutdown) => Self::Unattended,
@@ -79,6 +81,8 @@ pub(super) struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) work: &'a Work,
     pub(super) log: &'a mut dyn Sink,
+    /// Bytes that the log had before this run wrote anything.
+    pub(super) log_start: u64,
     pub(super) tell: &'a (dyn Fn(Progress) + Sync),
     pub(super) interrupts: Interrupts,
 }
@@ -91,9 +95,10 @@ impl<'a> Run<'a> {
         tell: &'a (dyn Fn(Progress) + Sync),
         stop: watch::Receiver<Option<Stop>>,
     ) -> Self {
-        let deadline = Instant::now() + work.limits.job;
+        let deadline = Instant::now() + work.limits.job.saturating_sub(work.spent);
+        let log_start = log.length();
         let interrupts = Interrupts { deadline, limits: work.limits, stop };
-        Self { engine, work, log, tell, interrupts }
+        Self { engine, work, log, log_start, tell, interrupts }
     }
 
     /// A line of Kozmic's own in the log.
@@ -118,7 +123,8 @@ impl Interrupts {
     }
 }
 
-async fn asked_to_stop(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
+/// Resolves when the job is to stop.
+pub(super) async fn asked_to_stop(stop: &mut watch::Receiver<Option<Stop>>) -> Stop {
     // Owned before anything else is awaited: the watch's guard can't be sent.
     let asked = stop.wait_for(Option::is_some).await.map(|stop| stop.clone()).ok().flatten();
     match asked {

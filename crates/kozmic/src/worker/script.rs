@@ -5,17 +5,29 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::run::{Interrupted, Interrupts, Run, Stepped};
 use super::{GRACE, Stop, stall};
-use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Step, Upload};
+use crate::engine::{
+    Account, Attended, Container, ContainerSpec, EngineError, Labels, Output, Step, Unattended,
+    Upload,
+};
 use crate::log::Sink;
-use crate::model::{JobEnd, Script};
+use crate::model::{ErrorKind, JobEnd, Script};
 use crate::source::Checkout;
 
 const SCRIPT: &str = "/kozmic/script";
 const STARTER: &str = "/kozmic/start";
+
+/// The end of a container is known so soon after that of its output.
+const CODE_TIME: Duration = Duration::from_secs(2);
+
+/// How a container looks that an engine killed as it shut down or, after it was
+/// killed itself, as it started again (137: SIGKILL); and one whose machine went
+/// down under it (255). Whoever saw the script end knows better.
+const ENDS_WITH_ENGINE: [i64; 2] = [137, 255];
 
 /// How long output that was written before a kill is waited for.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -79,36 +91,55 @@ fn starter(env: &[(String, String)], account: &Account) -> String {
     text
 }
 
-/// Starts the script and keeps what it writes, until it ends or is ended.
+/// Starts the script and keeps what it writes, until it ends or is ended. A worker
+/// that stops leaves it alone: the next one attends to it again.
 pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Stepped<JobEnd> {
-    let output = tokio::select! {
+    let started = tokio::select! {
         started = container.start() => started.map_err(JobEnd::from)?,
         interrupted = run.interrupts.next() => return Err(interrupted),
     };
-    attend(run, container, output).await
+    attend(run, container, started, 0).await.map_err(Interrupted::unattended)
 }
 
-/// Keeps what a started script writes, until it ends or is ended. A worker that
-/// stops leaves it alone: the next one attends to it again.
-pub(super) async fn attend(
+/// Goes on with a script that was started before, from the byte that the log has.
+pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> Stepped<JobEnd> {
+    let written = run.log_start.saturating_sub(found.log_offset);
+    let started = found.container.attend_again(written);
+    let end = attend(run, &found.container, started, written).await;
+    match end.map_err(Interrupted::unattended)? {
+        JobEnd::Exited(code) if !found.is_running && ENDS_WITH_ENGINE.contains(&code) => {
+            let why = "the container engine ended while the script ran, and the script with it; \
+                       what the engine kept of its output ends here";
+            Err(JobEnd::Error(ErrorKind::LostEngine, why.into()).into())
+        }
+        end => Ok(end),
+    }
+}
+
+/// `written` is how much of its output the log has.
+async fn attend(
     run: &mut Run<'_>,
     container: &Container<'_>,
-    mut output: Output,
+    started: Attended,
+    written: u64,
 ) -> Stepped<JobEnd> {
+    let Attended { mut output, mut code } = started;
     let Run { log, interrupts, .. } = run;
-    let interrupted = match follow(&mut output, &mut **log, interrupts).await {
-        Ok(()) => {
-            let exit = tokio::select! {
-                exit = container.exit() => exit.map_err(JobEnd::from)?,
-                interrupted = interrupts.next() => return Err(interrupted),
-            };
-            return Ok(match exit.code {
-                0 => JobEnd::Exited(0),
-                _ if exit.out_of_memory => JobEnd::OutOfMemory,
-                code => JobEnd::Exited(code),
-            });
+    let log_offset = log.length() - written;
+    let interrupted = loop {
+        if let Err(interrupted) = follow(&mut output, &mut **log, interrupts).await {
+            break interrupted;
         }
-        Err(interrupted) => interrupted,
+        let code = tokio::select! {
+            code = timeout(CODE_TIME, &mut code) => code,
+            interrupted = interrupts.next() => break interrupted,
+        };
+        match code {
+            Ok(code) => return exit(container, code).await,
+            // The script closed its output and goes on, or the connection was cut. What
+            // comes still, or was missed, is in the engine's copy.
+            Err(_) => output = container.replay(log.length() - log_offset),
+        }
     };
     if let Interrupted::Ended(JobEnd::Stalled(_)) = interrupted {
         report_stall(container, *log).await?;
@@ -137,6 +168,18 @@ pub(super) async fn attend(
         tracing::warn!(%error, "a container could not be stopped");
     }
     Err(interrupted)
+}
+
+async fn exit(
+    container: &Container<'_>,
+    code: Result<Result<i64, EngineError>, JoinError>,
+) -> Stepped<JobEnd> {
+    let panicked = |error: JoinError| JobEnd::Error(ErrorKind::Internal, error.to_string());
+    match code.map_err(panicked)?.map_err(JobEnd::from)? {
+        0 => Ok(JobEnd::Exited(0)),
+        _ if container.is_out_of_memory().await.map_err(JobEnd::from)? => Ok(JobEnd::OutOfMemory),
+        code => Ok(JobEnd::Exited(code)),
+    }
 }
 
 /// Evidence of what hangs, before it is stopped.

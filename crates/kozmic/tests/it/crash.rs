@@ -157,7 +157,10 @@ async fn a_job_that_is_lost_starts_again_once() {
     let build = world.finished(&url, &sha).await;
     assert_eq!(build.status, "error");
     let job = build.job("Tests");
-    assert_eq!(job.reason, "the worker was lost 2 times while it ran this job");
+    assert_eq!(
+        job.reason,
+        "this job was lost 2 times while its script ran; at last its worker was lost"
+    );
     assert_eq!(world.log_text(job).await, "begin 1\n[kozmic] attempt 2\nbegin 2\n");
     world.told(&sha, "Kozmic-CI", "error").await;
     world.nothing_left().await;

@@ -3,7 +3,8 @@
 use github_sim::client::Push;
 
 use crate::harness::{
-    BASE, Build, CuttableEngine, Registry, World, busybox, docker, eventually, hook, push_payload,
+    BASE, Build, CuttableEngine, Registry, World, as_root, busybox, docker, eventually, hook,
+    push_payload,
 };
 
 /// A hook's file with more lines in its header.
@@ -160,7 +161,8 @@ async fn a_repository_that_can_t_be_reached_is_an_error() {
 async fn an_engine_that_goes_away_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = CuttableEngine::start(folder.path());
-    let world = World::with(&[("KOZMIC_DOCKER_HOST", &engine.host)]).await;
+    let settings = [("KOZMIC_DOCKER_HOST", engine.host.as_str()), ("KOZMIC_ENGINE_TIMEOUT", "2")];
+    let world = World::with(&settings).await;
     let server = world.serve_with("#!/bin/bash\necho started\nsleep 600\n").await;
     let sha = world.push(&[("a", b"a")]).await;
     let running = eventually("the first line", async || {
@@ -321,15 +323,6 @@ impl Drop for TinyDisk {
         let unmounted = as_root(&["umount", "--lazy", self.0.to_str().unwrap()]).status();
         assert!(unmounted.is_ok_and(|status| status.success()));
     }
-}
-
-fn as_root(command: &[&str]) -> std::process::Command {
-    use std::os::unix::fs::MetadataExt as _;
-    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-    let words = if is_root { command.to_vec() } else { [&["sudo", "-n"], command].concat() };
-    let mut root = std::process::Command::new(words[0]);
-    root.args(&words[1..]);
-    root
 }
 
 #[tokio::test(flavor = "multi_thread")]

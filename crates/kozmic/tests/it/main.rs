@@ -20,6 +20,7 @@ mod cache;
 mod cli;
 mod crash;
 mod ends;
+mod engine_lost;
 mod examples;
 mod faults;
 mod hook;

@@ -21,7 +21,16 @@ const BUSYBOX: &str = "kozmic-test/busybox:latest";
 
 /// Runs docker, and fails the test when it fails; what it printed.
 pub async fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().await.unwrap();
+    docker_at(None, arguments).await
+}
+
+/// As [`docker`], at an engine other than the machine's.
+pub async fn docker_at(engine: Option<&str>, arguments: &[&str]) -> String {
+    let mut command = Command::new("docker");
+    if let Some(engine) = engine {
+        command.args(["--host", engine]);
+    }
+    let output = command.args(arguments).output().await.unwrap();
     assert!(
         output.status.success(),
         "docker {arguments:?}: {}",
@@ -63,10 +72,10 @@ pub async fn busybox() -> &'static str {
 }
 
 /// Containers and volumes of one installation.
-pub async fn containers_of(instance: &str) -> Vec<String> {
+pub async fn containers_of(engine: Option<&str>, instance: &str) -> Vec<String> {
     let filter = format!("label=kozmic.instance={instance}");
-    let containers = docker(&["ps", "--all", "--quiet", "--filter", &filter]).await;
-    let volumes = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await;
+    let containers = docker_at(engine, &["ps", "--all", "--quiet", "--filter", &filter]).await;
+    let volumes = docker_at(engine, &["volume", "ls", "--quiet", "--filter", &filter]).await;
     let named = |kind: &'static str, text: String| {
         text.lines().map(|id| format!("{kind} {id}")).collect::<Vec<_>>()
     };
@@ -191,4 +200,14 @@ fn lead_to_engine(path: &Path) -> JoinHandle<()> {
 fn engine_socket() -> String {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
+}
+
+/// A command as root: through sudo where the tests run as somebody else.
+pub fn as_root(command: &[&str]) -> std::process::Command {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let words = if is_root { command.to_vec() } else { [&["sudo", "-n"], command].concat() };
+    let mut root = std::process::Command::new(words[0]);
+    root.args(&words[1..]);
+    root
 }

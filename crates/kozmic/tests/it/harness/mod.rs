@@ -1,6 +1,7 @@
 //! A world for one test: GitHub's stand-in, a server with a data folder of its
 //! own, and what a person does with both.
 
+mod daemon;
 mod delivery;
 mod engine;
 mod postgres;
@@ -8,8 +9,12 @@ mod world;
 
 use std::time::Duration;
 
+pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
-pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of, docker, docker_config};
+pub use engine::{
+    BASE, CuttableEngine, Registry, as_root, busybox, containers_of, docker, docker_at,
+    docker_config,
+};
 pub use postgres::Postgres;
 pub use world::{Build, Server, World, hook};
 

@@ -28,6 +28,8 @@ pub struct World {
     folder: TempDir,
     token: String,
     extra: Vec<(String, String)>,
+    /// Another one than the machine's.
+    engine: Option<String>,
     api_token: OnceCell<String>,
     _github: Shutdown,
 }
@@ -86,6 +88,12 @@ impl World {
         Self::with(&[]).await
     }
 
+    /// With another engine than the machine's, and settings.
+    pub async fn at(engine: &str, extra: &[(&str, &str)]) -> Self {
+        let extra = [&[("KOZMIC_DOCKER_HOST", engine)], extra].concat();
+        Self { engine: Some(engine.to_owned()), ..Self::with(&extra).await }
+    }
+
     /// With settings beside those that connect server and GitHub.
     pub async fn with(extra: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -101,7 +109,8 @@ impl World {
             extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let http =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { sim, http, folder, token, extra, api_token: OnceCell::new(), _github: github }
+        let api_token = OnceCell::new();
+        Self { sim, http, folder, token, extra, engine: None, api_token, _github: github }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -304,7 +313,7 @@ impl World {
     /// What this world's server left at the engine and on its disk.
     pub async fn leftovers(&self) -> Vec<String> {
         let instance = self.store().await.instance(kozmic::model::Timestamp::now()).await.unwrap();
-        let mut left = containers_of(&instance).await;
+        let mut left = containers_of(self.engine.as_deref(), &instance).await;
         if let Ok(checkouts) = std::fs::read_dir(self.data_dir().join("checkouts")) {
             left.extend(checkouts.map(|entry| entry.unwrap().path().display().to_string()));
         }
