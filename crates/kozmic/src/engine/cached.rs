@@ -4,6 +4,7 @@
 //! label, and when it was used last is when it was tagged last.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
 use bollard::models::ContainerConfig;
@@ -17,6 +18,8 @@ use super::{Container, Engine, Result, parse_time};
 use crate::model::{CacheId, Timestamp};
 
 const REPOSITORY: &str = "kozmic-cache";
+/// An image is removed when it has had no name for so long.
+const NAMELESS_FOR: Duration = Duration::from_mins(1);
 const SCOPE: &str = "kozmic.cache.scope";
 const HOOK: &str = "kozmic.cache.hook";
 const INPUTS: &str = "kozmic.cache.inputs";
@@ -139,6 +142,29 @@ impl Engine {
             Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.failed("inspect a cached image", error)),
         }
+    }
+
+    /// Removes images of this installation that lost their name: whoever was to use
+    /// them died before it learned of them, or a newer one took it.
+    pub async fn remove_nameless(&self) -> Result<()> {
+        let filters = HashMap::from([
+            ("label", vec![format!("{INSTANCE}={}", self.instance), SCOPE.to_owned()]),
+            ("dangling", vec!["true".to_owned()]),
+        ]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let listed = self
+            .docker
+            .list_images(Some(options))
+            .await
+            .map_err(|e| self.failed("list images without a name", e))?;
+        let now = Timestamp::now();
+        for image in listed {
+            // A new one gets its name in a moment.
+            if now.since(Timestamp(image.created * 1000)) > NAMELESS_FOR {
+                self.remove_cached(&image.id).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a cached image; false when a container still uses it.

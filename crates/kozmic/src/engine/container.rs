@@ -15,10 +15,10 @@ use bollard::models::{
     HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions,
-    KillContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptions, EventsOptionsBuilder,
+    InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
@@ -302,6 +302,27 @@ impl Container<'_> {
     /// Whether the kernel killed one of its processes for want of memory.
     pub async fn is_out_of_memory(&self) -> Result<bool> {
         Ok(self.state().await?.oom_killed.unwrap_or(false))
+    }
+
+    /// Whether the engine was there when this container, which nobody attended to,
+    /// ended. Otherwise what was written last, while no engine took it, is lost. An
+    /// engine remembers some hundred events: under much load it may not know.
+    pub async fn end_was_seen(&self) -> Result<bool> {
+        let state = self.state().await?;
+        let second =
+            |time: Option<String>| time.as_deref().map_or(Timestamp(0), parse_time).0 / 1000;
+        let filters =
+            HashMap::from([("container", vec![self.id.as_str()]), ("event", vec!["die"])]);
+        let options = EventsOptionsBuilder::new()
+            .since(&second(state.started_at).to_string())
+            .until(&(second(state.finished_at) + 2).to_string())
+            .filters(&filters)
+            .build();
+        match self.engine.docker.events(Some(options)).next().await {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(error)) => Err(self.engine.failed("tell what happened", error)),
+        }
     }
 
     /// How long it ran, once it has ended.

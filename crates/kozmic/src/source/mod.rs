@@ -10,6 +10,7 @@ mod submodules;
 mod tracked;
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -89,6 +90,15 @@ impl Source {
     /// Removes a checkout whose owner is gone.
     pub fn remove_checkout(&self, name: &str) {
         let _goes_on = checkout::remove(self.checkouts.join(name));
+    }
+
+    /// Removes what these attempts of a job left here.
+    pub fn remove_checkouts_of(&self, job: JobUuid, attempts: RangeInclusive<i64>) {
+        for (name, owner, attempt) in self.checkouts() {
+            if owner == job && attempts.contains(&attempt) {
+                self.remove_checkout(&name);
+            }
+        }
     }
 
     /// Fetches one commit into the project's mirror, unless it is there, and

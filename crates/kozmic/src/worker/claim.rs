@@ -95,6 +95,7 @@ async fn lost(worker: &Worker, job: JobId, uuid: JobUuid) -> Result<(), StoreErr
         if let Err(error) = worker.engine.remove_of_job(uuid, 0..=i64::MAX).await {
             tracing::warn!(job = %uuid, %error, "its containers stay until the sweep");
         }
+        worker.source.remove_checkouts_of(uuid, 0..=i64::MAX);
     }
     Ok(())
 }

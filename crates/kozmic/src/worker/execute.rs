@@ -40,10 +40,7 @@ pub async fn execute(
     let mut run = Run::new(engine, work, log, tell, stop);
     // Boxed: it holds everything on the way, and is moved with each of its callers.
     let ended = match Box::pin(steps(&mut run, checkout)).await {
-        Ok(container) => {
-            tell(Progress::Builds("running the build script".into()));
-            script::run(&mut run, &container).await
-        }
+        Ok(container) => script::run(&mut run, &container, Step::Build).await,
         Err(interrupted) => Err(interrupted),
     };
     outcome(ended)
@@ -59,7 +56,6 @@ pub async fn resume(
     stop: watch::Receiver<Option<Stop>>,
 ) -> io::Result<Outcome> {
     let mut run = Run::new(engine, work, log, tell, stop);
-    tell(Progress::Builds("running the build script".into()));
     outcome(script::attend_again(&mut run, &found).await)
 }
 

@@ -52,7 +52,6 @@ pub(super) async fn image(
     }
     let (container, exit) = match started {
         Some(started) if started.image_id == base_image => {
-            (run.tell)(Progress::Installs("running the install script".into()));
             let exit = script::attend_again(run, &started).await?;
             (started.container, exit)
         }
@@ -60,7 +59,6 @@ pub(super) async fn image(
             remove_started(run.work, other).await;
             let why = reason(run.engine, install, &print).await.map_err(JobEnd::from)?;
             run.note(&format!("install step: {why}"))?;
-            (run.tell)(Progress::Installs(format!("running the install script: {why}")));
             run_script(run, install, base_image, checkout).await?
         }
     };
@@ -97,7 +95,7 @@ async fn run_script<'engine>(
     let script =
         ScriptRun { step: Step::Install, script: &install.script, image_id: base_image, checkout };
     let container = script::prepare(run, &script).await?;
-    let exit = script::run(run, &container).await?;
+    let exit = script::run(run, &container, Step::Install).await?;
     Ok((container, exit))
 }
 

@@ -183,6 +183,7 @@ async fn begin(
         log.note(&format!("attempt {}", job.attempt))?;
         // What an attempt before this one left running must not go on beside it.
         remove_containers(worker, job, 0..=job.attempt - 1).await;
+        worker.source.remove_checkouts_of(job.uuid, 0..=job.attempt - 1);
     }
     carry_on(worker, job, log, lease).await
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::run::{Interrupted, Interrupts, Run, Stepped};
-use super::{GRACE, Stop, stall};
+use super::{GRACE, Progress, Stop, stall};
 use crate::engine::{
     Account, Attended, Container, ContainerSpec, EngineError, Labels, Output, Step, Unattended,
     Upload,
@@ -48,6 +48,7 @@ pub(super) async fn prepare<'engine>(
     run: &mut Run<'engine>,
     script: &ScriptRun<'_>,
 ) -> Stepped<Container<'engine>> {
+    (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
     let (engine, work, log_offset) = (run.engine, run.work, run.log.length());
     let prepared = async {
         let labels = Labels { job: work.job, attempt: work.attempt, step: script.step, log_offset };
@@ -93,16 +94,23 @@ fn starter(env: &[(String, String)], account: &Account) -> String {
 
 /// Starts the script and keeps what it writes, until it ends or is ended. A worker
 /// that stops leaves it alone: the next one attends to it again.
-pub(super) async fn run(run: &mut Run<'_>, container: &Container<'_>) -> Stepped<JobEnd> {
+pub(super) async fn run(
+    run: &mut Run<'_>,
+    container: &Container<'_>,
+    step: Step,
+) -> Stepped<JobEnd> {
+    (run.tell)(progress(step, "starting"));
     let started = tokio::select! {
         started = container.start() => started.map_err(JobEnd::from)?,
         interrupted = run.interrupts.next() => return Err(interrupted),
     };
+    (run.tell)(progress(step, "running"));
     attend(run, container, started, 0).await.map_err(Interrupted::unattended)
 }
 
 /// Goes on with a script that was started before, from the byte that the log has.
 pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> Stepped<JobEnd> {
+    (run.tell)(progress(found.step, "running"));
     let written = run.log_start.saturating_sub(found.log_offset);
     let started = found.container.attend_again(written);
     let end = attend(run, &found.container, started, written).await;
@@ -112,7 +120,24 @@ pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> S
                        what the engine kept of its output ends here";
             Err(JobEnd::Error(ErrorKind::LostEngine, why.into()).into())
         }
-        end => Ok(end),
+        end => {
+            let may_lack =
+                !found.is_running && !found.container.end_was_seen().await.map_err(JobEnd::from)?;
+            if may_lack {
+                run.note(
+                    "the container engine was not there when the script ended: what the script \
+                     wrote last may be missing here",
+                )?;
+            }
+            Ok(end)
+        }
+    }
+}
+
+fn progress(step: Step, doing: &str) -> Progress {
+    match step {
+        Step::Build => Progress::Builds(format!("{doing} the build script")),
+        Step::Install | Step::Probe => Progress::Installs(format!("{doing} the install script")),
     }
 }
 

@@ -36,6 +36,9 @@ async fn sweep(worker: &Worker) {
             }
         }
     }
+    if let Err(error) = worker.engine.remove_nameless().await {
+        tracing::warn!(%error, "images without a name could not be swept");
+    }
     for (name, job, attempt) in worker.source.checkouts() {
         if is_orphan(worker, job, attempt).await {
             worker.source.remove_checkout(&name);

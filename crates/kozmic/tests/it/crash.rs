@@ -23,7 +23,7 @@ pub async fn start(world: &World, url: &str) -> Child {
     child
 }
 
-fn said(world: &World) -> String {
+pub fn said(world: &World) -> String {
     std::fs::read_to_string(world.folder().join("serve.log")).unwrap()
 }
 

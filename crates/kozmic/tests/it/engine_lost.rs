@@ -68,7 +68,7 @@ async fn a_script_that_ended_while_its_engine_was_dead_has_its_own_end() {
     let mut daemon = Daemon::start().await;
     let world = world_of(&daemon).await;
     let server = world.serve().await;
-    let script = "#!/bin/sh\necho begin $KOZMIC_JOB_ATTEMPT\nsleep 3\nexit 7\n";
+    let script = "#!/bin/sh\necho begin $KOZMIC_JOB_ATTEMPT\nsleep 3\necho unheard\nexit 7\n";
     world.project(&server.url, &[hook("Tests", busybox().await, script)]).await;
     let sha = world.push(&[("a", b"a")]).await;
     logged(&world, &server.url, &sha, "begin 1").await;
@@ -79,7 +79,10 @@ async fn a_script_that_ended_while_its_engine_was_dead_has_its_own_end() {
     let build = world.finished(&server.url, &sha).await;
     let job = build.job("Tests");
     assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(7)), "{}", job.reason);
-    assert_eq!(world.log_text(job).await, "begin 1\n");
+    let log = world.log_text(job).await;
+    let note = "[kozmic] the container engine was not there when the script ended: what the script \
+                wrote last may be missing here\n";
+    assert!(log.starts_with("begin 1\n") && log.ends_with(note), "{log}");
     world.end(server).await;
 }
 

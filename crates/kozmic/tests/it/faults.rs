@@ -1,13 +1,21 @@
-//! The server is killed at random moments, again and again. Nothing that was
-//! acknowledged is lost, every log is what its script wrote, nothing stays.
+//! Server and engine are killed again and again, in every phase of a job. Nothing
+//! that was acknowledged is lost, every log is what its scripts wrote, nothing stays.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use crate::crash::{free_url, start};
-use crate::harness::{BASE, PATIENCE, World, docker, eventually, hook};
+use github_sim::client::{Fault, FaultKind};
+use kozmic::model::{BuildId, JobStatus};
+use kozmic::store::{Job, Store};
+use tokio::process::Child;
 
-/// The same kills at the same times, as far as the machine plays along.
+use crate::crash::{free_url, said, start};
+use crate::harness::{
+    Build, Daemon, PATIENCE, Registry, World, busybox, docker_at, eventually, hook,
+};
+
+/// The same kills in the same phases; the moments within them are the machine's.
 const SEED: u64 = 20_140_513;
 const KILLS: usize = 20;
 
@@ -24,106 +32,361 @@ impl Random {
     }
 }
 
-const SCRIPT: &str = "#!/bin/bash\nfor n in $(seq 30); do echo line $n; sleep 0.05; done\n";
-
-fn written() -> String {
-    (1..=30).fold(String::new(), |log, n| log + &format!("line {n}\n"))
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Fetch,
+    Pull,
+    Install,
+    Commit,
+    Upload,
+    Start,
+    Output,
+    /// The script has written its last line; its end is not kept yet.
+    Finish,
+    /// GitHub does not know the end yet.
+    Report,
 }
 
-/// The last attempt wrote everything; what earlier ones wrote is its beginning.
-fn is_whole(log: &str) -> bool {
-    let mut attempts: Vec<String> = vec![String::new()];
-    for line in log.lines() {
-        if line.starts_with("[kozmic] attempt ") {
-            attempts.push(String::new());
-        } else if !line.starts_with("[kozmic] install step") {
-            let attempt = attempts.last_mut().unwrap();
-            *attempt += line;
-            attempt.push('\n');
+use Phase::{Commit, Fetch, Finish, Install, Output, Pull, Report, Start, Upload};
+
+const PHASES: [Phase; 9] = [Fetch, Pull, Install, Commit, Upload, Start, Output, Finish, Report];
+
+impl Phase {
+    /// How long after its beginning the kill comes at the latest, in milliseconds.
+    fn length(self) -> u64 {
+        match self {
+            Output => 600,
+            Install => 300,
+            Fetch | Pull | Commit | Start | Report => 20,
+            Upload | Finish => 5,
         }
     }
-    let whole = written();
-    let last = attempts.pop().unwrap();
-    // An attempt may have ended within a line.
-    last == whole && attempts.iter().all(|part| whole.starts_with(part.trim_end_matches('\n')))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Victim {
+    Server,
+    Engine,
+    Both,
+}
+
+const INSTALL: &str = "#!/bin/sh
+for n in 1 2 3 4 5; do echo installed $n; sleep 0.1; done
+dd if=/dev/zero of=/tmp/installed bs=1M count=60 2>/dev/null
+";
+const BUILD: &str = "#!/bin/sh
+n=0; while [ $n -lt 20 ]; do n=$((n+1)); echo line $n; sleep 0.04; done
+";
+
+fn written_by_install() -> String {
+    (1..=5).fold(String::new(), |log, n| log + &format!("installed {n}\n"))
+}
+
+fn written_by_build() -> String {
+    (1..=20).fold(String::new(), |log, n| log + &format!("line {n}\n"))
+}
+
+/// The last attempt wrote everything; what earlier ones wrote is its beginning, as is
+/// that of a script that ended without its engine, of which the log says so. An
+/// install script wrote all of it or, where its image was there, nothing.
+fn is_whole(log: &str) -> bool {
+    let mut attempts: Vec<String> = vec![String::new()];
+    let mut says_why = false;
+    for line in log.split_inclusive('\n') {
+        if line.starts_with("[kozmic] attempt ") {
+            attempts.push(String::new());
+        } else if !line.starts_with("[kozmic] ") {
+            *attempts.last_mut().unwrap() += line;
+        }
+        says_why = line.starts_with("[kozmic] the container engine was not there when ");
+    }
+    let (build, install) = (written_by_build(), written_by_install());
+    let whole = install + &build;
+    let is_beginning = |part: &String| {
+        // An attempt may have ended within a line, which its end's own line completes.
+        let part = part.trim_end_matches('\n');
+        whole.starts_with(part) || build.starts_with(part)
+    };
+    let last = attempts.last().unwrap();
+    (says_why || *last == build || *last == whole) && attempts.iter().all(is_beginning)
+}
+
+/// What is killed, and where its jobs are.
+struct Target {
+    world: World,
+    url: String,
+    server: Child,
+    engine: Daemon,
+    store: Store,
+    image: String,
+    hit: BTreeMap<(Phase, Victim), usize>,
+}
+
+impl Target {
+    async fn start(registry: &Registry) -> Self {
+        let engine = Daemon::start().await;
+        let world = World::at(&engine.host, &[("KOZMIC_CONCURRENCY", "2")]).await;
+        let url = free_url();
+        let server = start(&world, &url).await;
+        world.add_project(&url).await;
+        let image = registry.push(busybox().await, "faults:1").await;
+        let tracking = hook("Install", &image, BUILD).replacen(
+            "# kozmic: image",
+            "# kozmic: track = a\n# kozmic: image",
+            1,
+        );
+        let plain = hook("Plain", &image, BUILD);
+        let files = [
+            ("plain.sh", plain.as_str()),
+            ("install.sh", &tracking),
+            ("install.install.sh", INSTALL),
+        ];
+        world.apply_files(&url, &files).await;
+        world.api_token().await;
+        let store = world.store().await;
+        Self { world, url, server, engine, store, image, hit: BTreeMap::new() }
+    }
+
+    /// A commit whose install step has to run.
+    async fn push(&self, round: usize) -> String {
+        self.world.push(&[("a", round.to_string().as_bytes())]).await
+    }
+
+    async fn jobs(&self, sha: &str) -> Vec<Job> {
+        let Some(build) = self.build(sha).await else { return Vec::new() };
+        self.store.jobs_of(build).await.unwrap()
+    }
+
+    async fn build(&self, sha: &str) -> Option<BuildId> {
+        let projects = self.store.projects_with_latest_builds().await.unwrap();
+        let builds = self.store.builds_before(projects[0].id, None, 5).await.unwrap();
+        builds.into_iter().find(|build| build.commit.sha.as_str() == sha).map(|build| build.id)
+    }
+
+    /// Where a job is by what is kept of it.
+    async fn phase(&self, job: &Job) -> Option<Phase> {
+        if job.status.is_finished() {
+            let name = format!("Kozmic-CI/{}", job.title);
+            let told =
+                self.world.sim.statuses("octo/orbit", &self.sha_of(job).await).await.unwrap();
+            let latest = told.iter().find(|status| status.context == name);
+            return latest.is_none_or(|status| status.state == "pending").then_some(Report);
+        }
+        let says = |words: &str| job.reason.starts_with(words);
+        Some(match job.status {
+            JobStatus::Pending if says("fetching") || says("starting") && !says("starting the") => {
+                Fetch
+            }
+            JobStatus::Pending if says("pulling") => Pull,
+            JobStatus::Pending if says("running the install") => Install,
+            JobStatus::Pending if says("keeping the image") => Commit,
+            JobStatus::Pending if says("putting the checkout") => Upload,
+            JobStatus::Pending if says("starting the") => Start,
+            JobStatus::Pending if says("running the build") => {
+                if self.log(job).ends_with("line 20\n") { Finish } else { Output }
+            }
+            _ => return None,
+        })
+    }
+
+    async fn sha_of(&self, job: &Job) -> String {
+        self.store.build(job.build).await.unwrap().unwrap().commit.sha.to_string()
+    }
+
+    fn log(&self, job: &Job) -> String {
+        let uuid = job.uuid.to_string();
+        let path = self.world.data_dir().join("logs").join(&uuid[..2]).join(format!("{uuid}.log"));
+        String::from_utf8(std::fs::read(path).unwrap_or_default()).unwrap()
+    }
+
+    /// Kills in this phase of the commit's build, if it comes to it; counts the phases
+    /// that its jobs were in.
+    async fn kill_in(&mut self, sha: &str, wanted: Phase, victim: Victim, later: Duration) {
+        loop {
+            let jobs = self.jobs(sha).await;
+            let mut is_there = false;
+            for job in &jobs {
+                is_there |= self.phase(job).await == Some(wanted);
+            }
+            if is_there || (!jobs.is_empty() && jobs.iter().all(|job| job.status.is_finished())) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(later).await;
+        if victim != Victim::Engine {
+            self.server.start_kill().unwrap();
+        }
+        // A server that goes on may be further by the next line, but not much.
+        let phases = self.phases(sha).await;
+        if victim != Victim::Server {
+            self.engine.kill();
+        }
+        for phase in phases {
+            *self.hit.entry((phase, victim)).or_default() += 1;
+        }
+    }
+
+    async fn phases(&self, sha: &str) -> Vec<Phase> {
+        let mut phases = Vec::new();
+        for job in self.jobs(sha).await {
+            phases.extend(self.phase(&job).await);
+        }
+        phases
+    }
+
+    async fn restart(&mut self, victim: Victim) {
+        if victim != Victim::Server {
+            self.engine.restart().await;
+        }
+        if victim != Victim::Engine {
+            self.server.wait().await.unwrap();
+            self.server = start(&self.world, &self.url).await;
+        }
+    }
+
+    /// GitHub does not redeliver by itself; what was not acknowledged is sent again.
+    async fn redeliver(&self) {
+        let sim = &self.world.sim;
+        eventually("every delivery to be acknowledged", async || {
+            let deliveries = sim.deliveries("octo/orbit").await.unwrap();
+            let mut missing = false;
+            for delivery in deliveries.iter().filter(|delivery| delivery.event == "push") {
+                let is_taken = deliveries.iter().any(|other| {
+                    (&other.guid, other.hook_id, other.status_code)
+                        == (&delivery.guid, delivery.hook_id, 200)
+                });
+                if !is_taken {
+                    missing = true;
+                    sim.redeliver(&delivery.guid).await.unwrap();
+                }
+            }
+            (!missing).then_some(())
+        })
+        .await;
+    }
+
+    async fn finished(&self, sha: &str) -> Build {
+        let finished = self.world.finished(&self.url, sha);
+        tokio::time::timeout(2 * PATIENCE, finished).await.unwrap()
+    }
+
+    /// Green, with logs that lack nothing, and GitHub knows.
+    async fn is_right(&self, sha: &str) {
+        let build = self.finished(sha).await;
+        assert_eq!(build.status, "success", "{:?}", build.jobs);
+        assert_eq!(build.jobs.len(), 2);
+        for job in &build.jobs {
+            let log = self.world.log_text(job).await;
+            assert!(is_whole(&log), "{} {}: {log}\n{}", job.title, job.uuid, said(&self.world));
+        }
+        self.world.told(sha, "Kozmic-CI", "success").await;
+    }
+
+    /// Only cached images that may be kept, and the one that was pulled.
+    async fn nothing_left(&self) {
+        self.world.nothing_left().await;
+        let engine = Some(self.engine.host.as_str());
+        let nameless = eventually("images without a name to be removed", async || {
+            let list = ["images", "--quiet", "--filter", "dangling=true"];
+            docker_at(engine, &list).await.is_empty().then_some(())
+        });
+        nameless.await;
+        let images = docker_at(engine, &["images", "--format", "{{.Repository}}"]).await;
+        let cached = images.lines().filter(|name| name.starts_with("kozmic-cache/")).count();
+        assert!(cached <= 3 && images.lines().count() <= cached + 1, "{images}");
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for phase in PHASES {
+            let of = |victim| self.hit.get(&(phase, victim)).copied().unwrap_or_default();
+            let counts = [of(Victim::Server), of(Victim::Engine), of(Victim::Both)];
+            let name = format!("{phase:?}").to_lowercase();
+            writeln!(f, "{name:>8}  {:>6} {:>6} {:>6}", counts[0], counts[1], counts[2])?;
+        }
+        Ok(())
+    }
+}
+
+/// A number from the environment, for longer runs.
+fn given<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::var(name).map_or(default, |text| text.parse().ok().expect("a number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_again_and_again_loses_nothing() {
-    let world = World::with(&[("KOZMIC_CONCURRENCY", "2")]).await;
-    let url = free_url();
-    let mut server = start(&world, &url).await;
-    world.add_project(&url).await;
-    let installing = hook("Install", BASE, SCRIPT).replacen(
-        "# kozmic: image",
-        "# kozmic: track = a\n# kozmic: image",
-        1,
-    );
-    let files = [
-        ("plain.sh", hook("Plain", BASE, SCRIPT)),
-        ("install.sh", installing),
-        ("install.install.sh", "#!/bin/sh\nsleep 0.3\n".into()),
-    ];
-    let files: Vec<(&str, &str)> =
-        files.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    world.apply_files(&url, &files).await;
-    world.api_token().await;
-    let mut random = Random(SEED);
-    let mut hit: BTreeMap<String, usize> = BTreeMap::new();
-    let mut shas = Vec::new();
-    for kill in 0..KILLS {
-        shas.push(
-            world
-                .push(&[
-                    ("a", format!("{}", kill / 4).as_bytes()),
-                    ("b", kill.to_string().as_bytes()),
-                ])
-                .await,
-        );
-        tokio::time::sleep(Duration::from_millis(random.below(1_800))).await;
-        for build in world.builds(&url).await.iter().filter(|build| !build.is_finished()) {
-            for job in build.jobs.iter().filter(|job| job.status == "pending") {
-                let words: Vec<&str> = job.reason.split([' ', ':']).take(4).collect();
-                *hit.entry(words.join(" ")).or_default() += 1;
+async fn whatever_is_killed_in_whatever_phase_nothing_is_lost() {
+    let (kills, seed) = (given("FAULT_KILLS", KILLS), given("FAULT_SEED", SEED));
+    let registry = Registry::start().await;
+    let mut target = Target::start(&registry).await;
+    let mut random = Random(seed);
+    let mut shas: Vec<String> = Vec::new();
+    let mut round = 0;
+    // Short phases may be over before the kill comes; then it is tried again.
+    let missed = |target: &Target| {
+        let is_hit = |phase: &Phase| target.hit.keys().any(|(hit, _)| hit == phase);
+        PHASES.into_iter().find(|phase| !is_hit(phase))
+    };
+    while round < kills || (missed(&target).is_some() && round < kills + 40) {
+        let victim = match random.below(4) {
+            0 => Victim::Engine,
+            1 => Victim::Both,
+            _ => Victim::Server,
+        };
+        let phase = match PHASES.get(round % 10) {
+            _ if round >= kills => missed(&target).unwrap(),
+            Some(phase) => *phase,
+            None => PHASES[usize::try_from(random.below(9)).unwrap()],
+        };
+        // A job starts again by itself once: it must not lose its engine twice. And no
+        // job may use an image that is removed.
+        if victim != Victim::Server || phase == Pull {
+            for sha in &shas {
+                target.finished(sha).await;
             }
         }
-        server.kill().await.unwrap();
-        server = start(&world, &url).await;
-    }
-    println!("{KILLS} kills with the seed {SEED} found jobs at: {hit:#?}");
-    // GitHub does not redeliver by itself; what was not acknowledged is sent again.
-    eventually("every delivery to be acknowledged", async || {
-        let deliveries = world.sim.deliveries("octo/orbit").await.unwrap();
-        let mut missing = false;
-        for delivery in deliveries.iter().filter(|delivery| delivery.event == "push") {
-            let taken = |other: &&github_sim::client::Delivery| {
-                other.guid == delivery.guid
-                    && other.hook_id == delivery.hook_id
-                    && other.status_code == 200
+        if phase == Pull {
+            remove_images(&target).await;
+        }
+        if phase == Report {
+            let fault = Fault {
+                method: Some("POST".into()),
+                path_contains: "/statuses/".into(),
+                kind: FaultKind::Status(503),
+                times: 1_000,
             };
-            if !deliveries.iter().any(|other| taken(&other)) {
-                missing = true;
-                world.sim.redeliver(&delivery.guid).await.unwrap();
-            }
+            target.world.sim.add_fault(fault).await.unwrap();
         }
-        (!missing).then_some(())
-    })
-    .await;
+        let sha = target.push(round).await;
+        let later = Duration::from_millis(random.below(phase.length()));
+        target.kill_in(&sha, phase, victim, later).await;
+        target.world.sim.clear_faults().await.unwrap();
+        target.restart(victim).await;
+        target.redeliver().await;
+        shas.push(sha);
+        round += 1;
+    }
+    println!("{round} kills with the seed {seed} found jobs in these phases:");
+    println!("          server engine   both\n{target}");
     for sha in &shas {
-        let build = tokio::time::timeout(2 * PATIENCE, world.finished(&url, sha)).await.unwrap();
-        assert_eq!(build.status, "success", "{:?}", build.jobs);
-        for job in &build.jobs {
-            let log = world.log_text(job).await;
-            assert!(is_whole(&log), "{}: {log}", job.title);
-        }
-        world.told(sha, "Kozmic-CI", "success").await;
+        target.is_right(sha).await;
     }
-    world.nothing_left().await;
-    server.kill().await.unwrap();
-    let filter = format!("label=kozmic.instance={}", world.instance().await);
-    let images =
-        docker(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]).await;
-    for image in images.lines().filter(|name| name.starts_with("kozmic-cache/")) {
-        docker(&["rmi", image]).await;
+    assert_eq!(missed(&target), None, "a phase was never hit");
+    target.nothing_left().await;
+    target.server.kill().await.unwrap();
+}
+
+/// The base image as well, so that the next job has to pull it.
+async fn remove_images(target: &Target) {
+    let engine = Some(target.engine.host.as_str());
+    target.world.nothing_left().await;
+    let listed = docker_at(engine, &["images", "--quiet"]).await;
+    // The newest first: those that were made of others.
+    let mut images: Vec<&str> = listed.lines().collect();
+    images.dedup();
+    for image in images {
+        docker_at(engine, &["rmi", "--force", image]).await;
     }
+    assert_eq!(docker_at(engine, &["images", "--quiet", &target.image]).await, "");
 }

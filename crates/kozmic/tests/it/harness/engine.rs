@@ -1,5 +1,6 @@
 //! The engine's side: images made here, a registry, an engine that goes away.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -48,9 +49,11 @@ pub async fn busybox() -> &'static str {
         for name in ["bin", "etc", "tmp"] {
             std::fs::create_dir(root.join(name)).unwrap();
         }
+        let everyone = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(root.join("tmp"), everyone).unwrap();
         std::fs::copy("/bin/busybox", root.join("bin/busybox"))
             .expect("Debian's package busybox-static");
-        for name in ["sh", "cat", "id", "pwd", "ls", "echo", "sleep", "env", "stat"] {
+        for name in ["sh", "cat", "dd", "id", "pwd", "ls", "echo", "sleep", "env", "stat"] {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
         }
         std::fs::write(

@@ -19,7 +19,7 @@ pub use postgres::Postgres;
 pub use world::{Build, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Asks again and again until there is an answer; fails the test when there is
 /// none in time.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use futures_util::FutureExt as _;
 use github_sim::client::{Push, Sim, Status};
 use kozmic::config::Settings;
 use kozmic::model::HookId;
@@ -304,10 +305,14 @@ impl World {
 
     /// Containers, volumes and checkouts are gone, or go soon.
     pub async fn nothing_left(&self) {
-        eventually("everything to be removed", async || {
-            self.leftovers().await.is_empty().then_some(())
-        })
-        .await;
+        let mut left = Vec::new();
+        let all_removed = eventually("everything to be removed", async || {
+            left = self.leftovers().await;
+            left.is_empty().then_some(())
+        });
+        let removed = std::panic::AssertUnwindSafe(all_removed).catch_unwind().await;
+        let said = std::fs::read_to_string(self.folder().join("serve.log")).unwrap_or_default();
+        assert!(removed.is_ok(), "left behind: {left:?}\n{said}");
     }
 
     /// What this world's server left at the engine and on its disk.
