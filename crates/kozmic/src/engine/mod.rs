@@ -7,20 +7,27 @@ mod credentials;
 mod exec;
 mod image;
 mod label;
+mod layers;
 mod upload;
+mod usage;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
+use tokio::sync::Notify;
+
+use crate::model::PulledImage;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{Container, ContainerLimits, ContainerSpec, Exit, Output, Unattended};
 pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
 pub use upload::{Owner, Upload};
+pub use usage::{EngineUsage, OfJob, UsedImage};
 
 /// Seconds until an answer must begin.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -73,6 +80,17 @@ pub struct Engine {
     accounts: Mutex<HashMap<String, Account>>,
     /// When a registry was last asked about an image.
     asked: Mutex<HashMap<String, Instant>>,
+    /// Where it keeps its data, on its own machine.
+    root: Option<PathBuf>,
+    identity: String,
+    images: NewImages,
+}
+
+/// What came to the engine's disk through this process.
+#[derive(Default)]
+struct NewImages {
+    pulled: Mutex<Vec<PulledImage>>,
+    changed: Notify,
 }
 
 /// What answered.
@@ -108,6 +126,9 @@ impl Engine {
         let docker = docker.negotiate_version().await.map_err(&away)?;
         let info = docker.info().await.map_err(away)?;
         let memory = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1 << 30);
+        let root = info.docker_root_dir.unwrap_or_default();
+        // Not its own id: Podman makes up another one for each answer.
+        let identity = format!("{}:{root}", info.name.unwrap_or_default());
         let slow = docker.clone().with_timeout(SLOW_ANSWER_TIMEOUT);
         Ok(Self {
             docker,
@@ -117,6 +138,9 @@ impl Engine {
             memory,
             accounts: Mutex::default(),
             asked: Mutex::default(),
+            root: Some(PathBuf::from(root)).filter(|root| root.is_absolute()),
+            identity,
+            images: NewImages::default(),
         })
     }
 

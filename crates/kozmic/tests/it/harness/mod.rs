@@ -2,6 +2,7 @@
 //! own, and what a person does with both.
 
 mod delivery;
+mod disk;
 mod engine;
 mod postgres;
 mod world;
@@ -9,6 +10,7 @@ mod world;
 use std::time::Duration;
 
 pub use delivery::{push_payload, signature};
+pub use disk::TinyDisk;
 pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of, docker, docker_config};
 pub use postgres::Postgres;
 pub use world::{Build, Server, World, hook};

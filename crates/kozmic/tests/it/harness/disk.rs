@@ -1,0 +1,35 @@
+//! A disk that is soon full.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A small file system of its own, gone when it is dropped.
+pub struct TinyDisk(PathBuf);
+
+impl TinyDisk {
+    pub fn mount(path: &Path, size: &str) -> Self {
+        std::fs::create_dir(path).unwrap();
+        let size = format!("size={size},mode=0777");
+        let mount = ["mount", "-t", "tmpfs", "-o", &size, "tmpfs", path.to_str().unwrap()];
+        let mounted = as_root(&mount).status().unwrap();
+        assert!(mounted.success(), "mounting a file system needs root, or sudo without a password");
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        // Lazily: a file of the server's may still be open.
+        let unmounted = as_root(&["umount", "--lazy", self.0.to_str().unwrap()]).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+fn as_root(command: &[&str]) -> Command {
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let words = if is_root { command.to_vec() } else { [&["sudo", "-n"], command].concat() };
+    let mut root = Command::new(words[0]);
+    root.args(&words[1..]);
+    root
+}
