@@ -34,10 +34,12 @@ const MAP: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &str)] = &[
     ("bollard", "engine"),
     ("sqlx", "store"),
-    ("reqwest", "github cli"),
+    ("reqwest", "github engine cli"),
     ("axum", "web"),
     ("vte", "log"),
     ("askama", "web"),
+    ("walkdir", "worker"),
+    ("rustix", "worker"),
 ];
 
 /// Lines of a file, its tests included, beyond which it has two subjects.

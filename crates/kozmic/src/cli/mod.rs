@@ -1,5 +1,6 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
+mod gc;
 mod hooks;
 mod migrate;
 mod project;
@@ -41,6 +42,8 @@ enum Command {
     Serve,
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
+    /// Show what Kozmic has on the disks here, and remove what is beyond the budget
+    Gc(gc::Command),
     /// Bring the database up to date and exit
     Migrate,
     /// Turn GitHub repositories into projects
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,

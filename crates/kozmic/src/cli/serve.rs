@@ -19,7 +19,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, sqlite_file, without_password};
 use crate::web::{self, App, Unready};
-use crate::worker::{self, CacheKeeper, Held, Worker};
+use crate::worker::{self, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// Open requests have this long after the jobs have ended.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -71,14 +71,29 @@ pub async fn serve(
     let bus = Bus::default();
     let logs = LogFolder::new(&settings.data_dir);
     let github = Client::new(&settings.github_api_url)?;
+    let cache = CacheKeeper::new(settings.cached_images_limit);
+    let source = Source::new(&settings.data_dir);
+    let disk = Disk::new(DiskParts {
+        store: store.clone(),
+        engine: engine.clone(),
+        source: source.clone(),
+        logs: logs.clone(),
+        cache: cache.clone(),
+        data_dir: settings.data_dir.clone(),
+        database: sqlite_file(&settings.database_url).map(Path::to_path_buf),
+        budget: settings.disk_budget,
+        reserve: settings.disk_reserve,
+        beside: Beside::Nobody,
+    });
     let worker = Worker {
         store: store.clone(),
         engine: engine.clone(),
-        source: Source::new(&settings.data_dir),
+        source,
         logs: logs.clone(),
         bus: bus.clone(),
         limits: limits(&settings),
-        cache: CacheKeeper::new(settings.cached_images_limit),
+        cache,
+        disk: disk.clone(),
         held: Held::default(),
         concurrency: settings.concurrency,
         engine_timeout: settings.engine_timeout,
@@ -92,7 +107,7 @@ pub async fn serve(
         github,
         bus,
         logs,
-        unready: unready(store.clone(), engine),
+        unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
         public_url: public_url.clone(),
@@ -108,6 +123,7 @@ pub async fn serve(
     }
     let web = tokio::spawn(web::serve(listener, app));
     let sweep = shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
+    let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
     let stop_web = web.abort_handle();
@@ -118,6 +134,7 @@ pub async fn serve(
         ended = &mut web => ended.context("the web server")?.context("the web server"),
         ended = jobs => ended.context("the worker"),
         ended = sweep => ended.context("the sweep"),
+        ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
     };
     shutdown.finish().await;
@@ -131,13 +148,17 @@ pub async fn serve(
 }
 
 /// What `/readyz` asks.
-fn unready(store: Store, engine: Arc<Engine>) -> Unready {
+fn unready(store: Store, engine: Arc<Engine>, disk: Disk) -> Unready {
     Arc::new(move || {
-        let (store, engine) = (store.clone(), engine.clone());
+        let (store, engine, disk) = (store.clone(), engine.clone(), disk.clone());
         Box::pin(async move {
             let (store, engine) = tokio::join!(store.ping(), engine.ping());
-            let parts = [("store", store.is_err()), ("engine", engine.is_err())];
-            parts.into_iter().filter(|(_, silent)| *silent).map(|(part, _)| part).collect()
+            let parts = [
+                ("no answer from the store", store.is_err()),
+                ("no answer from the engine", engine.is_err()),
+                ("no room on the disk", disk.refusal().is_some()),
+            ];
+            parts.into_iter().filter(|(_, is_so)| *is_so).map(|(words, _)| words).collect()
         })
     })
 }
@@ -153,7 +174,7 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
 
 /// A locked file. Unlocked when dropped, not only closed: a child between its
 /// fork and its exec holds a copy of the file, and the lock with it (flock(2)).
-struct Locked(File);
+pub(super) struct Locked(File);
 
 impl Locked {
     fn open(path: &Path) -> Result<Self, TryLockError> {
@@ -172,7 +193,7 @@ impl Drop for Locked {
 
 /// Held as long as the server runs, on the data folder and, where it is a file,
 /// on the database: two servers would give each other's jobs up as lost.
-fn lock(settings: &Settings) -> anyhow::Result<Vec<Locked>> {
+pub(super) fn lock(settings: &Settings) -> anyhow::Result<Vec<Locked>> {
     let mut paths = vec![settings.data_dir.join("lock")];
     if let Some(database) = sqlite_file(&settings.database_url) {
         paths.push(database.with_added_extension("lock"));

@@ -87,6 +87,10 @@ pub struct Settings {
     pub engine_timeout: Duration,
     pub log_limit: u64,
     pub cached_images_limit: usize,
+    /// Bytes; none: as much as there is.
+    pub disk_budget: Option<u64>,
+    /// Bytes; none: by the size of the disk.
+    pub disk_reserve: Option<u64>,
     /// Bytes; none: most of what the engine has.
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
@@ -193,10 +197,9 @@ impl Settings {
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
-            memory_limit: match values.text("KOZMIC_MEMORY_LIMIT") {
-                Some(_) => Some(values.bytes("KOZMIC_MEMORY_LIMIT")?),
-                None => None,
-            },
+            memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
+            disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
+            disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
@@ -284,6 +287,10 @@ impl Values {
         })
     }
 
+    fn bytes_if_given(&self, name: &'static str) -> Result<Option<u64>, ConfigError> {
+        self.text(name).map(|_| self.bytes(name)).transpose()
+    }
+
     fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {
         let Some(value) = self.text(name) else { return Ok(None) };
         match value.parse::<Url>() {
@@ -344,6 +351,7 @@ mod tests {
             ("KOZMIC_JOB_TIMEOUT", "0"),
             ("KOZMIC_JOB_TIMEOUT", "18446744073709551615"),
             ("KOZMIC_LOG_LIMIT", "1 GB"),
+            ("KOZMIC_DISK_BUDGET", "half"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
         ] {

@@ -67,7 +67,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting { secret: true, ..planned("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app") },
     setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
     planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
-    planned("KOZMIC_DISK_BUDGET", "", "bytes that images, volumes, mirrors and logs may use"),
+    setting(
+        "KOZMIC_DISK_BUDGET",
+        "",
+        "bytes that images, volumes, mirrors and logs may use; default: as much as there is",
+    ),
+    setting(
+        "KOZMIC_DISK_RESERVE",
+        "",
+        "bytes that must be free for a job to start; default: 1G, or a twentieth of a small disk",
+    ),
     planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
     planned("KOZMIC_LOG_URL", "", "object storage of finished logs"),
     planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),

@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
-use bollard::models::ContainerConfig;
+use bollard::models::{ContainerConfig, ImageInspectMetadata};
 use bollard::query_parameters::{
-    CommitContainerOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
-    TagImageOptionsBuilder,
+    CommitContainerOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder,
 };
 
 use super::label::INSTANCE;
@@ -20,7 +19,7 @@ use crate::model::{CacheId, Timestamp};
 const REPOSITORY: &str = "kozmic-cache";
 /// An image is removed when it has had no name for so long.
 const NAMELESS_FOR: Duration = Duration::from_mins(1);
-const SCOPE: &str = "kozmic.cache.scope";
+pub(super) const SCOPE: &str = "kozmic.cache.scope";
 const HOOK: &str = "kozmic.cache.hook";
 const INPUTS: &str = "kozmic.cache.inputs";
 
@@ -101,6 +100,7 @@ impl Engine {
             .commit_container(options, config)
             .await
             .map_err(|e| self.failed("keep the image of the install step", e))?;
+        self.images.changed.notify_one();
         Ok(committed.id)
     }
 
@@ -118,7 +118,7 @@ impl Engine {
             .map_err(|e| self.failed("list cached images", e))?;
         let mut images = Vec::new();
         for image in listed {
-            for name in image.repo_tags.iter().filter(|name| name.starts_with(REPOSITORY)) {
+            for name in image.repo_tags.iter().filter(|name| is_cached_name(name)) {
                 let used = self.last_tagged(name).await?;
                 let image = CachedImage {
                     id: image.id.clone(),
@@ -134,11 +134,7 @@ impl Engine {
 
     async fn last_tagged(&self, name: &str) -> Result<Option<Timestamp>> {
         match self.docker.inspect_image(name).await {
-            Ok(found) => {
-                let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
-                // Year 1 is how the engine says "never".
-                Ok(tagged.as_deref().map(parse_time).filter(|time| time.0 > 0))
-            }
+            Ok(found) => Ok(last_tag_time(found.metadata)),
             Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.failed("inspect a cached image", error)),
         }
@@ -161,20 +157,10 @@ impl Engine {
         for image in listed {
             // A new one gets its name in a moment.
             if now.since(Timestamp(image.created * 1000)) > NAMELESS_FOR {
-                self.remove_cached(&image.id).await?;
+                self.remove_image(&image.id).await?;
             }
         }
         Ok(())
-    }
-
-    /// Removes a cached image; false when a container still uses it.
-    pub async fn remove_cached(&self, name: &str) -> Result<bool> {
-        let options = RemoveImageOptionsBuilder::new().build();
-        match self.docker.remove_image(name, Some(options), None).await {
-            Ok(_) | Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(true),
-            Err(ApiError::DockerResponseServerError { status_code: 409, .. }) => Ok(false),
-            Err(error) => Err(self.failed("remove a cached image", error)),
-        }
     }
 }
 
@@ -188,4 +174,15 @@ fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
         inputs: serde_json::from_str(&label(INPUTS)).unwrap_or_default(),
         created: Timestamp(0),
     }
+}
+
+/// Whether an image of this name was made by an install step.
+pub(super) fn is_cached_name(name: &str) -> bool {
+    name.starts_with(REPOSITORY)
+}
+
+pub(super) fn last_tag_time(metadata: Option<ImageInspectMetadata>) -> Option<Timestamp> {
+    let tagged = metadata.and_then(|metadata| metadata.last_tag_time);
+    // Year 1 is how the engine says "never".
+    tagged.as_deref().map(parse_time).filter(|time| time.0 > 0)
 }

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::{Engine, EngineError, Labels, Owner, Result, Step, credentials};
-use crate::model::DockerImage;
+use crate::model::{DockerImage, PulledImage};
 
 /// Made by `images/base/build` on this machine. Whoever owns that name in a
 /// public registry is not us, so it is never looked up there.
@@ -138,6 +138,7 @@ impl Engine {
             return Err(EngineError::LocalImageMissing(image.to_string()));
         }
         let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
+        let replaced = self.image_id(image.as_str()).await?;
         let credentials = credentials::of_image(image.as_str()).await;
         let mut stream = self.docker.create_image(Some(options), None, credentials);
         let mut state = PullProgress::default();
@@ -150,10 +151,14 @@ impl Engine {
                 progress(&state);
             }
         }
-        match self.docker.inspect_image(image.as_str()).await {
-            Ok(found) => Ok(found.id.unwrap_or_default()),
-            Err(error) => Err(self.failed("find the image that was pulled", error)),
+        let id = match self.docker.inspect_image(image.as_str()).await {
+            Ok(found) => found.id.unwrap_or_default(),
+            Err(error) => return Err(self.failed("find the image that was pulled", error)),
+        };
+        if replaced.as_ref() != Some(&id) {
+            self.note_pulled(PulledImage { name: image.to_string(), id: id.clone(), replaced });
         }
+        Ok(id)
     }
 
     /// The engine tells most of it in words only.

@@ -7,14 +7,20 @@ mod credentials;
 mod exec;
 mod image;
 mod label;
+mod layers;
 mod upload;
+mod usage;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
+use tokio::sync::Notify;
+
+use crate::model::PulledImage;
 
 use crate::model::Timestamp;
 
@@ -23,6 +29,7 @@ pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output,
 pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
 pub use upload::{Owner, Upload};
+pub use usage::{EngineUsage, OfJob, UsedImage};
 
 /// Seconds until an answer must begin.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -75,6 +82,17 @@ pub struct Engine {
     accounts: Mutex<HashMap<String, Account>>,
     /// When a registry was last asked about an image.
     asked: Mutex<HashMap<String, Instant>>,
+    /// Where it keeps its data, on its own machine.
+    root: Option<PathBuf>,
+    identity: String,
+    images: NewImages,
+}
+
+/// What came to the engine's disk through this process.
+#[derive(Default)]
+struct NewImages {
+    pulled: Mutex<Vec<PulledImage>>,
+    changed: Notify,
 }
 
 /// What answered.
@@ -110,6 +128,9 @@ impl Engine {
         let docker = docker.negotiate_version().await.map_err(&away)?;
         let info = docker.info().await.map_err(away)?;
         let memory = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1 << 30);
+        let root = info.docker_root_dir.unwrap_or_default();
+        // Not its own id: Podman makes up another one for each answer.
+        let identity = format!("{}:{root}", info.name.unwrap_or_default());
         let slow = docker.clone().with_timeout(SLOW_ANSWER_TIMEOUT);
         Ok(Self {
             docker,
@@ -119,6 +140,9 @@ impl Engine {
             memory,
             accounts: Mutex::default(),
             asked: Mutex::default(),
+            root: Some(PathBuf::from(root)).filter(|root| root.is_absolute()),
+            identity,
+            images: NewImages::default(),
         })
     }
 

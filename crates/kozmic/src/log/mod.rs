@@ -29,6 +29,11 @@ impl LogFolder {
         Self(data_dir.join("logs"))
     }
 
+    /// The folder of all logs; made when it is needed.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// In 256 folders, so that none gets too large to list.
     pub fn path(&self, job: JobUuid) -> PathBuf {
         let name = job.to_string();

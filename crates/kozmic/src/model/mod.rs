@@ -3,6 +3,7 @@
 
 mod build;
 mod cache_id;
+mod disk;
 mod hook;
 mod ids;
 mod job;
@@ -14,6 +15,7 @@ mod user;
 
 pub use build::{Commit, CommitSha, GitRef, PullRequest, Trigger};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
+pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, UserId};
 pub use job::{ErrorKind, JobEnd};

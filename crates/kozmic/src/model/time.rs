@@ -46,6 +46,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// As it is shown.
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,19 +6,27 @@ use std::path::{Path, PathBuf};
 
 use super::git::{Failed, Git};
 use super::{Result, SourceError, Wanted, on_disk};
-use crate::model::CommitSha;
+use crate::model::{CommitSha, ProjectId};
 
 /// What a server says of a commit or ref that it does not have.
 const NOT_THERE: [&str; 3] = ["not our ref", "unadvertised object", "couldn't find remote ref"];
 
+/// Where a mirror's refs lie.
+pub(super) const KEPT_REFS: &str = "refs/kozmic/";
+
 /// The ref under which a mirror keeps a commit that was fetched whole.
 pub(super) fn kept_ref(sha: &CommitSha) -> String {
-    format!("refs/kozmic/{sha}")
+    format!("{KEPT_REFS}{sha}")
+}
+
+/// The folder of a project's mirror.
+pub(super) fn folder(mirrors: &Path, project: ProjectId) -> PathBuf {
+    mirrors.join(format!("{project}.git"))
 }
 
 /// The mirror, with the wanted commit in it. One at a time per mirror.
 pub(super) async fn fetch(mirrors: &Path, wanted: &Wanted) -> Result<PathBuf> {
-    let mirror = mirrors.join(format!("{}.git", wanted.project));
+    let mirror = folder(mirrors, wanted.project);
     ensure(&mirror).await?;
     if is_kept(&mirror, &wanted.sha).await? {
         return Ok(mirror);

@@ -7,6 +7,7 @@ mod git;
 mod local;
 mod mirror;
 mod submodules;
+mod tidy;
 mod tracked;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::model::{CommitSha, GitRef, JobUuid, ProjectId};
 
 pub use checkout::Checkout;
 pub use local::LocalTree;
+pub use tidy::HeldMirror;
 
 /// Commits of history that a checkout has.
 const DEPTH: u32 = 50;
@@ -110,6 +112,11 @@ impl Source {
             mirror::fetch(&self.mirrors, wanted).await?
         };
         checkout::make(&mirror, wanted, &self.checkouts.join(format!("{job}-{attempt}"))).await
+    }
+
+    /// The folder of checkouts; made when it is needed.
+    pub fn checkouts_folder(&self) -> &Path {
+        &self.checkouts
     }
 
     fn lock_of(&self, project: ProjectId) -> Arc<tokio::sync::Mutex<()>> {

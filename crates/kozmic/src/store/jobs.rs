@@ -28,6 +28,8 @@ pub struct Job {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
+    /// When its log was removed to make room.
+    pub log_removed_at: Option<Timestamp>,
 }
 
 /// A job as its worker needs it.
@@ -68,6 +70,7 @@ impl Job {
             created_at: Timestamp(row.int("created_at")?),
             started_at: row.int_or_null("started_at")?.map(Timestamp),
             finished_at: row.int_or_null("finished_at")?.map(Timestamp),
+            log_removed_at: row.int_or_null("log_removed_at")?.map(Timestamp),
         })
     }
 }

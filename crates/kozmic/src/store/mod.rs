@@ -6,6 +6,7 @@
 mod builds;
 mod deliveries;
 mod dialect;
+mod disk;
 mod hooks;
 mod jobs;
 mod leases;
@@ -31,6 +32,7 @@ use dialect::Dialect;
 
 pub use builds::{Build, NewBuild};
 pub use deliveries::{Delivery, Recorded};
+pub use disk::{KeptImage, KeptLog};
 pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};

@@ -9,13 +9,13 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// 200 when all parts answer; otherwise 503 and which do not.
+/// 200 when jobs can be carried out; otherwise 503 and what they lack.
 pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, String) {
     let unready = (app.unready)().await;
     if unready.is_empty() {
         (StatusCode::OK, "ready\n".into())
     } else {
-        let text = format!("not ready: no answer from the {}\n", unready.join(" and the "));
+        let text = format!("not ready: {}\n", unready.join(", "));
         (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }

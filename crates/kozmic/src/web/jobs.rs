@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -26,6 +26,8 @@ const LINES_ON_PAGE: u64 = 2_000;
 #[derive(Default)]
 pub(super) struct RenderedLog {
     pub(super) html: String,
+    /// Why there is none any more.
+    pub(super) removed: Option<String>,
     /// Lines before the first one here.
     pub(super) hidden: u64,
     /// The number of the line that comes next.
@@ -65,6 +67,9 @@ pub(super) async fn log_response(
 ) -> std::io::Result<Response> {
     let headers =
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    if let Some(removed) = removed(job) {
+        return Ok((StatusCode::GONE, headers, format!("{removed}\n")).into_response());
+    }
     let path = app.logs.path(job.uuid);
     let body = if follow.follow.as_ref().is_some_and(|value| value != "0") {
         let follower = app.bus.follow(job.uuid);
@@ -79,6 +84,11 @@ pub(super) async fn log_response(
         }
     };
     Ok((headers, body).into_response())
+}
+
+/// Said in the place of a log that is gone.
+pub(super) fn removed(job: &Job) -> Option<String> {
+    job.log_removed_at.map(|at| format!("The log was removed to free disk space on {at}."))
 }
 
 /// A plain log that is read while it grows.
@@ -142,7 +152,7 @@ pub(super) async fn render_log(app: &App, job: &Job) -> std::io::Result<Rendered
             next += 1;
         }
     }
-    Ok(RenderedLog { html, hidden, next })
+    Ok(RenderedLog { html, removed: removed(job), hidden, next })
 }
 
 /// One line of the log as pages and the tailer show it. The number is drawn by

@@ -31,7 +31,7 @@ use crate::store::Store;
 pub use access::{ListenError, check_listen};
 pub use router::serve;
 
-/// Names the parts of the server that do not answer.
+/// Says what keeps the server from its work, in words.
 pub type Unready = Arc<dyn Fn() -> BoxFuture<'static, Vec<&'static str>> + Send + Sync>;
 
 /// What handlers work with. Cheap to clone.

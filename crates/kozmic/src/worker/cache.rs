@@ -70,7 +70,9 @@ impl CacheKeeper {
         Self { limit, locks: Arc::default() }
     }
 
+    /// One for all scopes: a fork's job may use the project's image.
     pub(super) fn lock_of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let name = name.rsplit_once(':').map_or(name, |(cache_id, _scope)| cache_id);
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that nobody holds or waits for.
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
@@ -90,7 +92,7 @@ impl CacheKeeper {
         for image in beyond {
             let lock = self.lock_of(&image.name);
             let Ok(_held) = lock.try_lock() else { continue };
-            if engine.remove_cached(&image.name).await? {
+            if engine.remove_image(&image.name).await? {
                 tracing::info!(image = %image.name, "a cached image was removed");
             }
         }
@@ -116,6 +118,15 @@ mod tests {
         assert!(
             !CacheScope::new("7", None).readable().contains(&CacheScope::new("70", None).own())
         );
+    }
+
+    #[test]
+    fn an_image_is_held_for_whoever_may_use_it() {
+        let keeper = CacheKeeper::new(3);
+        let of_fork = keeper.lock_of("kozmic-cache/ab:7-pull-3");
+        let _held = of_fork.try_lock().unwrap();
+        assert!(keeper.lock_of("kozmic-cache/ab:7").try_lock().is_err());
+        assert!(keeper.lock_of("kozmic-cache/ac:7").try_lock().is_ok());
     }
 
     #[test]

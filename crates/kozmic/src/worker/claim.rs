@@ -82,6 +82,9 @@ async fn claim(worker: &Worker) -> Result<Option<Claimed>, StoreError> {
             Err(error) => tracing::warn!(job = %uuid, %error, "a job can't be looked for"),
         }
     }
+    if !worker.disk.has_room().await {
+        return Ok(None);
+    }
     let claimed = worker.store.claim_job(&worker.name, LEASE, Timestamp::now()).await?;
     Ok(claimed.map(Claimed::Waiting))
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod claim;
+mod disk;
 mod end;
 mod environment;
 mod execute;
@@ -25,6 +26,7 @@ use crate::store::Store;
 
 pub use cache::{CacheKeeper, CacheScope, Install};
 pub use claim::run;
+pub use disk::{Alone, Beside, Disk, DiskError, DiskParts, Removed, Tidied};
 pub use execute::{Outcome, execute, resume};
 pub use job::Held;
 pub use run::{Limits, Work};
@@ -68,6 +70,7 @@ pub struct Worker {
     pub bus: Bus,
     pub limits: Limits,
     pub cache: CacheKeeper,
+    pub disk: Disk,
     pub held: Held,
     pub concurrency: NonZeroUsize,
     /// How long a job waits for an engine that went away under it.

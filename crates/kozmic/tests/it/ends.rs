@@ -3,7 +3,7 @@
 use github_sim::client::Push;
 
 use crate::harness::{
-    BASE, Build, CuttableEngine, Registry, World, as_root, busybox, docker, eventually, hook,
+    BASE, Build, CuttableEngine, Registry, TinyDisk, World, busybox, docker, eventually, hook,
     push_payload,
 };
 
@@ -303,33 +303,12 @@ async fn a_fork_bomb_ends_in_its_container() {
     world.end(server).await;
 }
 
-/// A small file system of its own, gone when it is dropped.
-struct TinyDisk(std::path::PathBuf);
-
-impl TinyDisk {
-    fn mount(path: &std::path::Path, size: &str) -> Self {
-        std::fs::create_dir(path).unwrap();
-        let size = format!("size={size},mode=0777");
-        let mount = ["mount", "-t", "tmpfs", "-o", &size, "tmpfs", path.to_str().unwrap()];
-        let mounted = as_root(&mount).status().unwrap();
-        assert!(mounted.success(), "mounting a file system needs root, or sudo without a password");
-        Self(path.to_owned())
-    }
-}
-
-impl Drop for TinyDisk {
-    fn drop(&mut self) {
-        // Lazily: a file of the server's may still be open.
-        let unmounted = as_root(&["umount", "--lazy", self.0.to_str().unwrap()]).status();
-        assert!(unmounted.is_ok_and(|status| status.success()));
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_is_an_error_and_not_the_script_s() {
     let elsewhere = tempfile::tempdir().unwrap();
     let database = format!("sqlite://{}", elsewhere.path().join("kozmic.db").display());
-    let world = World::with(&[("KOZMIC_DATABASE_URL", &database)]).await;
+    let world =
+        World::with(&[("KOZMIC_DATABASE_URL", &database), ("KOZMIC_DISK_RESERVE", "0")]).await;
     let disk = TinyDisk::mount(&world.data_dir(), "3M");
     let server = world.serve_with("#!/bin/bash\nyes on and on\n").await;
     let build = pushed(&world, &server.url).await;

@@ -19,6 +19,7 @@ mod build;
 mod cache;
 mod cli;
 mod crash;
+mod disk;
 mod ends;
 mod engine_lost;
 mod examples;

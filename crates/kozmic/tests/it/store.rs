@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kozmic::model::{
-    Commit, ErrorKind, GitRef, GithubUser, HookSpec, JobEnd, JobStatus, ProjectId,
-    RemoteRepository, Script, Timestamp, Trigger,
+    BuildId, Commit, ErrorKind, GitRef, GithubUser, HookSpec, JobEnd, JobStatus, ProjectId,
+    PulledImage, RemoteRepository, Script, Timestamp, Trigger,
 };
 use kozmic::seal::Seal;
 use kozmic::store::{Delivery, Hook, LeaseState, NewBuild, Recorded, Store, StoreError};
@@ -221,6 +221,83 @@ async fn an_attempt_that_never_started_its_script_may_be_lost_more_often_but_not
             assert_eq!(lost.retried, attempt < 10);
         }
         assert!(store.claim_job("w", LEASE, now).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_the_disks_is_known_by_its_use() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let image = |name: &str, id: &str, replaced: Option<&str>| PulledImage {
+            name: name.into(),
+            id: id.into(),
+            replaced: replaced.map(str::to_owned),
+        };
+        for pulled in [
+            image("debian:12", "one", None),
+            // Its tag moved on; ours stays ours.
+            image("debian:12", "two", Some("one")),
+            image("debian:12", "two", Some("one")),
+            // A person's, and so is what follows it.
+            image("alpine:3", "four", Some("three")),
+            image("alpine:3", "five", Some("four")),
+        ] {
+            store.image_pulled("here", &pulled, Timestamp(5)).await.unwrap();
+        }
+        store.image_pulled("there", &image("x", "six", None), Timestamp(5)).await.unwrap();
+        let pulled = store.pulled_images("here").await.unwrap();
+        let ids: Vec<&str> = pulled.iter().map(|it| it.image_id.as_str()).collect();
+        assert_eq!(ids, ["one", "two"]);
+        assert_eq!(pulled[0].used, Timestamp(5));
+        store.pulled_image_gone(pulled[0].record).await.unwrap();
+        assert_eq!(store.pulled_images("here").await.unwrap().len(), 1);
+        assert_eq!(store.images_wanted().await.unwrap(), ["debian:12"]);
+
+        let called = async |guid: &str, digit, at| {
+            let delivery = delivery(&hooks[0], guid);
+            store.hook_called(&delivery, &build("main", digit), Timestamp(at)).await.unwrap();
+        };
+        let work = async |at| {
+            let job = store.claim_job("w", LEASE, Timestamp(at)).await.unwrap().unwrap();
+            let end = JobEnd::Exited(0);
+            store.job_finished(job.id, 1, &end, Timestamp(at + 1)).await.unwrap();
+            job
+        };
+        called("g1", '1', 10).await;
+        assert!(store.projects_at_work().await.unwrap().contains(&project));
+        store.jobs_wait_for_room("it is full").await.unwrap();
+        let job = store.jobs_of(BuildId(1)).await.unwrap().remove(0);
+        assert_eq!(job.reason, "waiting for disk space: it is full");
+        assert!(!store.log_removed(job.id, Timestamp(11)).await.unwrap(), "it waits");
+        store.jobs_have_room().await.unwrap();
+        assert_eq!(store.job(job.id).await.unwrap().unwrap().reason, "waiting for a worker");
+        let first = work(20).await;
+        assert!(store.projects_at_work().await.unwrap().is_empty());
+        assert_eq!(store.pulled_images("here").await.unwrap()[0].used, Timestamp(20));
+        assert!(store.oldest_logs(None, 9).await.unwrap().is_empty(), "the newest build's stay");
+        called("g2", '2', 30).await;
+        let second = work(40).await;
+        called("g3", '3', 50).await;
+        assert_eq!(store.projects_built().await.unwrap()[&project], Timestamp(50));
+
+        let logs = store.oldest_logs(None, 1).await.unwrap();
+        assert_eq!((logs[0].job, logs[0].finished_at), (first.id, Timestamp(21)));
+        let next = store.oldest_logs(logs.last(), 9).await.unwrap();
+        assert_eq!(next.iter().map(|it| it.job).collect::<Vec<_>>(), [second.id]);
+        assert!(store.log_removed(first.id, Timestamp(60)).await.unwrap());
+        let removed = store.job(first.id).await.unwrap().unwrap().log_removed_at;
+        assert_eq!(removed, Some(Timestamp(60)));
+        assert_eq!(store.oldest_logs(None, 9).await.unwrap(), next);
+        assert_eq!(store.logs_removed_since(Timestamp(60)).await.unwrap(), [first.uuid]);
+        assert!(store.logs_removed_since(Timestamp(61)).await.unwrap().is_empty());
+
+        let needed = async |newest| {
+            let mut needed = store.commits_needed(project, newest).await.unwrap();
+            needed.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+            needed.iter().map(|sha| sha.as_str()[..1].to_owned()).collect::<String>()
+        };
+        assert_eq!((needed(0).await, needed(2).await), ("3".to_owned(), "23".to_owned()));
     })
     .await;
 }

@@ -50,6 +50,8 @@ pub(super) struct JobAnswer {
     finished_at: Option<String>,
     url: String,
     log_url: String,
+    /// When the log was removed to free disk space.
+    log_removed_at: Option<String>,
 }
 
 pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
@@ -99,6 +101,7 @@ pub(super) fn job(app: &App, project: i64, job: Job) -> JobAnswer {
         created_at: job.created_at.to_string(),
         started_at: time(job.started_at),
         finished_at: time(job.finished_at),
+        log_removed_at: time(job.log_removed_at),
     }
 }
 

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use crate::model::{JobId, Timestamp};
 use crate::web::App;
-use crate::web::jobs::{Follow, log_response};
+use crate::web::jobs::{Follow, log_response, removed};
 
 pub(super) async fn one(
     State(app): State<App>,
@@ -28,6 +28,9 @@ pub(super) async fn log(
     Query(follow): Query<Follow>,
 ) -> Result<Response, Problem> {
     let (_, job) = visitor.job(job).await?;
+    if let Some(removed) = removed(&job) {
+        return Err(Problem::gone(removed));
+    }
     Ok(log_response(&app, &job, &follow).await?)
 }
 

@@ -31,6 +31,11 @@ impl Problem {
         Self { status: StatusCode::FORBIDDEN, detail: detail.to_owned() }
     }
 
+    /// It was there once.
+    pub(super) fn gone(detail: String) -> Self {
+        Self { status: StatusCode::GONE, detail }
+    }
+
     /// The request is right, but not as things stand.
     pub(super) fn conflict(detail: String) -> Self {
         Self { status: StatusCode::CONFLICT, detail }

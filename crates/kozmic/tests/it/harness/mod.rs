@@ -3,6 +3,7 @@
 
 mod daemon;
 mod delivery;
+mod disk;
 mod engine;
 mod postgres;
 mod world;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
+pub use disk::TinyDisk;
 pub use engine::{
     BASE, CuttableEngine, Registry, as_root, busybox, containers_of, docker, docker_at,
     docker_config,

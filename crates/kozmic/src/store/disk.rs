@@ -1,0 +1,239 @@
+//! What the disks don't tell of what lies on them: which images Kozmic pulled,
+//! what is needed still, and whose log was removed.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::any::AnyRow;
+
+use super::{Columns as _, Result, Store, commit, failed};
+use crate::model::{CommitSha, JobId, JobUuid, ProjectId, PulledImage, Timestamp};
+
+/// How the reason of a job begins that waits for room.
+const WAITS: &str = "waiting for disk space: ";
+
+/// An image that Kozmic pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptImage {
+    pub record: i64,
+    pub image_id: String,
+    pub name: String,
+    /// When it was pulled, or a job of that name started last.
+    pub used: Timestamp,
+}
+
+/// The log of a finished job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptLog {
+    pub job: JobId,
+    pub uuid: JobUuid,
+    pub project: String,
+    pub build_number: i64,
+    pub title: String,
+    pub finished_at: Timestamp,
+}
+
+impl Store {
+    /// An image was pulled. It counts as ours unless its name stood for an image
+    /// of somebody else's before.
+    pub async fn image_pulled(
+        &self,
+        engine: &str,
+        image: &PulledImage,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        if let Some(replaced) = &image.replaced {
+            let ours = sqlx::query(
+                "SELECT id FROM pulled_images WHERE engine = $1 AND image_id = $2 AND name = $3",
+            )
+            .bind(engine)
+            .bind(replaced)
+            .bind(&image.name)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("look for a pulled image"))?;
+            if ours.is_none() {
+                return Ok(());
+            }
+        }
+        sqlx::query(
+            "INSERT INTO pulled_images (engine, image_id, name, pulled_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(engine)
+        .bind(&image.id)
+        .bind(&image.name)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("note a pulled image"))?;
+        commit(tx).await
+    }
+
+    /// The images that Kozmic pulled at an engine.
+    pub async fn pulled_images(&self, engine: &str) -> Result<Vec<KeptImage>> {
+        let rows = sqlx::query(
+            "SELECT id, image_id, name, pulled_at, \
+             (SELECT MAX(started_at) FROM jobs WHERE docker_image = pulled_images.name) AS used_at \
+             FROM pulled_images WHERE engine = $1 ORDER BY id",
+        )
+        .bind(engine)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the pulled images"))?;
+        let read = |row: &AnyRow| {
+            let used = row.int_or_null("used_at")?.unwrap_or(0).max(row.int("pulled_at")?);
+            Ok(KeptImage {
+                record: row.int("id")?,
+                image_id: row.text("image_id")?,
+                name: row.text("name")?,
+                used: Timestamp(used),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// A pulled image is gone from its engine.
+    pub async fn pulled_image_gone(&self, record: i64) -> Result<()> {
+        sqlx::query("DELETE FROM pulled_images WHERE id = $1")
+            .bind(record)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("forget a pulled image"))?;
+        Ok(())
+    }
+
+    /// The images that hooks, and jobs that are not finished, name.
+    pub async fn images_wanted(&self) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT docker_image FROM hooks UNION \
+             SELECT docker_image FROM jobs WHERE status IN ('enqueued', 'pending')",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the images of hooks"))?;
+        rows.iter().map(|row| row.text("docker_image")).collect()
+    }
+
+    /// When each project was built last.
+    pub async fn projects_built(&self) -> Result<HashMap<ProjectId, Timestamp>> {
+        let rows = sqlx::query(
+            "SELECT project_id, MAX(created_at) AS built_at FROM builds GROUP BY project_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list when projects were built"))?;
+        rows.iter()
+            .map(|row| Ok((ProjectId(row.int("project_id")?), Timestamp(row.int("built_at")?))))
+            .collect()
+    }
+
+    /// The projects that have jobs which are not finished.
+    pub async fn projects_at_work(&self) -> Result<HashSet<ProjectId>> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT builds.project_id FROM jobs JOIN builds ON builds.id = jobs.build_id \
+             WHERE jobs.status IN ('enqueued', 'pending')",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the projects at work"))?;
+        rows.iter().map(|row| Ok(ProjectId(row.int("project_id")?))).collect()
+    }
+
+    /// The commits of a project that are being built, and of its `newest` builds.
+    pub async fn commits_needed(&self, project: ProjectId, newest: i64) -> Result<Vec<CommitSha>> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT gh_commit_sha FROM builds WHERE project_id = $1 AND (\
+             number > (SELECT COALESCE(MAX(number), 0) FROM builds WHERE project_id = $1) - $2 \
+             OR EXISTS (SELECT 1 FROM jobs WHERE jobs.build_id = builds.id \
+                        AND jobs.status IN ('enqueued', 'pending')))",
+        )
+        .bind(project.0)
+        .bind(newest)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the commits that are needed"))?;
+        rows.iter().map(|row| Ok(row.text("gh_commit_sha")?.parse()?)).collect()
+    }
+
+    /// Logs of finished jobs after `last`, the one that ended first first, at most
+    /// `limit`; without those of each project's newest build.
+    pub async fn oldest_logs(&self, last: Option<&KeptLog>, limit: i64) -> Result<Vec<KeptLog>> {
+        let rows = sqlx::query(
+            "SELECT jobs.id, jobs.uuid, jobs.title, jobs.finished_at, builds.number, projects.gh_full_name \
+             FROM jobs JOIN builds ON builds.id = jobs.build_id \
+             JOIN projects ON projects.id = builds.project_id \
+             WHERE jobs.log_removed_at IS NULL AND jobs.finished_at IS NOT NULL \
+             AND jobs.status NOT IN ('enqueued', 'pending') \
+             AND builds.number < (SELECT MAX(newest.number) FROM builds AS newest \
+                                  WHERE newest.project_id = builds.project_id) \
+             AND (jobs.finished_at > $1 OR (jobs.finished_at = $1 AND jobs.id > $2)) \
+             ORDER BY jobs.finished_at, jobs.id LIMIT $3",
+        )
+        .bind(last.map_or(i64::MIN, |last| last.finished_at.0))
+        .bind(last.map_or(0, |last| last.job.0))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the oldest logs"))?;
+        let read = |row: &AnyRow| {
+            Ok(KeptLog {
+                job: JobId(row.int("id")?),
+                uuid: row.text("uuid")?.parse()?,
+                project: row.text("gh_full_name")?,
+                build_number: row.int("number")?,
+                title: row.text("title")?,
+                finished_at: Timestamp(row.int("finished_at")?),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// From now on the job's page says that its log was removed. False when the job
+    /// is not finished.
+    pub async fn log_removed(&self, job: JobId, now: Timestamp) -> Result<bool> {
+        let updated = sqlx::query(
+            "UPDATE jobs SET log_removed_at = $1 \
+             WHERE id = $2 AND status NOT IN ('enqueued', 'pending')",
+        )
+        .bind(now.0)
+        .bind(job.0)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("note that a log was removed"))?;
+        Ok(updated.rows_affected() > 0)
+    }
+
+    /// The jobs whose logs were removed since then.
+    pub async fn logs_removed_since(&self, at: Timestamp) -> Result<Vec<JobUuid>> {
+        let rows = sqlx::query("SELECT uuid FROM jobs WHERE log_removed_at >= $1")
+            .bind(at.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list removed logs"))?;
+        rows.iter().map(|row| Ok(row.text("uuid")?.parse()?)).collect()
+    }
+
+    /// The jobs that wait do so for want of room, and say so.
+    pub async fn jobs_wait_for_room(&self, why: &str) -> Result<()> {
+        sqlx::query("UPDATE jobs SET reason = $1 WHERE status = 'enqueued' AND reason <> $1")
+            .bind(format!("{WAITS}{why}"))
+            .execute(&self.pool)
+            .await
+            .map_err(failed("say why jobs wait"))?;
+        Ok(())
+    }
+
+    /// There is room again: the jobs that waited for it wait for a worker.
+    pub async fn jobs_have_room(&self) -> Result<()> {
+        sqlx::query(
+            "UPDATE jobs SET reason = 'waiting for a worker' \
+             WHERE status = 'enqueued' AND reason LIKE $1",
+        )
+        .bind(format!("{WAITS}%"))
+        .execute(&self.pool)
+        .await
+        .map_err(failed("say why jobs wait"))?;
+        Ok(())
+    }
+}
