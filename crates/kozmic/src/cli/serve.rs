@@ -71,10 +71,12 @@ pub async fn serve(
     let bus = Bus::default();
     let logs = LogFolder::new(&settings.data_dir);
     let github = Client::new(&settings.github_api_url)?;
+    let source = Source::new(&settings.data_dir, &settings.known_hosts);
+    source.remove_left_keys()?;
     let worker = Worker {
         store: store.clone(),
         engine: engine.clone(),
-        source: Source::new(&settings.data_dir),
+        source,
         logs: logs.clone(),
         bus: bus.clone(),
         limits: limits(&settings),

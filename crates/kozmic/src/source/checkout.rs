@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::git::{Failed, Git};
+use super::ssh::Keys;
 use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk, submodules};
 
 /// Folders are removed by a thread with a stack of this size: their depth is for
@@ -50,7 +51,12 @@ pub(super) fn remove(path: PathBuf) {
     }
 }
 
-pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
+pub(super) async fn make(
+    mirror: &Path,
+    keys: &Keys,
+    wanted: &Wanted,
+    path: &Path,
+) -> Result<Checkout> {
     tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?;
     let checkout = Checkout::new(path, wanted.sha.to_string());
     let git = async |arguments: &[&str]| {
@@ -71,12 +77,12 @@ pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<
         &format!("+{}:refs/remotes/origin/{branch}", mirror::kept_ref(&wanted.sha)),
     ])
     .await?;
-    git(&["remote", "add", "origin", &wanted.clone_url]).await?;
+    git(&["remote", "add", "origin", wanted.clone_url()]).await?;
     git(&["update-ref", &format!("refs/heads/{branch}"), wanted.sha.as_str()]).await?;
     // Not by `checkout -B`: a branch may be called -x, or HEAD.
     git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).await?;
     git(&["reset", "--quiet", "--hard"]).await?;
-    submodules::update(path, wanted).await?;
+    submodules::update(path, keys, wanted).await?;
     Ok(checkout)
 }
 

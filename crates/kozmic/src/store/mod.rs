@@ -5,6 +5,7 @@
 
 mod builds;
 mod deliveries;
+mod deploy_keys;
 mod dialect;
 mod hooks;
 mod jobs;
@@ -31,6 +32,7 @@ use dialect::Dialect;
 
 pub use builds::{Build, NewBuild};
 pub use deliveries::{Delivery, Recorded};
+pub use deploy_keys::DeployKey;
 pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};

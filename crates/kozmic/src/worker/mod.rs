@@ -13,6 +13,7 @@ mod run;
 mod script;
 mod stall;
 mod sweep;
+mod wanted;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 mod delivery;
 mod engine;
 mod postgres;
+mod sshd;
 mod world;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub use delivery::{push_payload, signature};
 pub use engine::{BASE, CuttableEngine, Registry, busybox, containers_of, docker, docker_config};
 pub use postgres::Postgres;
+pub use sshd::Sshd;
 pub use world::{Build, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
