@@ -20,7 +20,12 @@ use crate::{
     faults::Fault,
     git::{GitError, bare::is_full_id},
     shape,
-    state::{Invalid, deliveries::Delivery, repositories::Repository},
+    state::{
+        Invalid,
+        deliveries::Delivery,
+        deploy_keys::DeployKey,
+        repositories::{Repository, Role},
+    },
 };
 
 pub(crate) fn routes() -> Router<App> {
@@ -29,6 +34,10 @@ pub(crate) fn routes() -> Router<App> {
         .route("/users/{login}/token", get(token))
         .route("/repositories", post(add_repository))
         .route("/vanish", post(vanish))
+        .route("/policy", post(change_policy))
+        .route("/collaborators", post(add_collaborator))
+        .route("/ssh", post(serve_ssh))
+        .route("/authorized_keys", get(authorized_keys))
         .route("/deliveries", get(deliveries))
         .route("/redeliver", post(redeliver))
         .route("/faults", post(add_fault).delete(clear_faults))
@@ -155,6 +164,75 @@ async fn vanish(State(app): State<App>, Json(wanted): Json<Vanish>) -> Answer<Va
         return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message));
     }
     Ok(Json(json!({})))
+}
+
+/// What GitHub's web pages change about a repository; what is not said stays.
+#[derive(Deserialize)]
+struct Policy {
+    repository: String,
+    private: Option<bool>,
+    allows_deploy_keys: Option<bool>,
+}
+
+async fn change_policy(State(app): State<App>, Json(wanted): Json<Policy>) -> Answer<Value> {
+    let mut world = app.world();
+    let found = world.repositories.by_full_name_mut(&wanted.repository);
+    let found = found.ok_or_else(|| Failure::no_repository(&wanted.repository))?;
+    found.private = wanted.private.unwrap_or(found.private);
+    found.allows_deploy_keys = wanted.allows_deploy_keys.unwrap_or(found.allows_deploy_keys);
+    Ok(Json(json!({})))
+}
+
+#[derive(Deserialize)]
+struct Collaborator {
+    repository: String,
+    login: String,
+    /// `read`, `write` or `admin`.
+    role: Role,
+}
+
+/// Invites somebody, who accepts at once.
+async fn add_collaborator(
+    State(app): State<App>,
+    Json(wanted): Json<Collaborator>,
+) -> Answer<Value> {
+    let mut world = app.world();
+    let user = world.users.by_login(&wanted.login).map(|user| user.id);
+    let user = user.ok_or_else(|| Failure::no_user(&wanted.login))?;
+    let found = world.repositories.by_full_name_mut(&wanted.repository);
+    let found = found.ok_or_else(|| Failure::no_repository(&wanted.repository))?;
+    found.invite(user, wanted.role);
+    Ok(Json(json!({})))
+}
+
+#[derive(Deserialize)]
+struct Ssh {
+    /// What a repository's `ssh_url` begins with, up to its full name.
+    url: String,
+}
+
+/// The stand-in speaks no SSH itself: an sshd beside it serves its repositories.
+async fn serve_ssh(State(app): State<App>, Json(wanted): Json<Ssh>) -> Json<Value> {
+    app.world().ssh = Some(wanted.url);
+    Json(json!({}))
+}
+
+#[derive(Deserialize)]
+struct AuthorizedKeys {
+    command: String,
+}
+
+/// The deploy keys of all repositories, as an `AuthorizedKeysCommand` of sshd prints them. Each
+/// may run only `command` with the repository's full name and `read-only` or `read-write`.
+async fn authorized_keys(State(app): State<App>, Query(wanted): Query<AuthorizedKeys>) -> String {
+    let world = app.world();
+    let line = |key: &DeployKey| {
+        let name = world.repositories.by_id(key.repository)?.full_name();
+        let access = if key.read_only { "read-only" } else { "read-write" };
+        let command = &wanted.command;
+        Some(format!("restrict,command=\"{command} {name} {access}\" {}\n", key.key))
+    };
+    world.deploy_keys.all().filter_map(line).collect()
 }
 
 #[derive(Deserialize)]

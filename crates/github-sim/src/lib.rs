@@ -1,6 +1,7 @@
 //! A stand-in for GitHub with state that people act upon.
 //!
-//! It keeps users, repositories, forks, pull requests, webhooks and commit statuses; people push
+//! It keeps users, repositories, forks, pull requests, webhooks, deploy keys and commit
+//! statuses; people push
 //! to it with git and talk to its REST API; it changes its state and delivers signed webhooks,
 //! as GitHub does. It shares no type with the product that is tested against it: what passes
 //! between the two is checked against GitHub's own descriptions.

@@ -37,6 +37,7 @@ const OWNED: &[(&str, &str)] = &[
     ("reqwest", "github engine cli"),
     ("axum", "web"),
     ("vte", "log"),
+    ("ssh_key", "github model"),
     ("askama", "web"),
     ("walkdir", "worker"),
     ("rustix", "worker"),

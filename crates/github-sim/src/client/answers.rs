@@ -39,6 +39,19 @@ pub struct Webhook {
     pub has_secret: bool,
 }
 
+/// A deploy key, as GitHub shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DeployKey {
+    /// GitHub's id of it.
+    pub id: u64,
+    /// The public half: type and base64, without the comment.
+    pub key: String,
+    /// What people know it by.
+    pub title: String,
+    /// Whether it may not push.
+    pub read_only: bool,
+}
+
 /// One attempt to deliver one event to one webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {

@@ -14,7 +14,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use self::answers::DeliveryShape;
-pub use self::answers::{Delivery, LoggedRequest, Status, Webhook};
+pub use self::answers::{Delivery, DeployKey, LoggedRequest, Status, Webhook};
 use crate::person::Person;
 pub use crate::{
     faults::{Fault, FaultKind},
@@ -201,6 +201,62 @@ impl Sim {
         let found = self.rest(owner, Method::GET, &path, None).await?;
         let found = found.as_array().context("the answer is no list")?;
         Ok(found.iter().map(Webhook::from_shape).collect())
+    }
+
+    /// Makes a repository private, or public again.
+    pub async fn set_private(&self, repository: &str, private: bool) -> anyhow::Result<()> {
+        self.policy(json!({"repository": repository, "private": private})).await
+    }
+
+    /// Allows or forbids deploy keys, as an organization's policy does; those that are there stay.
+    pub async fn allow_deploy_keys(&self, repository: &str, allow: bool) -> anyhow::Result<()> {
+        self.policy(json!({"repository": repository, "allows_deploy_keys": allow})).await
+    }
+
+    async fn policy(&self, wanted: Value) -> anyhow::Result<()> {
+        let _: Value = self.control(Method::POST, "/policy", Some(wanted)).await?;
+        Ok(())
+    }
+
+    /// Gives somebody the role `read`, `write` or `admin` in a repository.
+    pub async fn add_collaborator(
+        &self,
+        repository: &str,
+        login: &str,
+        role: &str,
+    ) -> anyhow::Result<()> {
+        let body = json!({"repository": repository, "login": login, "role": role});
+        let _: Value = self.control(Method::POST, "/collaborators", Some(body)).await?;
+        Ok(())
+    }
+
+    /// From now on every `ssh_url` is `start` and the repository's full name, as
+    /// `ssh://git@127.0.0.1:2222/` or `git@127.0.0.1:`.
+    pub async fn set_ssh(&self, start: &str) -> anyhow::Result<()> {
+        let _: Value = self.control(Method::POST, "/ssh", Some(json!({"url": start}))).await?;
+        Ok(())
+    }
+
+    /// What an `AuthorizedKeysCommand` of sshd is to print: the deploy keys of all repositories,
+    /// each allowed to run `command` only, with the repository's full name and its access.
+    pub fn authorized_keys_url(&self, command: &str) -> String {
+        format!("{}/_sim/authorized_keys?command={command}", self.url)
+    }
+
+    /// The deploy keys of a repository, oldest first.
+    pub async fn deploy_keys(&self, repository: &str) -> anyhow::Result<Vec<DeployKey>> {
+        let owner = owner_of(repository)?;
+        let path = format!("/repos/{repository}/keys?per_page=100");
+        let found = self.rest(owner, Method::GET, &path, None).await?;
+        serde_json::from_value(found).context("the deploy keys have another shape")
+    }
+
+    /// Removes a deploy key, as its owner does.
+    pub async fn delete_deploy_key(&self, repository: &str, id: u64) -> anyhow::Result<()> {
+        let owner = owner_of(repository)?;
+        let path = format!("/repos/{repository}/keys/{id}");
+        self.rest(owner, Method::DELETE, &path, None).await?;
+        Ok(())
     }
 
     /// The deliveries to all webhooks of a repository that have ended, oldest first; also those

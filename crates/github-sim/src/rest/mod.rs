@@ -8,6 +8,7 @@ mod answer;
 mod branches;
 mod commits;
 mod deliveries;
+mod deploy_keys;
 mod forks;
 mod hooks;
 mod page;
@@ -61,6 +62,8 @@ pub(crate) fn routes(app: &App) -> Router<App> {
             "/repos/{owner}/{repo}/hooks/{id}/deliveries/{delivery}/attempts",
             post(deliveries::attempt),
         )
+        .route("/repos/{owner}/{repo}/keys", get(deploy_keys::list).post(deploy_keys::create))
+        .route("/repos/{owner}/{repo}/keys/{id}", get(deploy_keys::get).delete(deploy_keys::delete))
         .route("/repos/{owner}/{repo}/forks", post(forks::create))
         .route("/repos/{owner}/{repo}/pulls", get(pulls::list).post(pulls::create))
         .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::get).patch(pulls::change))

@@ -6,6 +6,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod delivery;
+pub(crate) mod deploy_key;
 pub(crate) mod pull_request;
 pub(crate) mod push;
 pub(crate) mod repository;

@@ -226,11 +226,15 @@ fn links(world: &World, repository: &Repository) -> Value {
     let url = format!("{}/repos/{name}", api(world));
     let host = world.base.split("//").nth(1).unwrap_or_default();
     let host_name = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let ssh_url = match &world.ssh {
+        Some(start) => format!("{start}{name}.git"),
+        None => format!("git@{host_name}:{name}.git"),
+    };
     let mut shape = json!({
         "html_url": html,
         "url": url,
         "git_url": format!("git://{host}/{name}.git"),
-        "ssh_url": format!("git@{host_name}:{name}.git"),
+        "ssh_url": ssh_url,
         "clone_url": format!("{html}.git"),
         "svn_url": html,
     });

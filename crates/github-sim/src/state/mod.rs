@@ -1,10 +1,12 @@
-//! What GitHub knows: users, repositories, pull requests, webhooks, statuses, deliveries.
+//! What GitHub knows: users, repositories, pull requests, webhooks, deploy keys, statuses,
+//! deliveries.
 //!
 //! Everything here is plain data and plain functions: no I/O, no clock, no async. The one
 //! [`World`] sits behind a mutex (see `app`), which is never held across an `await`. What git
 //! knows (commits, branches, tags) is not repeated here: it is asked of the bare repositories.
 
 pub(crate) mod deliveries;
+pub(crate) mod deploy_keys;
 pub(crate) mod pull_requests;
 pub(crate) mod repositories;
 pub(crate) mod statuses;
@@ -19,11 +21,14 @@ use crate::faults::Faults;
 pub(crate) struct World {
     /// `http://<address>`, the root of the web pages; the REST API is below `/api/v3`.
     pub(crate) base: String,
+    /// What a repository's `ssh_url` begins with, up to its full name; as `ssh://git@host:22/`.
+    pub(crate) ssh: Option<String>,
     last_id: u64,
     pub(crate) users: users::Users,
     pub(crate) repositories: repositories::Repositories,
     pub(crate) pull_requests: pull_requests::PullRequests,
     pub(crate) webhooks: webhooks::Webhooks,
+    pub(crate) deploy_keys: deploy_keys::DeployKeys,
     pub(crate) statuses: statuses::Statuses,
     pub(crate) deliveries: deliveries::Deliveries,
     pub(crate) faults: Faults,
@@ -35,11 +40,13 @@ impl World {
     pub(crate) fn new(base: String) -> Self {
         Self {
             base,
+            ssh: None,
             last_id: 1000,
             users: users::Users::default(),
             repositories: repositories::Repositories::default(),
             pull_requests: pull_requests::PullRequests::default(),
             webhooks: webhooks::Webhooks::default(),
+            deploy_keys: deploy_keys::DeployKeys::default(),
             statuses: statuses::Statuses::default(),
             deliveries: deliveries::Deliveries::default(),
             faults: Faults::default(),

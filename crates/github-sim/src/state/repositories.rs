@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::{Invalid, users::User};
 
 /// What a person may do with a repository, weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     Read,
     Write,
@@ -21,6 +22,8 @@ pub(crate) struct Repository {
     pub(crate) owner_login: String,
     pub(crate) name: String,
     pub(crate) private: bool,
+    /// Whether deploy keys may be made; a policy of its organization may forbid them.
+    pub(crate) allows_deploy_keys: bool,
     pub(crate) default_branch: String,
     /// The repository this one was forked from.
     pub(crate) parent: Option<u64>,
@@ -37,6 +40,12 @@ pub(crate) struct Repository {
 impl Repository {
     pub(crate) fn full_name(&self) -> String {
         format!("{}/{}", self.owner_login, self.name)
+    }
+
+    /// Gives somebody a role, or another one than they had.
+    pub(crate) fn invite(&mut self, user: u64, role: Role) {
+        self.collaborators.retain(|(id, _)| *id != user);
+        self.collaborators.push((user, role));
     }
 
     /// What this user may do here; `None` when they must not even learn that it exists.
@@ -79,6 +88,7 @@ impl Repositories {
             owner_login: owner.login.clone(),
             name: name.to_owned(),
             private: parent.is_some_and(|parent| parent.private),
+            allows_deploy_keys: true,
             default_branch: parent
                 .map_or_else(|| "main".to_owned(), |parent| parent.default_branch.clone()),
             parent: parent.map(|parent| parent.id),
@@ -107,6 +117,12 @@ impl Repositories {
     pub(crate) fn by_full_name(&self, full_name: &str) -> Option<&Repository> {
         let (owner, name) = full_name.split_once('/')?;
         self.by_name(owner, name)
+    }
+
+    /// As [`Self::by_full_name`], to change it.
+    pub(crate) fn by_full_name_mut(&mut self, full_name: &str) -> Option<&mut Repository> {
+        let id = self.by_full_name(full_name)?.id;
+        self.list.iter_mut().find(|repository| repository.id == id)
     }
 
     pub(crate) fn by_id(&self, id: u64) -> Option<&Repository> {
@@ -185,7 +201,7 @@ mod tests {
         let mut repositories = Repositories::default();
         let mut repository =
             repositories.add(2, &owner, "site", None, Timestamp::UNIX_EPOCH).unwrap();
-        repository.collaborators.push((3, Role::Write));
+        repository.invite(3, Role::Write);
         assert_eq!(repository.role(None), Some(Role::Read));
         assert_eq!(repository.role(Some(1)), Some(Role::Admin));
         assert_eq!(repository.role(Some(3)), Some(Role::Write));

@@ -57,7 +57,7 @@ pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Resul
     let disk = Disk::new(DiskParts {
         store: store.clone(),
         engine: Arc::new(engine),
-        source: Source::new(&settings.data_dir),
+        source: Source::new(&settings.data_dir, &settings.known_hosts),
         logs: LogFolder::new(&settings.data_dir),
         cache: CacheKeeper::new(settings.cached_images_limit),
         data_dir: settings.data_dir.clone(),

@@ -1,12 +1,16 @@
 //! `kozmic project add`
 
+mod deploy_key;
+
 use anyhow::Context as _;
 use clap::Subcommand;
 
 use super::{find_project, now, open_store, say};
 use crate::config::Settings;
 use crate::github::Client;
-use crate::model::FullName;
+use crate::model::{FullName, ProjectId, RemoteRepository};
+use crate::store::Project;
+use deploy_key::{KeyRefused, Keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -50,6 +54,8 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
     }
 }
 
+/// Adds a project; one that is there already is brought up to what GitHub says of
+/// its repository.
 async fn add(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
     let token = settings.github_token.clone().context(
         "set KOZMIC_GITHUB_TOKEN to a GitHub token with the scope `repo` of the project's owner",
@@ -57,16 +63,57 @@ async fn add(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
     let github = Client::new(&settings.github_api_url)?;
     let owner = github.user(&token).await?;
     let repository = github.repository(&token, name).await?;
-    if !repository.is_public {
-        anyhow::bail!(
-            "{} is private; this version builds public repositories only",
-            repository.full_name
-        );
-    }
     let store = open_store(settings).await?;
     let owner_id = store.user_signed_in(&owner, &token, now()).await?;
-    let project = store.project_added(&repository, owner_id, now()).await?;
+    let keys = Keys { settings, store: &store, github: &github, token: &token };
+    let name = &repository.full_name;
+    let told = match store.project_of_repository(repository.gh_id).await? {
+        Some(project) => bring_up_to_date(&keys, &project, &repository).await?,
+        None => {
+            let project = store.project_added(&repository, owner_id, now()).await?;
+            let key = if repository.is_public {
+                ""
+            } else {
+                add_key(&keys, project, name).await?;
+                " It is private: a deploy key that can only read was registered at GitHub."
+            };
+            format!("Added {name} as project {project}, owned by {}.{key}", owner.login)
+        }
+    };
     store.close().await;
-    say(&format!("Added {} as project {project}, owned by {}.", repository.full_name, owner.login));
+    say(&told);
     Ok(())
+}
+
+/// The project goes again when GitHub refuses its key: nothing could be built. It
+/// stays when the same command may succeed later, and finds GitHub with the key.
+async fn add_key(keys: &Keys<'_>, project: ProjectId, name: &FullName) -> anyhow::Result<()> {
+    let Err(error) = keys.ensure(project, name).await else { return Ok(()) };
+    if let Some(KeyRefused::Never { .. }) = error.downcast_ref() {
+        keys.store.project_abandoned(project).await?;
+        return Err(error.context(format!("{name} was not added")));
+    }
+    Err(error)
+}
+
+async fn bring_up_to_date(
+    keys: &Keys<'_>,
+    project: &Project,
+    repository: &RemoteRepository,
+) -> anyhow::Result<String> {
+    let name = &repository.full_name;
+    let has_changed = project.repository != *repository;
+    if has_changed {
+        keys.store.repository_changed(project.id, repository).await?;
+    }
+    if repository.is_public && keys.remove(project.id, name).await? {
+        return Ok(format!("{name} is public now; its deploy key was removed."));
+    }
+    if !repository.is_public && keys.ensure(project.id, name).await? {
+        return Ok(format!("{name} was given a deploy key, which can only read."));
+    }
+    if has_changed {
+        return Ok(format!("What GitHub says of {name} has changed, and was noted."));
+    }
+    anyhow::bail!("{name} is a project already")
 }

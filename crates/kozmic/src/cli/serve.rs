@@ -72,7 +72,8 @@ pub async fn serve(
     let logs = LogFolder::new(&settings.data_dir);
     let github = Client::new(&settings.github_api_url)?;
     let cache = CacheKeeper::new(settings.cached_images_limit);
-    let source = Source::new(&settings.data_dir);
+    let source = Source::new(&settings.data_dir, &settings.known_hosts);
+    source.remove_left_keys()?;
     let disk = Disk::new(DiskParts {
         store: store.clone(),
         engine: engine.clone(),

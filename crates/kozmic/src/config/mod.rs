@@ -17,7 +17,7 @@ use url::Url;
 use table::is_reserved;
 pub use table::{SETTINGS, Setting};
 
-use crate::model::parse_bytes;
+use crate::model::{KnownHosts, parse_bytes};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -78,6 +78,8 @@ pub struct Settings {
     pub github_url: Url,
     pub github_api_url: Url,
     pub github_token: Option<SecretString>,
+    /// Of GitHub, and of the servers that the setting names.
+    pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
     pub concurrency: NonZeroUsize,
     pub stall_timeout: Duration,
@@ -188,6 +190,7 @@ impl Settings {
             github_url: required_url("KOZMIC_GITHUB_URL")?,
             github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
             github_token: values.text("KOZMIC_GITHUB_TOKEN").map(SecretString::from),
+            known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency: match values.text("KOZMIC_CONCURRENCY") {
                 Some(_) => values.parsed("KOZMIC_CONCURRENCY", "must be a whole number from 1")?,
@@ -291,6 +294,20 @@ impl Values {
         self.text(name).map(|_| self.bytes(name)).transpose()
     }
 
+    /// From lines, or from the file that a path names.
+    fn known_hosts(&self, name: &'static str) -> Result<KnownHosts, ConfigError> {
+        let value = self.text(name).unwrap_or_default();
+        let malformed =
+            |value: &str, problem| ConfigError::Malformed { name, value: value.into(), problem };
+        if !["/", "./", "../"].iter().any(|start| value.starts_with(start)) {
+            let first = value.lines().next().unwrap_or_default();
+            return KnownHosts::with(&value).map_err(|error| malformed(first, error.to_string()));
+        }
+        let lines = std::fs::read_to_string(&value)
+            .map_err(|error| malformed(&value, format!("the file can't be read: {error}")))?;
+        KnownHosts::with(&lines).map_err(|error| malformed(&value, error.to_string()))
+    }
+
     fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {
         let Some(value) = self.text(name) else { return Ok(None) };
         match value.parse::<Url>() {
@@ -354,11 +371,30 @@ mod tests {
             ("KOZMIC_DISK_BUDGET", "half"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
+            ("KOZMIC_SSH_KNOWN_HOSTS", "git.example.org AAAA"),
         ] {
             let error = load(&[(name, value)], "").unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("must be"), "{error}");
         }
         assert!(load(&[], "listen = ").is_err());
+    }
+
+    #[test]
+    fn host_keys_are_lines_or_a_file_with_them() {
+        let line = "git.example.org ssh-ed25519 \
+                    AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+        let lines = load(&[("KOZMIC_SSH_KNOWN_HOSTS", line)], "").unwrap().known_hosts;
+        assert!(lines.as_str().contains("github.com,") && lines.as_str().contains(line));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, format!("# ours\n{line}\n")).unwrap();
+        let path = file.path().to_str().unwrap();
+        let from_file = load(&[("KOZMIC_SSH_KNOWN_HOSTS", path)], "").unwrap().known_hosts;
+        assert!(from_file.as_str().contains(line));
+        std::fs::write(&file, format!("{line}\nnonsense\n")).unwrap();
+        for (value, problem) in [(path, "line 2 must be"), ("./none", "the file can't be read")] {
+            let error = load(&[("KOZMIC_SSH_KNOWN_HOSTS", value)], "").unwrap_err().to_string();
+            assert!(error.contains(value) && error.contains(problem), "{error}");
+        }
     }
 
     #[test]

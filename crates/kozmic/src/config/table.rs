@@ -45,6 +45,11 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "a token used by `kozmic project add` until its owner has signed in",
     ),
+    setting(
+        "KOZMIC_SSH_KNOWN_HOSTS",
+        "",
+        "SSH host keys of other servers than github.com: lines of a known_hosts file, or its path",
+    ),
     setting("KOZMIC_DOCKER_HOST", "", "the engine; default: DOCKER_HOST, else the local socket"),
     setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
     setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),

@@ -43,7 +43,7 @@ impl GithubError {
     }
 }
 
-type Result<T> = std::result::Result<T, GithubError>;
+pub(super) type Result<T> = std::result::Result<T, GithubError>;
 
 /// Cheap to clone; keeps connections.
 #[derive(Debug, Clone)]
@@ -215,11 +215,15 @@ impl Client {
         Ok(())
     }
 
-    async fn get<T: DeserializeOwned>(&self, token: &SecretString, path: &str) -> Result<T> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        token: &SecretString,
+        path: &str,
+    ) -> Result<T> {
         self.send(Method::GET, token, path, None::<&()>).await
     }
 
-    async fn send<T: DeserializeOwned>(
+    pub(super) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         token: &SecretString,
@@ -245,7 +249,9 @@ impl Client {
         let status = answer.status();
         if status.is_success() {
             let bytes = answer.bytes().await.map_err(away)?;
-            return serde_json::from_slice(&bytes)
+            // What was deleted has nothing to be told.
+            let text = if bytes.is_empty() { b"null" } else { &bytes[..] };
+            return serde_json::from_slice(text)
                 .map_err(|error| GithubError::Unreadable { call, problem: error.to_string() });
         }
         let limit = pause_of(status, answer.headers());

@@ -1,9 +1,11 @@
 //! GitHub's words and wires: what it signs, what it sends, what it is asked.
 
 mod client;
+mod deploy_key;
 mod payload;
 mod signature;
 
 pub use client::{Client, GithubError, HookConfig, NewStatus};
+pub use deploy_key::KeyPair;
 pub use payload::{Event, PullRequestEvent, PushEvent, parse};
 pub use signature::{HEADER as SIGNATURE_HEADER, SignatureError, verify};

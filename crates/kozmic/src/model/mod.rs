@@ -7,6 +7,7 @@ mod disk;
 mod hook;
 mod ids;
 mod job;
+mod known_hosts;
 mod options;
 mod project;
 mod status;
@@ -19,6 +20,7 @@ pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, UserId};
 pub use job::{ErrorKind, JobEnd};
+pub use known_hosts::KnownHosts;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_variable};
 pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::git::{Failed, Git};
+use super::ssh::Keys;
 use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk, submodules};
 
 /// Folders are removed by a thread with a stack of this size: their depth is for
@@ -55,7 +56,12 @@ pub(super) fn remove(path: PathBuf) -> Option<JoinHandle<()>> {
     }
 }
 
-pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
+pub(super) async fn make(
+    mirror: &Path,
+    keys: &Keys,
+    wanted: &Wanted,
+    path: &Path,
+) -> Result<Checkout> {
     // Left by a worker that was killed in this very attempt.
     if path.exists() {
         let removal = remove(path.to_owned());
@@ -81,12 +87,12 @@ pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<
         &format!("+{}:refs/remotes/origin/{branch}", mirror::kept_ref(&wanted.sha)),
     ])
     .await?;
-    git(&["remote", "add", "origin", &wanted.clone_url]).await?;
+    git(&["remote", "add", "origin", wanted.clone_url()]).await?;
     git(&["update-ref", &format!("refs/heads/{branch}"), wanted.sha.as_str()]).await?;
     // Not by `checkout -B`: a branch may be called -x, or HEAD.
     git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).await?;
     git(&["reset", "--quiet", "--hard"]).await?;
-    submodules::update(path, wanted).await?;
+    submodules::update(path, keys, wanted).await?;
     Ok(checkout)
 }
 

@@ -6,13 +6,14 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::ssh::Session;
 use super::{Result, SourceError};
 
 /// Protocols that a remote or a submodule may use. `ext` and the like would run
 /// commands; `file` would read this machine's disk.
 const PROTOCOLS: &str = "http:https:ssh:git";
 
-/// No configuration, key or agent of the server's user.
+/// No configuration, key or agent of the server's user, and no key of a project's.
 const SSH: &str = "ssh -F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none \
                    -o IdentityFile=/dev/null -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null";
 
@@ -103,6 +104,14 @@ impl Git {
     /// Lets this run read a repository on this disk, of ours.
     pub(super) fn reading_disk(mut self) -> Self {
         self.0.env("GIT_ALLOW_PROTOCOL", "file");
+        self
+    }
+
+    /// Reaches SSH servers with the key of this session, if there is one.
+    pub(super) fn with_key(mut self, session: Option<&Session>) -> Self {
+        if let Some(session) = session {
+            self.0.env("GIT_SSH_COMMAND", session.command());
+        }
         self
     }
 

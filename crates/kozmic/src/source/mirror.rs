@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::git::{Failed, Git};
-use super::{Result, SourceError, Wanted, on_disk};
+use super::ssh::Keys;
+use super::{Result, SourceError, Wanted, on_disk, refusal};
 use crate::model::{CommitSha, ProjectId};
 
 /// What a server says of a commit or ref that it does not have.
@@ -25,23 +26,21 @@ pub(super) fn folder(mirrors: &Path, project: ProjectId) -> PathBuf {
 }
 
 /// The mirror, with the wanted commit in it. One at a time per mirror.
-pub(super) async fn fetch(mirrors: &Path, wanted: &Wanted) -> Result<PathBuf> {
+pub(super) async fn fetch(mirrors: &Path, keys: &Keys, wanted: &Wanted) -> Result<PathBuf> {
     let mirror = folder(mirrors, wanted.project);
     ensure(&mirror).await?;
     if is_kept(&mirror, &wanted.sha).await? {
         return Ok(mirror);
     }
     remove_stale_locks(&mirror);
-    let failed = |failed: Failed| SourceError::Fetch {
-        url: wanted.clone_url.clone(),
-        problem: failed.problem(),
-    };
+    let failed = |failed: Failed| refusal::of_fetch(&failed, wanted);
     let is_missing = |failed: &Failed| NOT_THERE.iter().any(|words| failed.stderr.contains(words));
     let vanished =
         || SourceError::CommitVanished { sha: wanted.sha.clone(), git_ref: wanted.git_ref.clone() };
+    let session = keys.session(wanted)?;
     let fetch = async |what: String| {
-        let arguments = ["fetch", "--quiet", "--force", wanted.clone_url.as_str(), what.as_str()];
-        Git::in_folder(&mirror).args(arguments).run().await
+        let arguments = ["fetch", "--quiet", "--force", wanted.clone_url(), what.as_str()];
+        Git::in_folder(&mirror).with_key(session.as_ref()).args(arguments).run().await
     };
     // By its id first: the branch may have moved on since.
     let kept = kept_ref(&wanted.sha);

@@ -6,6 +6,8 @@ mod checkout;
 mod git;
 mod local;
 mod mirror;
+mod refusal;
+mod ssh;
 mod submodules;
 mod tidy;
 mod tracked;
@@ -15,7 +17,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::model::{CommitSha, GitRef, JobUuid, ProjectId};
+use secrecy::SecretString;
+
+use crate::model::{CommitSha, FullName, GitRef, JobUuid, KnownHosts, ProjectId};
 
 pub use checkout::Checkout;
 pub use local::LocalTree;
@@ -30,6 +34,31 @@ pub enum SourceError {
     CommitVanished { sha: CommitSha, git_ref: GitRef },
     #[error("can't fetch from {url}: {problem}")]
     Fetch { url: String, problem: String },
+    #[error(
+        "the SSH host key of {host} is not known: compare what `{scan}` prints with the key that its \
+         administrator publishes, then put that into KOZMIC_SSH_KNOWN_HOSTS"
+    )]
+    UnknownHostKey { host: String, scan: String },
+    #[error(
+        "{host} shows another SSH host key than the one it is known by: if its administrator has \
+         changed it, put the new one into KOZMIC_SSH_KNOWN_HOSTS; if not, somebody may be in between"
+    )]
+    OtherHostKey { host: String },
+    #[error(
+        "{host} refuses the deploy key of {project} ({problem}); if it was removed from the \
+         repository, `kozmic project add {project}` makes a new one"
+    )]
+    KeyRefused { host: String, project: FullName, problem: String },
+    #[error(
+        "can't fetch the submodule {url}: {host} refuses the deploy key of {project} ({problem}); \
+         a deploy key opens one repository only, and others when they are public"
+    )]
+    SubmoduleRefused { url: String, host: String, project: FullName, problem: String },
+    #[error(
+        "can't reach {host} by SSH: {problem}; see whether the name is right and this machine may \
+         connect to it"
+    )]
+    Unreachable { host: String, problem: String },
     #[error("can't check out {sha}: {problem}")]
     Checkout { sha: CommitSha, problem: String },
     #[error("can't fetch the submodules: {0}")]
@@ -46,15 +75,33 @@ pub enum SourceError {
 
 type Result<T> = std::result::Result<T, SourceError>;
 
+/// How a private repository is reached.
+#[derive(Debug, Clone)]
+pub struct SshRemote {
+    /// `git@HOST:OWNER/NAME.git` or `ssh://…`.
+    pub url: String,
+    /// The deploy key, in OpenSSH's format.
+    pub private_key: SecretString,
+}
+
 /// What to check out.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub project: ProjectId,
-    pub clone_url: String,
+    pub name: FullName,
+    pub https_url: String,
+    /// None: the repository is public.
+    pub ssh: Option<SshRemote>,
     pub git_ref: GitRef,
     pub sha: CommitSha,
     /// A stranger's commit: less is fetched for it.
     pub is_from_fork: bool,
+}
+
+impl Wanted {
+    fn clone_url(&self) -> &str {
+        self.ssh.as_ref().map_or(&self.https_url, |ssh| &ssh.url)
+    }
 }
 
 /// Mirrors and checkouts of this worker.
@@ -62,18 +109,26 @@ pub struct Wanted {
 pub struct Source {
     mirrors: PathBuf,
     checkouts: PathBuf,
+    keys: ssh::Keys,
     /// One fetch at a time per project: the next finds the commit there.
     locks: Arc<Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Source {
     /// Below the data folder; folders are made when they are needed.
-    pub fn new(data_dir: &Path) -> Self {
+    pub fn new(data_dir: &Path, known_hosts: &KnownHosts) -> Self {
         Self {
             mirrors: data_dir.join("mirrors"),
             checkouts: data_dir.join("checkouts"),
+            keys: ssh::Keys::new(&data_dir.join("keys"), known_hosts),
             locks: Arc::default(),
         }
+    }
+
+    /// Removes the keys that a process which was killed left on the disk. Only
+    /// before anything is fetched.
+    pub fn remove_left_keys(&self) -> Result<()> {
+        self.keys.remove_left()
     }
 
     /// The checkouts that lie here, with the job and attempt of each.
@@ -109,9 +164,10 @@ impl Source {
         let mirror = {
             let lock = self.lock_of(wanted.project);
             let _held = lock.lock().await;
-            mirror::fetch(&self.mirrors, wanted).await?
+            mirror::fetch(&self.mirrors, &self.keys, wanted).await?
         };
-        checkout::make(&mirror, wanted, &self.checkouts.join(format!("{job}-{attempt}"))).await
+        let path = self.checkouts.join(format!("{job}-{attempt}"));
+        checkout::make(&mirror, &self.keys, wanted, &path).await
     }
 
     /// The folder of checkouts; made when it is needed.

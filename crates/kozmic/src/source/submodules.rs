@@ -3,16 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use url::Url;
-
 use super::git::{Failed, Git};
+use super::refusal;
+use super::ssh::{self, Keys};
 use super::{DEPTH, Result, SourceError, Wanted};
 
 /// Submodules in submodules, at the most.
 const LEVELS: usize = 10;
 
-pub(super) async fn update(checkout: &Path, wanted: &Wanted) -> Result<()> {
-    let failed = |failed: Failed| SourceError::Submodules(failed.problem());
+pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Result<()> {
+    let failed = |failed: Failed| refusal::of_submodules(&failed, wanted);
     let mut folders = vec![(checkout.to_owned(), 0)];
     while let Some((folder, level)) = folders.pop() {
         // A link could lead out of the checkout.
@@ -28,7 +28,9 @@ pub(super) async fn update(checkout: &Path, wanted: &Wanted) -> Result<()> {
             check(&url, wanted)?;
         }
         let depth = format!("--depth={DEPTH}");
+        let session = keys.session(wanted)?;
         Git::in_folder(&folder)
+            .with_key(session.as_ref())
             .args(["submodule", "--quiet", "update", "--init", &depth])
             .run()
             .await?
@@ -57,30 +59,28 @@ fn check(url: &str, wanted: &Wanted) -> Result<()> {
     if !wanted.is_from_fork || is_relative {
         return Ok(());
     }
-    let origin = |url: &str| url.parse::<Url>().ok().map(|url| url.origin());
-    match (origin(url), origin(&wanted.clone_url)) {
-        (Some(theirs), Some(ours)) if theirs.is_tuple() && theirs == ours => Ok(()),
-        _ => Err(SourceError::Submodules(format!(
-            "a pull request from a fork may use submodules of the project's own host only, not {url}"
-        ))),
+    let theirs = ssh::Address::of(url);
+    let own = [wanted.https_url.as_str(), wanted.clone_url()];
+    if theirs.is_some() && own.iter().any(|own| ssh::Address::of(own) == theirs) {
+        return Ok(());
     }
+    Err(SourceError::Submodules(format!(
+        "a pull request from a fork may use submodules of the project's own host only, not {url}"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn wanted(ssh: Option<&str>, is_from_fork: bool) -> Wanted {
+        Wanted { is_from_fork, ..refusal::tests::wanted(ssh) }
+    }
+
     #[test]
     fn a_fork_reaches_the_project_s_host_only() {
-        let wanted = |is_from_fork| Wanted {
-            project: crate::model::ProjectId(1),
-            clone_url: "https://github.com/octo/orbit.git".into(),
-            git_ref: crate::model::GitRef::pull_request(1),
-            sha: "1".repeat(40).parse().unwrap(),
-            is_from_fork,
-        };
         for url in ["../library.git", "./library.git", "https://github.com/octo/library.git"] {
-            assert!(check(url, &wanted(true)).is_ok(), "{url}");
+            assert!(check(url, &wanted(None, true)).is_ok(), "{url}");
         }
         for url in [
             "http://127.0.0.1:8080/",
@@ -91,8 +91,30 @@ mod tests {
             "ssh://git@github.com/octo/secret",
             "/etc",
         ] {
-            assert!(check(url, &wanted(true)).is_err(), "{url}");
-            assert!(check(url, &wanted(false)).is_ok(), "{url}");
+            assert!(check(url, &wanted(None, true)).is_err(), "{url}");
+            assert!(check(url, &wanted(None, false)).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_fork_of_a_private_project_reaches_its_host_by_ssh_too() {
+        let private = wanted(Some("git@github.com:octo/orbit.git"), true);
+        for url in [
+            "../library.git",
+            "git@github.com:octo/library.git",
+            "ssh://git@github.com/octo/library.git",
+            "ssh://git@github.com:22/octo/library.git",
+            "https://github.com/octo/library.git",
+        ] {
+            assert!(check(url, &private).is_ok(), "{url}");
+        }
+        for url in [
+            "git@evil.example:octo/library.git",
+            "ssh://git@github.com:2222/octo/library.git",
+            "ssh://git@github.com:22@evil.example/octo/library.git",
+            "http://github.com/octo/library.git",
+        ] {
+            assert!(check(url, &private).is_err(), "{url}");
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod builds;
 mod deliveries;
+mod deploy_keys;
 mod dialect;
 mod disk;
 mod hooks;
@@ -32,6 +33,7 @@ use dialect::Dialect;
 
 pub use builds::{Build, NewBuild};
 pub use deliveries::{Delivery, Recorded};
+pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
 pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};

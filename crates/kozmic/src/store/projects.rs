@@ -73,6 +73,50 @@ impl Store {
         }
     }
 
+    /// Takes back a project that never worked; its deploy key goes with it.
+    pub async fn project_abandoned(&self, project: ProjectId) -> Result<()> {
+        sqlx::query("DELETE FROM projects WHERE id = $1")
+            .bind(project.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("take back a project"))?;
+        Ok(())
+    }
+
+    /// GitHub says something else of a project's repository than before.
+    pub async fn repository_changed(
+        &self,
+        project: ProjectId,
+        repository: &RemoteRepository,
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE projects SET gh_login = $1, gh_name = $2, gh_full_name = $3, gh_ssh_clone_url = $4, \
+             gh_https_clone_url = $5, gh_default_branch = $6, is_public = $7 WHERE id = $8",
+        )
+        .bind(repository.full_name.owner())
+        .bind(repository.full_name.name())
+        .bind(repository.full_name.to_string())
+        .bind(&repository.ssh_clone_url)
+        .bind(&repository.https_clone_url)
+        .bind(&repository.default_branch)
+        .bind(i64::from(repository.is_public))
+        .bind(project.0)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("change a project"))?;
+        Ok(())
+    }
+
+    /// The project that GitHub's repository of this id was turned into.
+    pub async fn project_of_repository(&self, gh_id: i64) -> Result<Option<Project>> {
+        let row = sqlx::query("SELECT * FROM projects WHERE gh_id = $1")
+            .bind(gh_id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a project"))?;
+        row.as_ref().map(Project::read).transpose()
+    }
+
     pub async fn project(&self, id: ProjectId) -> Result<Option<Project>> {
         let row = sqlx::query("SELECT * FROM projects WHERE id = $1")
             .bind(id.0)

@@ -43,7 +43,15 @@ impl From<SourceError> for JobEnd {
             {
                 ErrorKind::DiskFull
             }
-            SourceError::Fetch { .. } | SourceError::Submodules(_) => ErrorKind::FetchFailed,
+            SourceError::Fetch { .. }
+            | SourceError::Submodules(_)
+            | SourceError::Unreachable { .. } => ErrorKind::FetchFailed,
+            SourceError::KeyRefused { .. } | SourceError::SubmoduleRefused { .. } => {
+                ErrorKind::KeyRefused
+            }
+            SourceError::UnknownHostKey { .. } | SourceError::OtherHostKey { .. } => {
+                ErrorKind::HostKeyRefused
+            }
             SourceError::Disk { source, .. } => kind_of(source),
             SourceError::Checkout { .. }
             | SourceError::NotATree { .. }

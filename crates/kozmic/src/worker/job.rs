@@ -14,12 +14,12 @@ use super::environment::environment;
 use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
 use super::run::{Work, asked_to_stop};
+use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::Step;
 use crate::log::{LiveLog, Sink as _};
 use crate::model::{ErrorKind, JobEnd, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::source::Wanted;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
 /// Attempts to write a job's end to a store that does not take it, and the pause
@@ -195,12 +195,9 @@ async fn carry_on(
     log: &mut LiveLog,
     lease: &Lease,
 ) -> io::Result<Outcome> {
-    let wanted = Wanted {
-        project: job.project.id,
-        clone_url: job.project.repository.https_clone_url.clone(),
-        git_ref: job.git_ref.clone(),
-        sha: job.sha.clone(),
-        is_from_fork: job.is_from_fork,
+    let wanted = match wanted(&worker.store, job).await {
+        Ok(wanted) => wanted,
+        Err(end) => return Ok(Outcome::Ended(end)),
     };
     let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
     let tell = |step| lease.tell(step);

@@ -14,6 +14,7 @@ mod run;
 mod script;
 mod stall;
 mod sweep;
+mod wanted;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

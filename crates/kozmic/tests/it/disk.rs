@@ -450,7 +450,7 @@ async fn a_mirror_forgets_old_commits_and_fetches_them_again_when_they_are_wante
         String::from_utf8(output.output().await.unwrap().stdout).unwrap()
     };
     assert_eq!(refs().await.lines().count(), 3);
-    let source = Source::new(&world.data_dir());
+    let source = Source::new(&world.data_dir(), &world.settings().known_hosts);
     let held = source.hold_mirror(ProjectId(1)).unwrap();
     assert!(source.hold_mirror(ProjectId(1)).is_none(), "one at a time");
     let store = world.store().await;

@@ -27,6 +27,7 @@ mod faults;
 mod hook;
 mod logs;
 mod pages;
+mod private;
 mod reports;
 mod run;
 mod scripts;

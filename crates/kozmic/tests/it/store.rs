@@ -9,6 +9,7 @@ use kozmic::model::{
 };
 use kozmic::seal::Seal;
 use kozmic::store::{Delivery, Hook, LeaseState, NewBuild, Recorded, Store, StoreError};
+use secrecy::ExposeSecret as _;
 use sqlx::{AnyPool, Row as _};
 
 use crate::harness::Postgres;
@@ -412,6 +413,26 @@ async fn shape(url: &str, columns: &str, migrated: &Store) -> BTreeMap<String, b
         .map(|row| (row.get::<String, _>("name"), row.get::<i64, _>("nullable") != 0))
         .filter(|(name, _)| !name.starts_with("_sqlx"))
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_key_opens_in_its_place_and_goes_with_its_project() {
+    on_both(async |store| {
+        let (project, _) = project(&store, &[]).await;
+        assert!(store.deploy_key(project).await.unwrap().is_none());
+        for private in ["one", "two"] {
+            store.deploy_key_made(project, &private.into(), "public", Timestamp(3)).await.unwrap();
+            let kept = store.deploy_key(project).await.unwrap().unwrap();
+            assert_eq!(kept.private_key.expose_secret(), private);
+            assert_eq!((kept.public_key.as_str(), kept.gh_id), ("public", None), "a new one");
+            store.deploy_key_registered(project, 7).await.unwrap();
+            assert_eq!(store.deploy_key(project).await.unwrap().unwrap().gh_id, Some(7));
+        }
+        store.project_abandoned(project).await.unwrap();
+        assert!(store.project(project).await.unwrap().is_none());
+        assert!(store.deploy_key(project).await.unwrap().is_none());
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

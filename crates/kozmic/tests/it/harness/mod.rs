@@ -6,6 +6,7 @@ mod delivery;
 mod disk;
 mod engine;
 mod postgres;
+mod sshd;
 mod world;
 
 use std::time::Duration;
@@ -14,10 +15,10 @@ pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;
 pub use engine::{
-    BASE, CuttableEngine, Registry, as_root, busybox, containers_of, docker, docker_at,
-    docker_config,
+    BASE, CuttableEngine, Registry, busybox, containers_of, docker, docker_at, docker_config,
 };
 pub use postgres::Postgres;
+pub use sshd::Sshd;
 pub use world::{Build, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.

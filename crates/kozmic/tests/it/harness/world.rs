@@ -122,6 +122,12 @@ impl World {
         self.folder.path()
     }
 
+    /// One more setting, or another value of one, for whatever starts from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.extra.retain(|(known, _)| known != name);
+        self.extra.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The environment of a server or a command in this world.
     pub fn environment(&self, listen: &str) -> Vec<(String, String)> {
         let mut environment = vec![
