@@ -10,6 +10,7 @@ mod serve;
 mod table;
 mod token;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -110,9 +111,16 @@ fn fail(error: &anyhow::Error) {
     eprintln!("kozmic: {text}");
 }
 
-#[allow(clippy::print_stdout, reason = "what a command was asked for goes to standard output")]
+/// What a command was asked for goes to standard output.
 fn say(text: &str) {
-    println!("{text}");
+    // A reader that has enough (`| head`) is no error, and what was done is done.
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            fail(&anyhow::Error::new(error).context("the answer can't be written"));
+            std::process::exit(1);
+        }
+        _ => {}
+    }
 }
 
 /// Makes the data folder, and the database's, where there is none.

@@ -118,12 +118,12 @@ impl Engine {
             .map_err(|e| self.failed("list cached images", e))?;
         let mut images = Vec::new();
         for image in listed {
-            for name in image.repo_tags.iter().filter(|name| is_cached_name(name)) {
+            for name in image.repo_tags.iter().filter_map(|name| cached_name(name)) {
                 let used = self.last_tagged(name).await?;
                 let image = CachedImage {
                     id: image.id.clone(),
                     created: Timestamp(image.created * 1000),
-                    ..of_labels(name.clone(), &image.labels)
+                    ..of_labels(name.to_owned(), &image.labels)
                 };
                 images.push((used.unwrap_or(image.created), image));
             }
@@ -176,9 +176,12 @@ fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
     }
 }
 
-/// Whether an image of this name was made by an install step.
-pub(super) fn is_cached_name(name: &str) -> bool {
-    name.starts_with(REPOSITORY)
+/// The name of an image that an install step made, as [`cached_image_name`] tells
+/// it; none for another image's.
+pub(super) fn cached_name(name: &str) -> Option<&str> {
+    // So Podman says that a name is of no registry.
+    let name = name.strip_prefix("localhost/").unwrap_or(name);
+    name.starts_with(REPOSITORY).then_some(name)
 }
 
 pub(super) fn last_tag_time(metadata: Option<ImageInspectMetadata>) -> Option<Timestamp> {

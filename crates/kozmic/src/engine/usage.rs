@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 
-use super::cached::{SCOPE, is_cached_name};
+use super::cached::{SCOPE, cached_name};
 use super::layers::{Layered, own_bytes};
 use super::{Engine, EngineError, Result, label};
 use crate::model::{JobUuid, PulledImage, Timestamp};
@@ -136,11 +136,11 @@ impl Engine {
             let is_base = images.iter().any(|other| {
                 other.layers.len() > it.layers.len() && other.layers.starts_with(&it.layers)
             });
-            let cached_name = it.names.iter().find(|name| is_cached_name(name));
+            let name = it.names.iter().find_map(|name| cached_name(name));
             let is_cached = self.is_cached(it);
             let image = UsedImage {
                 id: it.image.id.clone(),
-                name: cached_name.filter(|_| is_cached).cloned().unwrap_or_default(),
+                name: name.filter(|_| is_cached).unwrap_or_default().to_owned(),
                 scope: it.image.labels.get(SCOPE).cloned().unwrap_or_default(),
                 bytes: bytes[at],
                 used: it.tagged.unwrap_or(Timestamp(it.image.created * 1000)),
@@ -158,7 +158,7 @@ impl Engine {
         let labels = &it.image.labels;
         labels.get(label::INSTANCE) == Some(&self.instance)
             && labels.contains_key(SCOPE)
-            && (it.names.iter().any(|name| is_cached_name(name))
+            && (it.names.iter().any(|name| cached_name(name).is_some())
                 || (it.names.is_empty() && it.digests.is_empty()))
     }
 
