@@ -43,8 +43,12 @@ audit: deny ## deny, and a documentation without warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 .PHONY: bench
-bench: ## Measure Kozmic's own cost
+bench: ## Measure Kozmic's own cost, then soak
 	@scripts/bench
+
+.PHONY: soak
+soak: ## Kill server and engine 200 times (FAULT_KILLS, FAULT_SEED): nothing may be lost
+	@scripts/bench --soak
 
 .PHONY: clean-demo
 clean-demo: ## Remove what a demo has left

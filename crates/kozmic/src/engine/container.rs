@@ -54,6 +54,15 @@ pub struct ContainerLimits {
     pub pids: u64,
 }
 
+/// What is left of an attempt that nobody attends to.
+pub enum Found<'engine> {
+    /// The container of its latest step that was started.
+    Started(Unattended<'engine>),
+    /// A container for its build script, which may lack the checkout or half of it.
+    NeverStarted,
+    Nothing,
+}
+
 /// A container that went on, or ended, while nobody attended to it.
 pub struct Unattended<'engine> {
     pub container: Container<'engine>,
@@ -163,19 +172,21 @@ impl Engine {
         Ok(())
     }
 
-    /// The container of the latest step of this attempt that was started.
-    pub async fn unattended(&self, job: JobUuid, attempt: i64) -> Result<Option<Unattended<'_>>> {
+    /// What this attempt has left here.
+    pub async fn unattended(&self, job: JobUuid, attempt: i64) -> Result<Found<'_>> {
         let mut latest: Option<Unattended<'_>> = None;
+        let mut never_started = false;
         for found in self.list(&label::of_job(job, &self.instance)).await? {
             let labels = found.labels.as_ref();
-            let state = found.state.unwrap_or(State::EMPTY);
-            // One that was never started may lack its checkout, or half of it.
-            if label::attempt(labels) != Some(attempt)
-                || matches!(state, State::CREATED | State::EMPTY)
-            {
+            if label::attempt(labels) != Some(attempt) {
                 continue;
             }
             let step = label::step(labels).filter(|step| *step != Step::Probe);
+            let state = found.state.unwrap_or(State::EMPTY);
+            if matches!(state, State::CREATED | State::EMPTY) {
+                never_started |= step == Some(Step::Build);
+                continue;
+            }
             let is_later = step > latest.as_ref().map(|latest| latest.step);
             if let (true, Some(id), Some(step), Some(log_offset)) =
                 (is_later, found.id, step, label::log_offset(labels))
@@ -189,7 +200,11 @@ impl Engine {
                 });
             }
         }
-        Ok(latest)
+        Ok(match latest {
+            Some(latest) => Found::Started(latest),
+            None if never_started => Found::NeverStarted,
+            None => Found::Nothing,
+        })
     }
 
     /// The jobs and attempts of all containers of this installation.

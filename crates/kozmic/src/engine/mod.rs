@@ -25,7 +25,9 @@ use crate::model::PulledImage;
 use crate::model::Timestamp;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
-pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output, Unattended};
+pub use container::{
+    Attended, Container, ContainerLimits, ContainerSpec, Found, Output, Unattended,
+};
 pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
 pub use upload::{Owner, Upload};

@@ -122,6 +122,17 @@ impl Store {
         self.note_step(job, attempt, reason, true).await
     }
 
+    /// It was about to be started, and its worker or engine was lost before that.
+    pub async fn script_never_started(&self, job: JobId, attempt: i64) -> Result<()> {
+        sqlx::query("UPDATE jobs SET script_started = 0 WHERE id = $1 AND attempt = $2")
+            .bind(job.0)
+            .bind(attempt)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note that a script was not started"))?;
+        Ok(())
+    }
+
     async fn note_step(&self, job: JobId, attempt: i64, reason: &str, started: bool) -> Result<()> {
         sqlx::query(
             "UPDATE jobs SET reason = $1, script_started = CASE $2 WHEN 1 THEN 1 ELSE script_started END \

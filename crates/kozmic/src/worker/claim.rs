@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::job::{self, Claimed};
 use super::{LEASE, Worker};
+use crate::engine::Found;
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
@@ -70,14 +71,19 @@ async fn claim(worker: &Worker) -> Result<Option<Claimed>, StoreError> {
             continue;
         }
         match worker.engine.unattended(uuid, attempt).await {
-            Ok(Some(_)) => {
+            Ok(Found::Started(_)) => {
                 let now = Timestamp::now();
                 let adopted = worker.store.job_adopted(job, &worker.name, LEASE, now).await?;
                 if let Some(job) = adopted {
                     return Ok(Some(Claimed::Running(job)));
                 }
             }
-            Ok(None) => lost(worker, job, uuid).await?,
+            Ok(found) => {
+                if let Found::NeverStarted = found {
+                    worker.store.script_never_started(job, attempt).await?;
+                }
+                lost(worker, job, uuid).await?;
+            }
             // Whether it goes on is known when the engine answers again.
             Err(error) => tracing::warn!(job = %uuid, %error, "a job can't be looked for"),
         }

@@ -8,7 +8,7 @@ use super::cache::Install;
 use super::run::{Run, Stepped, Work};
 use super::script::{self, ScriptRun};
 use crate::engine::{
-    CachedImage, Container, Engine, EngineError, NewCachedImage, Step, Unattended,
+    CachedImage, Container, Engine, EngineError, Found, NewCachedImage, Step, Unattended,
     cached_image_name,
 };
 use crate::model::{CacheInputs, Fingerprint, JobEnd, Timestamp, readable};
@@ -74,8 +74,10 @@ async fn started_before<'engine>(
     engine: &'engine Engine,
     work: &Work,
 ) -> Stepped<Option<Unattended<'engine>>> {
-    let found = engine.unattended(work.job, work.attempt).await;
-    Ok(found.map_err(JobEnd::from)?.filter(|found| found.step == Step::Install))
+    match engine.unattended(work.job, work.attempt).await.map_err(JobEnd::from)? {
+        Found::Started(found) if found.step == Step::Install => Ok(Some(found)),
+        _ => Ok(None),
+    }
 }
 
 async fn remove_started(work: &Work, started: Option<Unattended<'_>>) {

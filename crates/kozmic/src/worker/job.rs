@@ -16,7 +16,7 @@ use super::lease::Lease;
 use super::run::{Work, asked_to_stop};
 use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
-use crate::engine::Step;
+use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Sink as _};
 use crate::model::{ErrorKind, JobEnd, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
@@ -214,12 +214,17 @@ async fn go_on(
 ) -> io::Result<Outcome> {
     let found = worker.engine.unattended(job.uuid, job.attempt).await;
     match found {
-        Ok(Some(found)) if found.step == Step::Install => carry_on(worker, job, log, lease).await,
-        Ok(Some(found)) => {
+        Ok(Found::Started(found)) if found.step == Step::Install => {
+            carry_on(worker, job, log, lease).await
+        }
+        Ok(Found::Started(found)) => {
             let tell = |step| lease.tell(step);
             resume(&worker.engine, &work_of(worker, job), found, log, &tell, lease.stop()).await
         }
-        Ok(None) => {
+        Ok(found) => {
+            if let Found::NeverStarted = found {
+                never_started(worker, job).await;
+            }
             let why = "the container engine ended, or lost the job's container".into();
             Ok(Outcome::Ended(JobEnd::Error(ErrorKind::LostEngine, why)))
         }
@@ -297,6 +302,13 @@ async fn finish(worker: &Worker, job: &ClaimedJob, end: &JobEnd) {
                 tokio::time::sleep(STORE_PAUSE).await;
             }
         }
+    }
+}
+
+/// A store that does not take it counts an attempt too many.
+async fn never_started(worker: &Worker, job: &ClaimedJob) {
+    if let Err(error) = worker.store.script_never_started(job.id, job.attempt).await {
+        tracing::warn!(job = %job.uuid, %error, "that a script was not started could not be noted");
     }
 }
 

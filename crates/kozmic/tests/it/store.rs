@@ -217,6 +217,9 @@ async fn an_attempt_that_never_started_its_script_may_be_lost_more_often_but_not
         for attempt in 1..=10 {
             let job = store.claim_job("w", LEASE, now).await.unwrap().unwrap();
             assert_eq!(job.attempt, attempt);
+            // It was about to be, as the engine's container tells.
+            store.script_started(job.id, attempt, "starting").await.unwrap();
+            store.script_never_started(job.id, attempt).await.unwrap();
             now = now.plus(LEASE).plus(Duration::from_millis(1));
             let lost = store.job_lost(job.id, now).await.unwrap().unwrap();
             assert_eq!(lost.retried, attempt < 10);
