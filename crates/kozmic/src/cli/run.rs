@@ -48,8 +48,9 @@ pub(super) struct Command {
 
 /// The script's return code; 125 when Kozmic or the engine failed.
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<ExitCode> {
-    let tree = LocalTree::open(&command.dir).await?;
-    let engine = Engine::connect(settings.docker_host.as_deref(), INSTANCE).await?;
+    let engine = Engine::connect(settings.docker_host.as_deref(), INSTANCE);
+    let (tree, engine) = tokio::join!(LocalTree::open(&command.dir), engine);
+    let (tree, engine) = (tree?, engine?);
     let folder = tempfile::Builder::new()
         .prefix("kozmic-run-")
         .tempdir()

@@ -23,20 +23,26 @@ pub struct LocalTree {
 impl LocalTree {
     /// The work tree that `folder` lies in.
     pub async fn open(folder: &Path) -> Result<Self> {
-        let git = async |arguments: &[&str]| Git::in_folder(folder).args(arguments).run().await;
-        let not_a_tree = |failed: Failed| SourceError::NotATree {
-            path: folder.display().to_string(),
-            problem: failed.problem(),
+        let not_a_tree =
+            |problem: String| SourceError::NotATree { path: folder.display().to_string(), problem };
+        let asked = ["rev-parse", "--show-toplevel", "HEAD", "--symbolic-full-name", "HEAD"];
+        let told = match Git::in_folder(folder).args(asked).run().await? {
+            Ok(told) => told,
+            Err(failed) if failed.stderr.contains("ambiguous argument 'HEAD'") => {
+                return Err(not_a_tree("it has no commit yet".into()));
+            }
+            Err(failed) => return Err(not_a_tree(failed.problem())),
         };
-        let root = git(&["rev-parse", "--show-toplevel"]).await?.map_err(not_a_tree)?;
-        let sha = git(&["rev-parse", "--verify", "HEAD"]).await?.map_err(not_a_tree)?;
-        let sha = sha.trim().parse().map_err(|_| SourceError::NotATree {
-            path: folder.display().to_string(),
-            problem: "it has no commit yet".into(),
-        })?;
-        let branch = git(&["symbolic-ref", "--quiet", "--short", "HEAD"]).await?.ok();
-        let branch = branch.map(|name| name.trim().to_owned());
-        Ok(Self { root: PathBuf::from(root.trim_end_matches('\n')), sha, branch })
+        // A folder's name may hold newlines; the two after it do not.
+        let mut lines = told.trim_end_matches('\n').rsplitn(3, '\n');
+        let (Some(head), Some(sha), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
+            return Err(not_a_tree("git tells too little of it".into()));
+        };
+        Ok(Self {
+            root: PathBuf::from(root),
+            sha: sha.parse().map_err(|_| not_a_tree(format!("its commit is `{sha}`")))?,
+            branch: head.strip_prefix("refs/heads/").map(str::to_owned),
+        })
     }
 
     /// A copy at `path`: the commit with its history, and, unless only what is
@@ -44,65 +50,77 @@ impl LocalTree {
     /// and is not ignored. The tree that is copied from is only read.
     pub async fn copy(&self, path: &Path, committed: bool) -> Result<Checkout> {
         fs::create_dir_all(path).map_err(on_disk(path))?;
-        let failed = |failed: Failed| SourceError::Checkout {
-            sha: self.sha.clone(),
-            problem: failed.problem(),
-        };
-        let git = async |arguments: &[&str]| {
-            Git::in_folder(path).reading_disk().args(arguments).run().await?.map_err(failed)
-        };
-        let branch = self.branch.as_deref().unwrap_or("detached");
-        git(&["init", "--quiet"]).await?;
-        git(&[
-            "fetch",
-            "--quiet",
-            "--update-shallow",
-            &format!("--depth={DEPTH}"),
-            &format!("file://{}", self.root.display()),
-            "HEAD",
-        ])
-        .await?;
-        git(&["update-ref", &format!("refs/heads/{branch}"), self.sha.as_str()]).await?;
-        git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).await?;
-        git(&["reset", "--quiet", "--hard"]).await?;
-        if committed {
+        let changed = async { if committed { Ok(BTreeSet::new()) } else { self.changed().await } };
+        let (copied, changed) = tokio::join!(self.copy_commit(path), changed);
+        copied?;
+        let changed = changed?;
+        if changed.is_empty() {
             return Ok(Checkout::new(path, self.sha.to_string()));
         }
-        self.overlay(path).await?;
+        for name in changed {
+            let (from, to) = (self.root.join(&name), path.join(&name));
+            copy_one(&from, &to).map_err(on_disk(&from))?;
+        }
         // What is tracked is looked up in the tree as it is now. It is made with an
         // index of its own, so that the changes stay uncommitted and unstaged.
         let index = path.join(".git/kozmic-index");
         let with_index = |arguments: &'static [&'static str]| {
             Git::in_folder(path).index(&index).args(arguments).run()
         };
+        let failed = |failed| self.failed(&failed);
         with_index(&["add", "--all"]).await?.map_err(failed)?;
         let tree = with_index(&["write-tree"]).await?.map_err(failed)?;
         fs::remove_file(&index).map_err(on_disk(&index))?;
         Ok(Checkout::new(path, tree.trim().to_owned()))
     }
 
-    /// Puts what differs from the commit over the copy.
-    async fn overlay(&self, path: &Path) -> Result<()> {
-        for name in self.changed().await? {
-            let (from, to) = (self.root.join(&name), path.join(&name));
-            copy_one(&from, &to).map_err(on_disk(&from))?;
-        }
+    async fn copy_commit(&self, path: &Path) -> Result<()> {
+        let git = async |arguments: &[&str]| {
+            let git = Git::in_folder(path).reading_disk().args(arguments);
+            git.run().await?.map_err(|failed| self.failed(&failed))
+        };
+        let branch = self.branch.as_deref().unwrap_or("detached");
+        git(&["init", "--quiet", "--template="]).await?;
+        // As `git symbolic-ref` does it.
+        let head = path.join(".git/HEAD");
+        fs::write(&head, format!("ref: refs/heads/{branch}\n")).map_err(on_disk(&head))?;
+        git(&[
+            "fetch",
+            "--quiet",
+            "--update-shallow",
+            "--update-head-ok",
+            &format!("--depth={DEPTH}"),
+            &format!("file://{}", self.root.display()),
+            &format!("+HEAD:refs/heads/{branch}"),
+        ])
+        .await?;
+        git(&["reset", "--quiet", "--hard"]).await?;
         Ok(())
+    }
+
+    fn failed(&self, failed: &Failed) -> SourceError {
+        SourceError::Checkout { sha: self.sha.clone(), problem: failed.problem() }
     }
 
     /// Paths that were changed, deleted or added since the commit, without those
     /// that are ignored.
     async fn changed(&self) -> Result<BTreeSet<PathBuf>> {
-        let listed = |failed: Failed| SourceError::NotATree {
+        let arguments = [
+            // It is only read: not even its index is refreshed.
+            "--no-optional-locks",
+            "status",
+            "--porcelain",
+            "--untracked-files=all",
+            "--no-renames",
+            "-z",
+        ];
+        let listed = Git::in_folder(&self.root).args(arguments).run_bytes().await?;
+        let listed = listed.map_err(|failed| SourceError::NotATree {
             path: self.root.display().to_string(),
             problem: failed.problem(),
-        };
-        let git = async |arguments: &[&str]| {
-            Git::in_folder(&self.root).args(arguments).run_bytes().await?.map_err(listed)
-        };
-        let changed = git(&["diff", "--name-only", "--no-renames", "-z", "HEAD"]).await?;
-        let added = git(&["ls-files", "--others", "--exclude-standard", "-z"]).await?;
-        let names = changed.split(|byte| *byte == 0).chain(added.split(|byte| *byte == 0));
+        })?;
+        // `XY <path>`, each ended by NUL.
+        let names = listed.split(|byte| *byte == 0).filter_map(|entry| entry.get(3..));
         Ok(names
             .filter(|name| !name.is_empty())
             .map(path_of)

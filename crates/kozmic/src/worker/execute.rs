@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::run::{Interrupted, Run, Stepped, Work};
-use super::script::{self, ScriptRun};
+use super::script;
 use super::{Progress, Stop, install};
 use crate::engine::{Container, Engine, Step, Unattended};
 use crate::log::Sink;
@@ -75,25 +75,32 @@ async fn steps<'a>(
     checkout: impl Future<Output = Result<Checkout, SourceError>>,
 ) -> Stepped<Container<'a>> {
     (run.tell)(Progress::Prepares("fetching the commit and looking for the image".into()));
-    let base_image = ensure_image(run.engine, &run.work.image, run.log, run.tell);
-    let (checkout, base_image) = tokio::select! {
-        found = async { tokio::join!(checkout, base_image) } => found,
+    let (engine, work) = (run.engine, run.work);
+    let image = async {
+        let base_image = ensure_image(engine, &work.image, run.log, run.tell).await?;
+        if work.install.is_some() {
+            return Ok((base_image, None));
+        }
+        // Nothing else is waited for.
+        let made = script::create(engine, work, Step::Build, &base_image, run.log.length());
+        let made = made.await.map_err(JobEnd::from)?;
+        Ok::<_, Interrupted>((base_image, Some(made)))
+    };
+    let (checkout, image) = tokio::select! {
+        found = async { tokio::join!(checkout, image) } => found,
         interrupted = run.interrupts.next() => return Err(interrupted),
     };
-    let (checkout, base_image) = (checkout.map_err(JobEnd::from)?, base_image?);
-    let chosen = match &run.work.install {
-        Some(install) => Some(install::image(run, install, &base_image, &checkout).await?),
-        None => None,
+    let (checkout, (base_image, made)) = (checkout.map_err(JobEnd::from)?, image?);
+    let made = match (&work.install, made) {
+        (None, Some(made)) => made,
+        (None, None) => script::create_next(run, Step::Build, &base_image).await?,
+        (Some(install), _) => {
+            let chosen = install::image(run, install, &base_image, &checkout).await?;
+            // From then on the container holds the image.
+            script::create_next(run, Step::Build, &chosen.image_id).await?
+        }
     };
-    let image_id = chosen.as_ref().map_or(base_image.as_str(), |chosen| &chosen.image_id);
-    let script = ScriptRun {
-        step: Step::Build,
-        script: &run.work.build_script,
-        image_id,
-        checkout: &checkout,
-    };
-    // From here on the container holds its image, and has what was checked out.
-    script::prepare(run, &script).await
+    script::fill(run, made, &work.build_script, &checkout).await
 }
 
 async fn ensure_image(

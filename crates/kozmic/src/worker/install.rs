@@ -6,7 +6,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::Progress;
 use super::cache::Install;
 use super::run::{Run, Stepped, Work};
-use super::script::{self, ScriptRun};
+use super::script;
 use crate::engine::{
     CachedImage, Container, Engine, EngineError, Found, NewCachedImage, Step, Unattended,
     cached_image_name,
@@ -94,9 +94,8 @@ async fn run_script<'engine>(
     base_image: &str,
     checkout: &Checkout,
 ) -> Stepped<(Container<'engine>, JobEnd)> {
-    let script =
-        ScriptRun { step: Step::Install, script: &install.script, image_id: base_image, checkout };
-    let container = script::prepare(run, &script).await?;
+    let made = script::create_next(run, Step::Install, base_image).await?;
+    let container = script::fill(run, made, &install.script, checkout).await?;
     let exit = script::run(run, &container, Step::Install).await?;
     Ok((container, exit))
 }

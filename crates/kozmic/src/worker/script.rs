@@ -8,11 +8,11 @@ use futures_util::StreamExt as _;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::run::{Interrupted, Interrupts, Run, Stepped};
+use super::run::{Interrupted, Interrupts, Run, Stepped, Work};
 use super::{GRACE, Progress, Stop, stall};
 use crate::engine::{
-    Account, Attended, Container, ContainerSpec, EngineError, Labels, Output, Step, Unattended,
-    Upload,
+    Account, Attended, Container, ContainerSpec, Engine, EngineError, Labels, Output, Step,
+    Unattended, Upload,
 };
 use crate::log::Sink;
 use crate::model::{ErrorKind, JobEnd, Script};
@@ -35,44 +35,66 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long looking at a stalled container may take.
 const LOOK_TIME: Duration = Duration::from_secs(10);
 
-/// Which of a job's scripts, and on what.
-pub(super) struct ScriptRun<'a> {
-    pub(super) step: Step,
-    pub(super) script: &'a Script,
-    pub(super) image_id: &'a str,
-    pub(super) checkout: &'a Checkout,
+/// A container of an image, and whom its script runs as.
+pub(super) struct Made<'engine> {
+    container: Container<'engine>,
+    account: Account,
 }
 
-/// A container that holds the checkout and the script, ready to start.
-pub(super) async fn prepare<'engine>(
-    run: &mut Run<'engine>,
-    script: &ScriptRun<'_>,
-) -> Stepped<Container<'engine>> {
-    (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
-    let (engine, work, log_offset) = (run.engine, run.work, run.log.length());
-    let prepared = async {
-        let labels = Labels { job: work.job, attempt: work.attempt, step: script.step, log_offset };
-        let account = engine.account(&work.image, script.image_id, &labels).await?;
-        let spec = ContainerSpec {
-            image_id: script.image_id.to_owned(),
-            user: account.user.clone(),
-            command: vec!["/bin/sh".into(), STARTER.into()],
-            limits: work.limits.container,
-            labels,
-        };
-        let container = engine.create(&spec).await?;
-        let upload = Upload::new(account.owner)
-            .folder("kozmic/")
-            .file(STARTER.trim_start_matches('/'), starter(&work.env, &account), 0o600)
-            .file(SCRIPT.trim_start_matches('/'), script.script.as_str(), 0o755)
-            .tree("kozmic/src", script.checkout.path());
-        container.upload(upload).await?;
-        Ok(container)
+/// A container for one of a job's scripts, empty as yet. The log has `log_offset`
+/// bytes, and nothing may be written to it before the script starts.
+pub(super) async fn create<'engine>(
+    engine: &'engine Engine,
+    work: &Work,
+    step: Step,
+    image_id: &str,
+    log_offset: u64,
+) -> Result<Made<'engine>, EngineError> {
+    let labels = Labels { job: work.job, attempt: work.attempt, step, log_offset };
+    let account = engine.account(&work.image, image_id, &labels).await?;
+    let spec = ContainerSpec {
+        image_id: image_id.to_owned(),
+        user: account.user.clone(),
+        command: vec!["/bin/sh".into(), STARTER.into()],
+        limits: work.limits.container,
+        labels,
     };
+    let container = engine.create(&spec).await?;
+    Ok(Made { container, account })
+}
+
+/// As [`create`], where nothing else is done meanwhile.
+pub(super) async fn create_next<'engine>(
+    run: &mut Run<'engine>,
+    step: Step,
+    image_id: &str,
+) -> Stepped<Made<'engine>> {
+    let made = create(run.engine, run.work, step, image_id, run.log.length());
     tokio::select! {
-        prepared = prepared => prepared.map_err(|error: EngineError| JobEnd::from(error).into()),
+        made = made => Ok(made.map_err(JobEnd::from)?),
         interrupted = run.interrupts.next() => Err(interrupted),
     }
+}
+
+/// Puts the checkout and the script into it: it is ready to start.
+pub(super) async fn fill<'engine>(
+    run: &mut Run<'engine>,
+    made: Made<'engine>,
+    script: &Script,
+    checkout: &Checkout,
+) -> Stepped<Container<'engine>> {
+    (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
+    let Made { container, account } = made;
+    let upload = Upload::new(account.owner)
+        .folder("kozmic/")
+        .file(STARTER.trim_start_matches('/'), starter(&run.work.env, &account), 0o600)
+        .file(SCRIPT.trim_start_matches('/'), script.as_str(), 0o755)
+        .tree("kozmic/src", checkout.path());
+    tokio::select! {
+        filled = container.upload(upload) => filled.map_err(JobEnd::from)?,
+        interrupted = run.interrupts.next() => return Err(interrupted),
+    }
+    Ok(container)
 }
 
 /// What the image's own `/bin/sh` runs, and becomes the script. Both outputs are
