@@ -15,6 +15,7 @@
 
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
+mod timing;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,12 +36,6 @@ fn since(earlier: Duration) -> Duration {
 fn written(log: &[u8]) -> Duration {
     let text = String::from_utf8_lossy(log);
     Duration::from_nanos(text.lines().next().unwrap().trim().parse().unwrap())
-}
-
-fn millis(times: &mut [Duration]) -> (f64, f64, f64) {
-    times.sort_unstable();
-    let at = |index: usize| times[index].as_secs_f64() * 1000.0;
-    (at(0), at(times.len() / 2), at(times.len() - 1))
 }
 
 #[tokio::main]
@@ -75,18 +70,13 @@ async fn main() {
         bare.push(written(&output.stdout).saturating_sub(started));
     }
     server.stop().await;
-    println!("{RUNS} runs in turn, milliseconds          min   median      max");
-    let mut medians = Vec::new();
-    for (what, times) in [
-        ("webhook's answer to the first line", &mut ours),
-        ("docker run --rm to the first line ", &mut bare),
-        ("webhook's answer to the end, seen ", &mut ours_whole),
-        ("docker run --rm to the end        ", &mut bare_whole),
-    ] {
-        let (min, median, max) = millis(times);
-        println!("{what}  {min:>8.0} {median:>8.0} {max:>8.0}");
-        medians.push(median);
-    }
+    let mut rows = [
+        ("webhook's answer to the first line", ours),
+        ("docker run --rm to the first line", bare),
+        ("webhook's answer to the end, seen", ours_whole),
+        ("docker run --rm to the end", bare_whole),
+    ];
+    let medians = timing::table(&format!("{RUNS} runs in turn"), &mut rows);
     println!(
         "ratio of the medians: first line {:.2}, end {:.2}",
         medians[0] / medians[1],

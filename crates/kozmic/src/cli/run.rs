@@ -58,8 +58,8 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
     let work = work(settings, &command, &tree)?;
     let checkout_path = folder.path().join("src");
     let checkout = tree.copy(&checkout_path, command.committed);
-    let mut log = Streams::new(std::io::stdout(), std::io::stderr());
     let progress = Spinner::new();
+    let mut log = Streams::new(std::io::stdout(), AboveSpinner(progress.0.clone()));
     let stop = stop_on_signal();
     let tell = |step: Progress| progress.tell(&step);
     let outcome = execute(&engine, &work, checkout, &mut log, &tell, stop).await;
@@ -132,6 +132,19 @@ fn stop_on_signal() -> watch::Receiver<Option<Stop>> {
         std::future::pending::<()>().await;
     });
     stop
+}
+
+/// Standard error, with the spinner out of the way.
+struct AboveSpinner(ProgressBar);
+
+impl std::io::Write for AboveSpinner {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.suspend(|| std::io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// What happens before the script writes, on a terminal only.

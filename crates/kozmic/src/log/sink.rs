@@ -41,11 +41,10 @@ impl<O: Write + Send, N: Write + Send> Sink for Streams<O, N> {
     }
 
     fn note(&mut self, text: &str) -> io::Result<()> {
-        if !self.ends_line {
-            self.ends_line = true;
-            writeln!(self.notes)?;
-        }
-        writeln!(self.notes, "kozmic: {text}")?;
+        let break_line = if self.ends_line { "" } else { "\n" };
+        self.ends_line = true;
+        // In one piece, whoever else writes to a terminal.
+        self.notes.write_all(format!("{break_line}kozmic: {text}\n").as_bytes())?;
         self.notes.flush()
     }
 
