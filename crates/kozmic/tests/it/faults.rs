@@ -85,28 +85,49 @@ fn written_by_build() -> String {
 }
 
 /// The last attempt wrote everything; what earlier ones wrote is its beginning, as is
-/// that of a script that ended without its engine, of which the log says so. An
+/// what a script wrote that ended without its engine, of which the log says so. An
 /// install script wrote all of it or, where its image was there, nothing.
 fn is_whole(log: &str) -> bool {
-    let mut attempts: Vec<String> = vec![String::new()];
-    let mut says_why = false;
-    for line in log.split_inclusive('\n') {
-        if line.starts_with("[kozmic] attempt ") {
-            attempts.push(String::new());
-        } else if !line.starts_with("[kozmic] ") {
-            *attempts.last_mut().unwrap() += line;
-        }
-        says_why = line.starts_with("[kozmic] the container engine was not there when ");
-    }
     let (build, install) = (written_by_build(), written_by_install());
     let whole = install + &build;
-    let is_beginning = |part: &String| {
-        // An attempt may have ended within a line, which its end's own line completes.
+    let is_beginning = |part: &str| {
+        // It may have ended within a line, which Kozmic's own line completes.
         let part = part.trim_end_matches('\n');
         whole.starts_with(part) || build.starts_with(part)
     };
-    let last = attempts.last().unwrap();
-    (says_why || *last == build || *last == whole) && attempts.iter().all(is_beginning)
+    let (mut part, mut parts_are_beginnings, mut is_said) = (String::new(), true, false);
+    for line in log.split_inclusive('\n') {
+        is_said = line.starts_with("[kozmic] the container engine was not there when ");
+        if is_said || line.starts_with("[kozmic] attempt ") {
+            parts_are_beginnings &= is_beginning(&part);
+            part.clear();
+        } else if !line.starts_with("[kozmic] ") {
+            part += line;
+        }
+    }
+    parts_are_beginnings && (part == build || part == whole || (is_said && part.is_empty()))
+}
+
+#[test]
+fn a_log_that_lacks_something_is_seen() {
+    let (build, install) = (written_by_build(), written_by_install());
+    let lost = "[kozmic] the container engine was not there when the script ended: …\n";
+    assert!(is_whole(&build) && is_whole(&format!("{install}[kozmic] done\n{build}")));
+    assert!(is_whole(&format!("installed 1\ninst\n[kozmic] attempt 2\n{install}{build}")));
+    assert!(is_whole(&format!("installed 1\n{lost}{build}")));
+    assert!(is_whole(&format!("line 1\nline 2\n{lost}")));
+    for lacking in [
+        "",
+        &install,
+        &build[..build.len() - 2],
+        &build.replace("line 7\n", ""),
+        &build.replace("line 7\n", "line 7\nline 7\n"),
+        &format!("installed 2\n{lost}{build}"),
+        &format!("{lost}line 1\n"),
+        &format!("line 2\n[kozmic] attempt 2\n{build}"),
+    ] {
+        assert!(!is_whole(lacking), "{lacking}");
+    }
 }
 
 /// What is killed, and where its jobs are.
