@@ -12,7 +12,8 @@ use bollard::query_parameters::{
     TagImageOptionsBuilder,
 };
 
-use super::label::INSTANCE;
+use super::label::{self, INSTANCE};
+use super::product::{self, Product};
 use super::{Container, Engine, Result};
 use crate::model::{CacheId, Timestamp};
 
@@ -48,6 +49,17 @@ pub fn cached_image_name(id: &CacheId, scope: &str) -> String {
     format!("{REPOSITORY}/{id}:{scope}")
 }
 
+impl NewCachedImage<'_> {
+    /// The image has them from its container: Podman takes none with the commit.
+    pub(super) fn labels(&self) -> [(String, String); 3] {
+        [
+            (SCOPE.to_owned(), self.scope.to_owned()),
+            (HOOK.to_owned(), self.hook.to_owned()),
+            (INPUTS.to_owned(), serde_json::to_string(self.inputs).unwrap_or_default()),
+        ]
+    }
+}
+
 impl Engine {
     /// The id of a cached image, which counts as used from now.
     pub async fn use_cached(&self, id: &CacheId, scope: &str) -> Result<Option<CachedImage>> {
@@ -62,12 +74,7 @@ impl Engine {
         if labels.get(INSTANCE) != Some(&self.instance) {
             return Ok(None);
         }
-        let options =
-            TagImageOptionsBuilder::new().repo(&format!("{REPOSITORY}/{id}")).tag(scope).build();
-        self.docker
-            .tag_image(&name, Some(options))
-            .await
-            .map_err(|e| self.failed("use a cached image", e))?;
+        self.mark_used(&name, found.repo_tags.as_deref().unwrap_or_default()).await?;
         Ok(Some(CachedImage {
             id: found.id.unwrap_or_default(),
             created: found.created.as_deref().map_or(Timestamp(0), parse_time),
@@ -75,7 +82,8 @@ impl Engine {
         }))
     }
 
-    /// Keeps what an install step left in its container; the image's id.
+    /// Keeps what an install step left in its container, which was created for this
+    /// [image](super::ContainerSpec::becomes); the image's id.
     pub async fn commit(
         &self,
         container: &Container<'_>,
@@ -86,16 +94,9 @@ impl Engine {
             .repo(&format!("{REPOSITORY}/{}", image.cache_id))
             .tag(image.scope)
             .build();
-        let labels = HashMap::from([
-            (SCOPE.to_owned(), image.scope.to_owned()),
-            (HOOK.to_owned(), image.hook.to_owned()),
-            (INPUTS.to_owned(), serde_json::to_string(image.inputs).unwrap_or_default()),
-            (INSTANCE.to_owned(), self.instance.clone()),
-        ]);
-        let config = ContainerConfig { labels: Some(labels), ..Default::default() };
         let committed = self
             .slow
-            .commit_container(options, config)
+            .commit_container(options, ContainerConfig::default())
             .await
             .map_err(|e| self.failed("keep the image of the install step", e))?;
         Ok(committed.id)
@@ -103,10 +104,8 @@ impl Engine {
 
     /// The cached images of this installation, the one that was used last first.
     pub async fn cached_images(&self) -> Result<Vec<CachedImage>> {
-        let filters = HashMap::from([(
-            "label",
-            vec![format!("{INSTANCE}={}", self.instance), SCOPE.to_owned()],
-        )]);
+        // Podman takes several labels for alternatives: one is asked for.
+        let filters = label::of_instance(&self.instance);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let listed = self
             .docker
@@ -114,13 +113,15 @@ impl Engine {
             .await
             .map_err(|e| self.failed("list cached images", e))?;
         let mut images = Vec::new();
-        for image in listed {
-            for name in image.repo_tags.iter().filter(|name| name.starts_with(REPOSITORY)) {
-                let used = self.last_tagged(name).await?;
+        for image in listed.iter().filter(|image| image.labels.contains_key(SCOPE)) {
+            let names = image.repo_tags.iter().map(|name| product::short(name));
+            let cached = |name: &&str| name.starts_with(REPOSITORY) && !product::is_mark(name);
+            for name in names.filter(cached) {
+                let used = self.last_used(name).await?;
                 let image = CachedImage {
                     id: image.id.clone(),
                     created: Timestamp(image.created * 1000),
-                    ..of_labels(name.clone(), &image.labels)
+                    ..of_labels(name.to_owned(), &image.labels)
                 };
                 images.push((used.unwrap_or(image.created), image));
             }
@@ -129,20 +130,52 @@ impl Engine {
         Ok(images.into_iter().map(|(_, image)| image).collect())
     }
 
-    async fn last_tagged(&self, name: &str) -> Result<Option<Timestamp>> {
-        match self.docker.inspect_image(name).await {
-            Ok(found) => {
-                let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
-                // Year 1 is how the engine says "never".
-                Ok(tagged.as_deref().map(parse_time).filter(|time| time.0 > 0))
+    /// Docker notes when an image was tagged last. Podman does not: there, a second
+    /// name tells the time.
+    async fn mark_used(&self, name: &str, names: &[String]) -> Result<()> {
+        let failed = |e| self.failed("use a cached image", e);
+        let Some((repository, scope)) = name.rsplit_once(':') else { return Ok(()) };
+        let tag = match self.product {
+            Product::Docker => scope.to_owned(),
+            Product::Podman => {
+                // What is marked at the same time by another job stays.
+                for mark in product::marks_of(name, names) {
+                    self.untag(mark).await?;
+                }
+                product::mark(scope, Timestamp::now())
             }
-            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
-            Err(error) => Err(self.failed("inspect a cached image", error)),
-        }
+        };
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(&tag).build();
+        self.docker.tag_image(name, Some(options)).await.map_err(failed)
+    }
+
+    async fn last_used(&self, name: &str) -> Result<Option<Timestamp>> {
+        let found = match self.docker.inspect_image(name).await {
+            Ok(found) => found,
+            Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("inspect a cached image", error)),
+        };
+        let names = found.repo_tags.unwrap_or_default();
+        let marked = product::marks_of(name, &names).filter_map(product::time_of_mark).max();
+        let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
+        // Year 1 is how the engine says "never".
+        let tagged = tagged.as_deref().map(parse_time).filter(|time| time.0 > 0);
+        Ok(marked.or(tagged))
     }
 
     /// Removes a cached image; false when a container still uses it.
     pub async fn remove_cached(&self, name: &str) -> Result<bool> {
+        if self.product == Product::Podman
+            && let Ok(found) = self.docker.inspect_image(name).await
+        {
+            for mark in product::marks_of(name, &found.repo_tags.unwrap_or_default()) {
+                self.untag(mark).await?;
+            }
+        }
+        self.untag(name).await
+    }
+
+    async fn untag(&self, name: &str) -> Result<bool> {
         let options = RemoveImageOptionsBuilder::new().build();
         match self.docker.remove_image(name, Some(options), None).await {
             Ok(_) | Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(true),

@@ -12,7 +12,7 @@ use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use bollard::models::{
     ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HostConfig,
-    HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, ListContainersOptionsBuilder,
@@ -22,7 +22,7 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
-use super::{Engine, EngineError, Labels, Result, Step, Upload, label};
+use super::{Engine, EngineError, Labels, NewCachedImage, Result, Step, Upload, label};
 use crate::model::JobUuid;
 
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
@@ -30,7 +30,7 @@ pub(super) const VOLUME: &str = "/kozmic";
 
 /// What is to run.
 #[derive(Debug, Clone)]
-pub struct ContainerSpec {
+pub struct ContainerSpec<'a> {
     /// An image id, so that a tag that moves meanwhile changes nothing.
     pub image_id: String,
     /// Empty: the image's own.
@@ -39,6 +39,8 @@ pub struct ContainerSpec {
     pub command: Vec<String>,
     pub limits: ContainerLimits,
     pub labels: Labels,
+    /// The image that it is to be kept as.
+    pub becomes: Option<NewCachedImage<'a>>,
 }
 
 /// What a container may use.
@@ -78,11 +80,11 @@ pub struct Container<'engine> {
 }
 
 impl Engine {
-    pub async fn create(&self, spec: &ContainerSpec) -> Result<Container<'_>> {
-        let labels = spec.labels.to_map(&self.instance);
+    pub async fn create(&self, spec: &ContainerSpec<'_>) -> Result<Container<'_>> {
+        let mut labels = spec.labels.to_map(&self.instance);
+        labels.extend(spec.becomes.iter().flat_map(NewCachedImage::labels));
         let memory = spec.limits.memory.unwrap_or(self.memory / 5 * 4);
         let memory = i64::try_from(memory).unwrap_or(i64::MAX);
-        let log_options = [("max-size", "4g"), ("max-file", "1"), ("compress", "false")];
         let body = ContainerCreateBody {
             image: Some(spec.image_id.clone()),
             user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
@@ -96,12 +98,7 @@ impl Engine {
                 memory: Some(memory),
                 memory_swap: Some(memory),
                 nano_cpus: spec.limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
-                // Keeps bytes as they are (json-file replaces invalid UTF-8), and
-                // must not rotate: what it drops would be missing after a crash.
-                log_config: Some(HostConfigLogConfig {
-                    typ: Some("local".into()),
-                    config: Some(log_options.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
-                }),
+                log_config: Some(self.product.log_config()),
                 mounts: Some(vec![Mount {
                     target: Some(VOLUME.into()),
                     typ: Some(MountType::VOLUME),

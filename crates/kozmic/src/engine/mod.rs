@@ -7,6 +7,7 @@ mod credentials;
 mod exec;
 mod image;
 mod label;
+mod product;
 mod upload;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
+use product::Product;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{Container, ContainerLimits, ContainerSpec, Exit, Output, Unattended};
@@ -65,6 +67,7 @@ pub struct Engine {
     docker: Docker,
     /// The same, with more patience.
     slow: Docker,
+    product: Product,
     host: String,
     instance: String,
     /// Bytes that the engine's machine has.
@@ -106,12 +109,14 @@ impl Engine {
             problem: error_chain(&error),
         };
         let docker = docker.negotiate_version().await.map_err(&away)?;
+        let product = Product::of(&docker).await.map_err(&away)?;
         let info = docker.info().await.map_err(away)?;
         let memory = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1 << 30);
         let slow = docker.clone().with_timeout(SLOW_ANSWER_TIMEOUT);
         Ok(Self {
             docker,
             slow,
+            product,
             host,
             instance: instance.to_owned(),
             memory,

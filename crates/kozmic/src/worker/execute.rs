@@ -98,6 +98,7 @@ async fn steps<'a>(
         script: &run.work.build_script,
         image_id,
         checkout: &checkout,
+        becomes: None,
     };
     // From here on the container holds its image, and has what was checked out.
     script::prepare(run, &script).await

@@ -64,18 +64,24 @@ async fn make(
     print: &Fingerprint,
 ) -> Stepped<String> {
     let started = std::time::Instant::now();
-    let script =
-        ScriptRun { step: Step::Install, script: &install.script, image_id: base_image, checkout };
+    let scope = install.scope.own();
+    let new = NewCachedImage {
+        cache_id: &print.id,
+        scope: &scope,
+        hook: &install.hook,
+        inputs: &print.parts,
+    };
+    let script = ScriptRun {
+        step: Step::Install,
+        script: &install.script,
+        image_id: base_image,
+        checkout,
+        becomes: Some(new),
+    };
     let container = script::prepare(run, &script).await?;
     let image_id = match script::run(run, &container).await {
         Ok(JobEnd::Exited(0)) => {
             (run.tell)(Progress::Installs("keeping the image of the install step".into()));
-            let new = NewCachedImage {
-                cache_id: &print.id,
-                scope: &install.scope.own(),
-                hook: &install.hook,
-                inputs: &print.parts,
-            };
             run.engine.commit(&container, new).await.map_err(|error| JobEnd::from(error).into())
         }
         Ok(JobEnd::Exited(code)) => Err(JobEnd::InstallFailed(code).into()),

@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::run::{Interrupted, Interrupts, Run, Stepped};
 use super::{GRACE, Stop, stall};
-use crate::engine::{Account, Container, ContainerSpec, EngineError, Labels, Output, Step, Upload};
+use crate::engine::{
+    Account, Container, ContainerSpec, EngineError, Labels, NewCachedImage, Output, Step, Upload,
+};
 use crate::log::Sink;
 use crate::model::{JobEnd, Script};
 use crate::source::Checkout;
@@ -29,6 +31,8 @@ pub(super) struct ScriptRun<'a> {
     pub(super) script: &'a Script,
     pub(super) image_id: &'a str,
     pub(super) checkout: &'a Checkout,
+    /// The image that is made of an install script's container.
+    pub(super) becomes: Option<NewCachedImage<'a>>,
 }
 
 /// A container that holds the checkout and the script, ready to start.
@@ -46,6 +50,7 @@ pub(super) async fn prepare<'engine>(
             command: vec!["/bin/sh".into(), STARTER.into()],
             limits: work.limits.container,
             labels,
+            becomes: script.becomes,
         };
         let container = engine.create(&spec).await?;
         let upload = Upload::new(account.owner)

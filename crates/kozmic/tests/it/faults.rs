@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::crash::{free_url, start};
-use crate::harness::{BASE, PATIENCE, World, docker, eventually, hook};
+use crate::harness::{BASE, PATIENCE, World, eventually, hook, remove_cached_images};
 
 /// The same kills at the same times, as far as the machine plays along.
 const SEED: u64 = 20_140_513;
@@ -120,10 +120,5 @@ async fn a_server_that_is_killed_again_and_again_loses_nothing() {
     }
     world.nothing_left().await;
     server.kill().await.unwrap();
-    let filter = format!("label=kozmic.instance={}", world.instance().await);
-    let images =
-        docker(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]).await;
-    for image in images.lines().filter(|name| name.starts_with("kozmic-cache/")) {
-        docker(&["rmi", image]).await;
-    }
+    remove_cached_images(&world.instance().await).await;
 }
