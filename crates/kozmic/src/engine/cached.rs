@@ -12,7 +12,8 @@ use bollard::query_parameters::{
     CommitContainerOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder,
 };
 
-use super::label::INSTANCE;
+use super::label::{self, INSTANCE};
+use super::product::{self, Product};
 use super::{Container, Engine, Result, parse_time};
 use crate::model::{CacheId, Timestamp};
 
@@ -50,6 +51,17 @@ pub fn cached_image_name(id: &CacheId, scope: &str) -> String {
     format!("{REPOSITORY}/{id}:{scope}")
 }
 
+impl NewCachedImage<'_> {
+    /// The image has them from its container: Podman takes none with the commit.
+    pub(super) fn labels(&self) -> [(String, String); 3] {
+        [
+            (SCOPE.to_owned(), self.scope.to_owned()),
+            (HOOK.to_owned(), self.hook.to_owned()),
+            (INPUTS.to_owned(), serde_json::to_string(self.inputs).unwrap_or_default()),
+        ]
+    }
+}
+
 impl Engine {
     /// The id of a cached image, which counts as used from now.
     pub async fn use_cached(&self, id: &CacheId, scope: &str) -> Result<Option<CachedImage>> {
@@ -64,12 +76,7 @@ impl Engine {
         if labels.get(INSTANCE) != Some(&self.instance) {
             return Ok(None);
         }
-        let options =
-            TagImageOptionsBuilder::new().repo(&format!("{REPOSITORY}/{id}")).tag(scope).build();
-        self.docker
-            .tag_image(&name, Some(options))
-            .await
-            .map_err(|e| self.failed("use a cached image", e))?;
+        self.mark_used(&name, found.repo_tags.as_deref().unwrap_or_default()).await?;
         Ok(Some(CachedImage {
             id: found.id.unwrap_or_default(),
             created: found.created.as_deref().map_or(Timestamp(0), parse_time),
@@ -77,7 +84,8 @@ impl Engine {
         }))
     }
 
-    /// Keeps what an install step left in its container; the image's id.
+    /// Keeps what an install step left in its container, which was created for this
+    /// [image](super::ContainerSpec::becomes); the image's id.
     pub async fn commit(
         &self,
         container: &Container<'_>,
@@ -88,16 +96,9 @@ impl Engine {
             .repo(&format!("{REPOSITORY}/{}", image.cache_id))
             .tag(image.scope)
             .build();
-        let labels = HashMap::from([
-            (SCOPE.to_owned(), image.scope.to_owned()),
-            (HOOK.to_owned(), image.hook.to_owned()),
-            (INPUTS.to_owned(), serde_json::to_string(image.inputs).unwrap_or_default()),
-            (INSTANCE.to_owned(), self.instance.clone()),
-        ]);
-        let config = ContainerConfig { labels: Some(labels), ..Default::default() };
         let committed = self
             .slow
-            .commit_container(options, config)
+            .commit_container(options, ContainerConfig::default())
             .await
             .map_err(|e| self.failed("keep the image of the install step", e))?;
         self.images.changed.notify_one();
@@ -106,10 +107,8 @@ impl Engine {
 
     /// The cached images of this installation, the one that was used last first.
     pub async fn cached_images(&self) -> Result<Vec<CachedImage>> {
-        let filters = HashMap::from([(
-            "label",
-            vec![format!("{INSTANCE}={}", self.instance), SCOPE.to_owned()],
-        )]);
+        // Podman takes several labels for alternatives: one is asked for.
+        let filters = label::of_instance(&self.instance);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let listed = self
             .docker
@@ -117,9 +116,9 @@ impl Engine {
             .await
             .map_err(|e| self.failed("list cached images", e))?;
         let mut images = Vec::new();
-        for image in listed {
+        for image in listed.iter().filter(|image| image.labels.contains_key(SCOPE)) {
             for name in image.repo_tags.iter().filter_map(|name| cached_name(name)) {
-                let used = self.last_tagged(name).await?;
+                let used = self.last_used(name).await?;
                 let image = CachedImage {
                     id: image.id.clone(),
                     created: Timestamp(image.created * 1000),
@@ -132,21 +131,51 @@ impl Engine {
         Ok(images.into_iter().map(|(_, image)| image).collect())
     }
 
-    async fn last_tagged(&self, name: &str) -> Result<Option<Timestamp>> {
+    /// Docker notes when an image was tagged last. Podman does not: there, a second
+    /// name tells the time.
+    async fn mark_used(&self, name: &str, names: &[String]) -> Result<()> {
+        let failed = |e| self.failed("use a cached image", e);
+        let Some((repository, scope)) = name.rsplit_once(':') else { return Ok(()) };
+        let tag = match self.product {
+            Product::Docker => scope.to_owned(),
+            Product::Podman => {
+                // What is marked at the same time by another job stays.
+                for mark in product::marks_of(name, names) {
+                    self.remove_image(mark).await?;
+                }
+                product::mark(scope, Timestamp::now())
+            }
+        };
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(&tag).build();
+        self.docker.tag_image(name, Some(options)).await.map_err(failed)
+    }
+
+    async fn last_used(&self, name: &str) -> Result<Option<Timestamp>> {
         match self.docker.inspect_image(name).await {
-            Ok(found) => Ok(last_tag_time(found.metadata)),
+            Ok(found) => Ok(last_used(found.repo_tags.as_deref(), found.metadata)),
             Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
             Err(error) => Err(self.failed("inspect a cached image", error)),
         }
     }
 
+    /// Removes a cached image; false when a container still uses it.
+    pub async fn remove_cached(&self, name: &str) -> Result<bool> {
+        if self.product == Product::Podman
+            && let Ok(found) = self.docker.inspect_image(name).await
+        {
+            for mark in product::marks_of(name, &found.repo_tags.unwrap_or_default()) {
+                self.remove_image(mark).await?;
+            }
+        }
+        self.remove_image(name).await
+    }
+
     /// Removes images of this installation that lost their name: whoever was to use
     /// them died before it learned of them, or a newer one took it.
     pub async fn remove_nameless(&self) -> Result<()> {
-        let filters = HashMap::from([
-            ("label", vec![format!("{INSTANCE}={}", self.instance), SCOPE.to_owned()]),
-            ("dangling", vec!["true".to_owned()]),
-        ]);
+        // Podman takes several labels for alternatives: one is asked for.
+        let mut filters = label::of_instance(&self.instance);
+        filters.insert("dangling".into(), vec!["true".into()]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let listed = self
             .docker
@@ -154,7 +183,7 @@ impl Engine {
             .await
             .map_err(|e| self.failed("list images without a name", e))?;
         let now = Timestamp::now();
-        for image in listed {
+        for image in listed.iter().filter(|image| image.labels.contains_key(SCOPE)) {
             // A new one gets its name in a moment.
             if now.since(Timestamp(image.created * 1000)) > NAMELESS_FOR {
                 self.remove_image(&image.id).await?;
@@ -177,15 +206,20 @@ fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
 }
 
 /// The name of an image that an install step made, as [`cached_image_name`] tells
-/// it; none for another image's.
+/// it; none for another image's, and for a mark of when it was used.
 pub(super) fn cached_name(name: &str) -> Option<&str> {
-    // So Podman says that a name is of no registry.
-    let name = name.strip_prefix("localhost/").unwrap_or(name);
-    name.starts_with(REPOSITORY).then_some(name)
+    let name = product::short(name);
+    (name.starts_with(REPOSITORY) && !product::is_mark(name)).then_some(name)
 }
 
-pub(super) fn last_tag_time(metadata: Option<ImageInspectMetadata>) -> Option<Timestamp> {
+/// When an image with these names was used last, as far as the engine tells.
+pub(super) fn last_used(
+    names: Option<&[String]>,
+    metadata: Option<ImageInspectMetadata>,
+) -> Option<Timestamp> {
+    let marked = names.unwrap_or_default().iter().filter_map(|name| product::time_of_mark(name));
     let tagged = metadata.and_then(|metadata| metadata.last_tag_time);
     // Year 1 is how the engine says "never".
-    tagged.as_deref().map(parse_time).filter(|time| time.0 > 0)
+    let tagged = tagged.as_deref().map(parse_time).filter(|time| time.0 > 0);
+    marked.max().or(tagged)
 }

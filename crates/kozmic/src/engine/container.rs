@@ -12,7 +12,7 @@ use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use bollard::models::{
     ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum as State,
-    HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
+    HostConfig, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, EventsOptionsBuilder,
@@ -24,7 +24,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Engine, EngineError, Labels, Result, Step, Upload, label, parse_time};
+use super::product::Product;
+use super::{Engine, EngineError, Labels, NewCachedImage, Result, Step, Upload, label, parse_time};
 use crate::model::{JobUuid, Timestamp};
 
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
@@ -32,7 +33,7 @@ pub(super) const VOLUME: &str = "/kozmic";
 
 /// What is to run.
 #[derive(Debug, Clone)]
-pub struct ContainerSpec {
+pub struct ContainerSpec<'a> {
     /// An image id, so that a tag that moves meanwhile changes nothing.
     pub image_id: String,
     /// Empty: the image's own.
@@ -41,6 +42,8 @@ pub struct ContainerSpec {
     pub command: Vec<String>,
     pub limits: ContainerLimits,
     pub labels: Labels,
+    /// The image that it is to be kept as.
+    pub becomes: Option<NewCachedImage<'a>>,
 }
 
 /// What a container may use.
@@ -93,11 +96,11 @@ pub struct Container<'engine> {
 }
 
 impl Engine {
-    pub async fn create(&self, spec: &ContainerSpec) -> Result<Container<'_>> {
-        let labels = spec.labels.to_map(&self.instance);
+    pub async fn create(&self, spec: &ContainerSpec<'_>) -> Result<Container<'_>> {
+        let mut labels = spec.labels.to_map(&self.instance);
+        labels.extend(spec.becomes.iter().flat_map(NewCachedImage::labels));
         let memory = spec.limits.memory.unwrap_or(self.memory / 5 * 4);
         let memory = i64::try_from(memory).unwrap_or(i64::MAX);
-        let log_options = [("max-size", "4g"), ("max-file", "1"), ("compress", "false")];
         let body = ContainerCreateBody {
             image: Some(spec.image_id.clone()),
             user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
@@ -114,12 +117,7 @@ impl Engine {
                 memory: Some(memory),
                 memory_swap: Some(memory),
                 nano_cpus: spec.limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
-                // Keeps bytes as they are (json-file replaces invalid UTF-8), and
-                // must not rotate: what it drops would be missing after a crash.
-                log_config: Some(HostConfigLogConfig {
-                    typ: Some("local".into()),
-                    config: Some(log_options.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
-                }),
+                log_config: Some(self.product.log_config()),
                 mounts: Some(vec![Mount {
                     target: Some(VOLUME.into()),
                     typ: Some(MountType::VOLUME),
@@ -323,6 +321,10 @@ impl Container<'_> {
     /// ended. Otherwise what was written last, while no engine took it, is lost. An
     /// engine remembers some hundred events: under much load it may not know.
     pub async fn end_was_seen(&self) -> Result<bool> {
+        if self.engine.product == Product::Podman {
+            // Each container's own monitor takes its output there.
+            return Ok(true);
+        }
         let state = self.state().await?;
         let second =
             |time: Option<String>| time.as_deref().map_or(Timestamp(0), parse_time).0 / 1000;

@@ -8,6 +8,7 @@ mod exec;
 mod image;
 mod label;
 mod layers;
+mod product;
 mod upload;
 mod usage;
 
@@ -20,9 +21,8 @@ use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use tokio::sync::Notify;
 
-use crate::model::PulledImage;
-
-use crate::model::Timestamp;
+use crate::model::{PulledImage, Timestamp};
+use product::Product;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{
@@ -76,6 +76,7 @@ pub struct Engine {
     docker: Docker,
     /// The same, with more patience.
     slow: Docker,
+    product: Product,
     host: String,
     instance: String,
     /// Bytes that the engine's machine has.
@@ -128,6 +129,7 @@ impl Engine {
             problem: error_chain(&error),
         };
         let docker = docker.negotiate_version().await.map_err(&away)?;
+        let product = Product::of(&docker).await.map_err(&away)?;
         let info = docker.info().await.map_err(away)?;
         let memory = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1 << 30);
         let root = info.docker_root_dir.unwrap_or_default();
@@ -137,6 +139,7 @@ impl Engine {
         Ok(Self {
             docker,
             slow,
+            product,
             host,
             instance: instance.to_owned(),
             memory,

@@ -275,7 +275,7 @@ impl Engine {
             Err(error) => return Err(self.failed("inspect an image", error)),
         };
         let layers = found.root_fs.and_then(|root| root.layers).unwrap_or_default();
-        let tagged = super::cached::last_tag_time(found.metadata);
+        let tagged = super::cached::last_used(found.repo_tags.as_deref(), found.metadata);
         Ok(Some(Inspected {
             image,
             // Not those of the list: there, none is called "<none>:<none>".

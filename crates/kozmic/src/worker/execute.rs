@@ -82,7 +82,8 @@ async fn steps<'a>(
             return Ok((base_image, None));
         }
         // Nothing else is waited for.
-        let made = script::create(engine, work, Step::Build, &base_image, run.log.length());
+        let length = run.log.length();
+        let made = script::create(engine, work, Step::Build, &base_image, None, length);
         let made = made.await.map_err(JobEnd::from)?;
         Ok::<_, Interrupted>((base_image, Some(made)))
     };
@@ -93,11 +94,11 @@ async fn steps<'a>(
     let (checkout, (base_image, made)) = (checkout.map_err(JobEnd::from)?, image?);
     let made = match (&work.install, made) {
         (None, Some(made)) => made,
-        (None, None) => script::create_next(run, Step::Build, &base_image).await?,
+        (None, None) => script::create_next(run, Step::Build, &base_image, None).await?,
         (Some(install), _) => {
             let chosen = install::image(run, install, &base_image, &checkout).await?;
             // From then on the container holds the image.
-            script::create_next(run, Step::Build, &chosen.image_id).await?
+            script::create_next(run, Step::Build, &chosen.image_id, None).await?
         }
     };
     script::fill(run, made, &work.build_script, &checkout).await

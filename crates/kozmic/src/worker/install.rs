@@ -29,7 +29,14 @@ pub(super) async fn image(
 ) -> Stepped<Chosen> {
     let tracked = checkout.tracked(&install.tracked).await.map_err(JobEnd::from)?;
     let print = CacheInputs::new(base_image, &install.script, tracked).fingerprint();
-    let name = cached_image_name(&print.id, &install.scope.own());
+    let scope = install.scope.own();
+    let new = NewCachedImage {
+        cache_id: &print.id,
+        scope: &scope,
+        hook: &install.hook,
+        inputs: &print.parts,
+    };
+    let name = cached_image_name(&print.id, &scope);
     (run.tell)(Progress::Prepares("waiting for the image of the install step".into()));
     // Another job that needs the same image may be making it.
     let hold = tokio::select! {
@@ -59,10 +66,10 @@ pub(super) async fn image(
             remove_started(run.work, other).await;
             let why = reason(run.engine, install, &print).await.map_err(JobEnd::from)?;
             run.note(&format!("install step: {why}"))?;
-            run_script(run, install, base_image, checkout).await?
+            run_script(run, install, base_image, checkout, new).await?
         }
     };
-    let image_id = keep(run, install, container, exit, &print).await?;
+    let image_id = keep(run, container, exit, new).await?;
     if let Err(error) = run.work.cache.prune(run.engine, &install.scope).await {
         tracing::warn!(%error, "old cached images could not be removed");
     }
@@ -93,8 +100,9 @@ async fn run_script<'engine>(
     install: &Install,
     base_image: &str,
     checkout: &Checkout,
+    new: NewCachedImage<'_>,
 ) -> Stepped<(Container<'engine>, JobEnd)> {
-    let made = script::create_next(run, Step::Install, base_image).await?;
+    let made = script::create_next(run, Step::Install, base_image, Some(new)).await?;
     let container = script::fill(run, made, &install.script, checkout).await?;
     let exit = script::run(run, &container, Step::Install).await?;
     Ok((container, exit))
@@ -103,10 +111,9 @@ async fn run_script<'engine>(
 /// Keeps what a successful install script left in its container as an image.
 async fn keep(
     run: &mut Run<'_>,
-    install: &Install,
     container: Container<'_>,
     exit: JobEnd,
-    print: &Fingerprint,
+    new: NewCachedImage<'_>,
 ) -> Stepped<String> {
     match exit {
         JobEnd::Exited(0) => {}
@@ -114,12 +121,6 @@ async fn keep(
         other => return Err(other.into()),
     }
     (run.tell)(Progress::Installs("keeping the image of the install step".into()));
-    let new = NewCachedImage {
-        cache_id: &print.id,
-        scope: &install.scope.own(),
-        hook: &install.hook,
-        inputs: &print.parts,
-    };
     let image_id = tokio::select! {
         committed = run.engine.commit(&container, new) => committed.map_err(JobEnd::from)?,
         interrupted = run.interrupts.next() => return Err(interrupted.unattended()),
@@ -131,7 +132,7 @@ async fn keep(
     run.note(&format!(
         "install step done in {}; its image is kept as {:.12}",
         readable(took),
-        print.id.as_str()
+        new.cache_id.as_str()
     ))?;
     Ok(image_id)
 }

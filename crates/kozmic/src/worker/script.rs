@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::run::{Interrupted, Interrupts, Run, Stepped, Work};
 use super::{GRACE, Progress, Stop, stall};
 use crate::engine::{
-    Account, Attended, Container, ContainerSpec, Engine, EngineError, Labels, Output, Step,
-    Unattended, Upload,
+    Account, Attended, Container, ContainerSpec, Engine, EngineError, Labels, NewCachedImage,
+    Output, Step, Unattended, Upload,
 };
 use crate::log::Sink;
 use crate::model::{ErrorKind, JobEnd, Script};
@@ -41,13 +41,15 @@ pub(super) struct Made<'engine> {
     account: Account,
 }
 
-/// A container for one of a job's scripts, empty as yet. The log has `log_offset`
-/// bytes, and nothing may be written to it before the script starts.
+/// A container for one of a job's scripts, empty as yet; `becomes` is the image that
+/// is made of it. The log has `log_offset` bytes, and nothing may be written to it
+/// before the script starts.
 pub(super) async fn create<'engine>(
     engine: &'engine Engine,
     work: &Work,
     step: Step,
     image_id: &str,
+    becomes: Option<NewCachedImage<'_>>,
     log_offset: u64,
 ) -> Result<Made<'engine>, EngineError> {
     let labels = Labels { job: work.job, attempt: work.attempt, step, log_offset };
@@ -58,6 +60,7 @@ pub(super) async fn create<'engine>(
         command: vec!["/bin/sh".into(), STARTER.into()],
         limits: work.limits.container,
         labels,
+        becomes,
     };
     let container = engine.create(&spec).await?;
     Ok(Made { container, account })
@@ -68,8 +71,9 @@ pub(super) async fn create_next<'engine>(
     run: &mut Run<'engine>,
     step: Step,
     image_id: &str,
+    becomes: Option<NewCachedImage<'_>>,
 ) -> Stepped<Made<'engine>> {
-    let made = create(run.engine, run.work, step, image_id, run.log.length());
+    let made = create(run.engine, run.work, step, image_id, becomes, run.log.length());
     tokio::select! {
         made = made => Ok(made.map_err(JobEnd::from)?),
         interrupted = run.interrupts.next() => Err(interrupted),

@@ -2,7 +2,7 @@
 
 use github_sim::client::Push;
 
-use crate::harness::{BASE, World, docker, eventually, hook};
+use crate::harness::{BASE, World, cached_images, docker, eventually, hook, remove_cached_images};
 
 /// Leaves a trace outside of /kozmic, which is kept, and one inside, which is not.
 const INSTALL: &str = "#!/bin/bash\nset -e\necho installing\ncat Depends | sudo tee /installed\ntouch /kozmic/inside\n";
@@ -32,17 +32,11 @@ async fn logs(world: &World, url: &str, sha: &str) -> (Vec<String>, Vec<String>)
 
 /// The cached images of this world's installation.
 async fn cached(world: &World) -> Vec<String> {
-    let instance = world.instance().await;
-    let filter = format!("label=kozmic.instance={instance}");
-    let listed =
-        docker(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]).await;
-    listed.lines().filter(|name| name.starts_with("kozmic-cache/")).map(str::to_owned).collect()
+    cached_images(&world.instance().await).await
 }
 
 async fn remove_cached(world: &World) {
-    for name in cached(world).await {
-        docker(&["rmi", &name]).await;
-    }
+    remove_cached_images(&world.instance().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -129,7 +129,7 @@ async fn a_job_that_loses_its_engine_twice_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_costs_not_a_byte() {
     let folder = tempfile::tempdir().unwrap();
-    let mut engine = CuttableEngine::start(folder.path());
+    let mut engine = CuttableEngine::start(folder.path()).await;
     let world = World::with(&[("KOZMIC_DOCKER_HOST", &engine.host)]).await;
     let script = "#!/bin/bash\nfor n in $(seq 60); do printf 'line %s \\xff' $n; sleep 0.1; echo; done\nexit 3\n";
     let server = world.serve_with(script).await;
@@ -142,7 +142,7 @@ async fn a_connection_that_is_cut_costs_not_a_byte() {
         })
         .await;
         engine.cut();
-        engine.mend();
+        engine.mend().await;
     }
     let build = world.finished(&server.url, &sha).await;
     let job = build.job("Tests");

@@ -2,7 +2,7 @@
 
 use github_sim::client::Push;
 
-use crate::harness::{BASE, World, busybox, hook};
+use crate::harness::{BASE, World, busybox, hook, is_podman};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_runs_as_kozmic_in_the_checkout() {
@@ -120,7 +120,9 @@ async fn the_shebang_decides_and_the_shell_is_there_without_one() {
 async fn a_tree_may_be_as_deep_as_git_allows() {
     let world = World::new().await;
     let server = world.serve_with("#!/bin/bash\nfind . -name leaf | wc -c\n").await;
-    let path = format!("{}leaf", "a/".repeat(1_900));
+    // Podman unpacks such a tree too, in a time that grows with the cube of its depth.
+    let depth = if is_podman() { 300 } else { 1_900 };
+    let path = format!("{}leaf", "a/".repeat(depth));
     let sha = world.push(&[(&path, b"x")]).await;
     let build = world.finished(&server.url, &sha).await;
     assert_eq!(build.status, "success", "{:?}", build.jobs);

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::engine::{as_root, docker, docker_at};
-use super::eventually;
+use super::engine::{docker, docker_at};
+use super::{as_root, eventually};
 
 /// Ended, with all that it ran and kept, when it is dropped.
 pub struct Daemon {

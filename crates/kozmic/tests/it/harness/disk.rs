@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::engine::as_root;
+use super::as_root;
 
 /// A small file system of its own, gone when it is dropped.
 pub struct TinyDisk(PathBuf);

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
-use super::eventually;
+use super::{eventually, podman};
 
 /// Made by `images/base/build`, which `make test` runs before.
 pub const BASE: &str = "kozmic/debian:bookworm";
@@ -20,12 +20,26 @@ pub const PASSWORD: &str = "sesame";
 
 const BUSYBOX: &str = "kozmic-test/busybox:latest";
 
-/// Runs docker, and fails the test when it fails; what it printed.
-pub async fn docker(arguments: &[&str]) -> String {
-    docker_at(None, arguments).await
+/// The test program `podman` tells its journeys on Podman.
+pub fn is_podman() -> bool {
+    env!("CARGO_CRATE_NAME") == "podman"
 }
 
-/// As [`docker`], at an engine other than the machine's.
+/// Where the engine of these tests listens, as DOCKER_HOST; none: where it always does.
+pub async fn engine_host() -> Option<String> {
+    if is_podman() {
+        return Some(podman::host().await.to_owned());
+    }
+    std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty())
+}
+
+/// Runs docker on the engine of these tests, and fails the test when it fails; what it
+/// printed.
+pub async fn docker(arguments: &[&str]) -> String {
+    docker_at(engine_host().await.as_deref(), arguments).await
+}
+
+/// As [`docker`], at another engine.
 pub async fn docker_at(engine: Option<&str>, arguments: &[&str]) -> String {
     let mut command = Command::new("docker");
     if let Some(engine) = engine {
@@ -77,12 +91,39 @@ pub async fn busybox() -> &'static str {
 /// Containers and volumes of one installation.
 pub async fn containers_of(engine: Option<&str>, instance: &str) -> Vec<String> {
     let filter = format!("label=kozmic.instance={instance}");
-    let containers = docker_at(engine, &["ps", "--all", "--quiet", "--filter", &filter]).await;
-    let volumes = docker_at(engine, &["volume", "ls", "--quiet", "--filter", &filter]).await;
+    let host = match engine {
+        Some(engine) => Some(engine.to_owned()),
+        None => engine_host().await,
+    };
+    let docker = async |arguments: &[&str]| docker_at(host.as_deref(), arguments).await;
+    let containers = docker(&["ps", "--all", "--quiet", "--filter", &filter]).await;
+    // Podman takes no labels for a container's own volume.
+    let volumes = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await;
     let named = |kind: &'static str, text: String| {
         text.lines().map(|id| format!("{kind} {id}")).collect::<Vec<_>>()
     };
     [named("container", containers), named("volume", volumes)].concat()
+}
+
+/// The cached images of one installation.
+pub async fn cached_images(instance: &str) -> Vec<String> {
+    let filter = format!("label=kozmic.instance={instance}");
+    let format = "{{.Repository}}:{{.Tag}}";
+    let listed = docker(&["images", "--filter", &filter, "--format", format]).await;
+    // On Podman a second name tells when the image was used.
+    let is_image = |name: &&str| name.starts_with("kozmic-cache/") && !name.contains(".used-");
+    listed.lines().filter(is_image).map(str::to_owned).collect()
+}
+
+pub async fn remove_cached_images(instance: &str) {
+    for name in cached_images(instance).await {
+        let names = docker(&["inspect", "--format", "{{join .RepoTags \" \"}}", &name]).await;
+        docker(&[&["rmi"], &names.split_whitespace().collect::<Vec<_>>()[..]].concat()).await;
+    }
+}
+
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Debian's docker-registry on a free port of loopback.
@@ -109,7 +150,7 @@ impl Registry {
         let digest = "$2a$05$j9swIEJJbC1ym2PvQrnlmONM9zOBBmAXl785qfWiu6/kyTmTVBdne";
         std::fs::write(&passwords, format!("ada:{digest}\n")).unwrap();
         let access = access.replace("PASSWORDS", passwords.to_str().unwrap());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = if is_podman() { podman::registry_port().await } else { free_port() };
         let host = format!("127.0.0.1:{port}");
         let config = folder.path().join("registry.yml");
         let root = folder.path().join("data");
@@ -169,9 +210,10 @@ pub struct CuttableEngine {
 }
 
 impl CuttableEngine {
-    pub fn start(folder: &Path) -> Self {
+    pub async fn start(folder: &Path) -> Self {
         let path = folder.join("engine.sock");
-        Self { host: format!("unix://{}", path.display()), task: lead_to_engine(&path), path }
+        let task = lead_to_engine(&path).await;
+        Self { host: format!("unix://{}", path.display()), task, path }
     }
 
     /// From now on nothing answers there.
@@ -181,36 +223,24 @@ impl CuttableEngine {
     }
 
     /// It answers again.
-    pub fn mend(&mut self) {
-        self.task = lead_to_engine(&self.path);
+    pub async fn mend(&mut self) {
+        self.task = lead_to_engine(&self.path).await;
     }
 }
 
-fn lead_to_engine(path: &Path) -> JoinHandle<()> {
+async fn lead_to_engine(path: &Path) -> JoinHandle<()> {
+    let host = engine_host().await.unwrap_or_default();
+    let engine = host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned();
     let listener = UnixListener::bind(path).unwrap();
     tokio::spawn(async move {
         // Dropped with the task, and with it every connection.
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut client, _)) = listener.accept().await {
+            let engine = engine.clone();
             connections.spawn(async move {
-                let mut engine = UnixStream::connect(engine_socket()).await.unwrap();
+                let mut engine = UnixStream::connect(engine).await.unwrap();
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
             });
         }
     })
-}
-
-fn engine_socket() -> String {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
-}
-
-/// A command as root: through sudo where the tests run as somebody else.
-pub fn as_root(command: &[&str]) -> std::process::Command {
-    use std::os::unix::fs::MetadataExt as _;
-    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-    let words = if is_root { command.to_vec() } else { [&["sudo", "-n"], command].concat() };
-    let mut root = std::process::Command::new(words[0]);
-    root.args(&words[1..]);
-    root
 }

@@ -5,6 +5,7 @@ mod daemon;
 mod delivery;
 mod disk;
 mod engine;
+mod podman;
 mod postgres;
 mod sshd;
 mod world;
@@ -15,7 +16,8 @@ pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;
 pub use engine::{
-    BASE, CuttableEngine, Registry, busybox, containers_of, docker, docker_at, docker_config,
+    BASE, CuttableEngine, Registry, busybox, cached_images, containers_of, docker, docker_at,
+    docker_config, engine_host, is_podman, remove_cached_images,
 };
 pub use postgres::Postgres;
 pub use sshd::Sshd;
@@ -23,6 +25,16 @@ pub use world::{Build, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(150);
+
+/// A command as root: as it is, or through sudo, which must not ask.
+pub fn as_root(command: &[&str]) -> std::process::Command {
+    use std::os::unix::fs::MetadataExt as _;
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let words = if is_root { command.to_vec() } else { [&["sudo", "-n"], command].concat() };
+    let mut root = std::process::Command::new(words[0]);
+    root.args(&words[1..]);
+    root
+}
 
 /// Asks again and again until there is an answer; fails the test when there is
 /// none in time.

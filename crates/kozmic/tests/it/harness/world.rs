@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
-use super::{BASE, containers_of, eventually};
+use super::{BASE, containers_of, engine_host, eventually};
 
 pub const OWNER: &str = "octo";
 pub const REPOSITORY: &str = "octo/orbit";
@@ -106,8 +106,9 @@ impl World {
         tokio::spawn(github_sim::serve(listener, root, async move { ended.requested().await }));
         let token = sim.add_user(OWNER).await.unwrap();
         sim.add_repository(OWNER, "orbit").await.unwrap();
-        let extra =
+        let mut extra: Vec<(String, String)> =
             extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        extra.extend(engine_host().await.map(|host| ("DOCKER_HOST".to_owned(), host)));
         let http =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let api_token = OnceCell::new();
