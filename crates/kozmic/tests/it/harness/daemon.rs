@@ -168,7 +168,7 @@ impl Bridge {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = std::process::id() + COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("kozmic{number}");
-        let address = format!("10.213.{}.1/24", number % 250);
+        let address = format!("10.214.{}.1/24", number % 250);
         for arguments in [
             vec!["link", "add", &name, "type", "bridge"],
             vec!["addr", "add", &address, "dev", &name],
