@@ -39,7 +39,7 @@ async fn cached(world: &World) -> Vec<String> {
     listed.lines().filter(|name| name.starts_with("kozmic-cache/")).map(str::to_owned).collect()
 }
 
-async fn remove_cached(world: &World) {
+pub async fn remove_cached(world: &World) {
     for name in cached(world).await {
         docker(&["rmi", &name]).await;
     }

@@ -32,3 +32,4 @@ mod reports;
 mod run;
 mod scripts;
 mod store;
+mod variables;
