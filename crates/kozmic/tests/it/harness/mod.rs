@@ -7,6 +7,7 @@ mod disk;
 mod engine;
 mod postgres;
 mod sshd;
+pub mod trace;
 mod world;
 
 use std::time::Duration;
