@@ -1,15 +1,16 @@
-//! `kozmic project add`
+//! `kozmic project add`, `kozmic project set` and `kozmic project show`
 
 mod deploy_key;
+mod show;
 
-use anyhow::Context as _;
-use clap::Subcommand;
+use anyhow::{Context as _, bail};
+use clap::{ArgGroup, Subcommand};
 
 use super::{find_project, now, open_store, say};
 use crate::config::Settings;
 use crate::github::Client;
-use crate::model::{FullName, ProjectId, RemoteRepository};
-use crate::store::Project;
+use crate::model::{FullName, ProjectId, RemoteRepository, parse_own_variable};
+use crate::store::{Project, ProjectChange};
 use deploy_key::{KeyRefused, Keys};
 
 #[derive(Debug, Subcommand)]
@@ -20,14 +21,28 @@ pub(super) enum Command {
         #[arg(value_name = "FULL_NAME")]
         name: FullName,
     },
-    /// Change how a project is built
+    /// Change how a project is built; jobs that exist keep what they were made with
+    #[command(group(ArgGroup::new("change").required(true).multiple(true)))]
     Set {
         /// The project, as owner/name
         #[arg(value_name = "FULL_NAME")]
         name: FullName,
         /// Whether a newer push to a branch cancels the older builds of it
-        #[arg(long, value_name = "on|off", value_parser = on_or_off, action = clap::ArgAction::Set)]
-        cancel_superseded: bool,
+        #[arg(long, group = "change", value_name = "on|off", value_parser = on_or_off)]
+        cancel_superseded: Option<bool>,
+        /// A plain variable of all its scripts, shown to whoever may see a log: not for
+        /// secrets. A hook's own of the same name goes before it. May be repeated
+        #[arg(long, group = "change", value_name = "NAME=VALUE", value_parser = parse_own_variable)]
+        env: Vec<(String, String)>,
+        /// Take such a variable away. May be repeated
+        #[arg(long, group = "change", value_name = "NAME")]
+        unset_env: Vec<String>,
+    },
+    /// Show a project: its repository, its hooks, and what was set for it
+    Show {
+        /// The project, as owner/name
+        #[arg(value_name = "FULL_NAME")]
+        name: FullName,
     },
 }
 
@@ -42,16 +57,51 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Add { name } => add(settings, &name).await,
-        Command::Set { name, cancel_superseded } => {
-            let store = open_store(settings).await?;
-            let project = find_project(&store, &name).await?;
-            store.cancels_superseded_set(project.id, cancel_superseded).await?;
-            store.close().await;
-            let word = if cancel_superseded { "cancels" } else { "leaves alone" };
-            say(&format!("A newer push to a branch of {name} now {word} its older builds."));
-            Ok(())
+        Command::Set { name, cancel_superseded, env, unset_env } => {
+            set(settings, &name, &change_of(cancel_superseded, env, unset_env)?).await
+        }
+        Command::Show { name } => show::run(settings, &name).await,
+    }
+}
+
+/// What was asked for, when it can be meant so.
+fn change_of(
+    cancels_superseded: Option<bool>,
+    env: Vec<(String, String)>,
+    unset_env: Vec<String>,
+) -> anyhow::Result<ProjectChange> {
+    let mut change = ProjectChange { cancels_superseded, ..ProjectChange::default() };
+    for (name, value) in env {
+        if unset_env.contains(&name) {
+            bail!("the variable {name} can't be both set and unset");
+        }
+        if change.env.insert(name.clone(), value).is_some() {
+            bail!("the variable {name} was given twice");
         }
     }
+    change.unset_env = unset_env;
+    change.unset_env.sort();
+    change.unset_env.dedup();
+    Ok(change)
+}
+
+async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> anyhow::Result<()> {
+    let store = open_store(settings).await?;
+    let project = find_project(&store, name).await?;
+    let changed = store.project_options_changed(project.id, change).await;
+    changed.with_context(|| format!("{name} was not changed"))?;
+    store.close().await;
+    if let Some(cancels) = change.cancels_superseded {
+        let word = if cancels { "cancels" } else { "leaves alone" };
+        say(&format!("A newer push to a branch of {name} now {word} its older builds."));
+    }
+    for variable in change.env.keys() {
+        say(&format!("Jobs of {name} made from now on have the variable {variable}."));
+    }
+    for variable in &change.unset_env {
+        say(&format!("Jobs of {name} made from now on don't have the project's {variable}."));
+    }
+    Ok(())
 }
 
 /// Adds a project; one that is there already is brought up to what GitHub says of
@@ -115,5 +165,5 @@ async fn bring_up_to_date(
     if has_changed {
         return Ok(format!("What GitHub says of {name} has changed, and was noted."));
     }
-    anyhow::bail!("{name} is a project already")
+    bail!("{name} is a project already")
 }

@@ -21,7 +21,7 @@ pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, UserId};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
-pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_variable};
+pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use time::{Timestamp, readable};

@@ -70,7 +70,7 @@ impl HookOptions {
                 Ok(())
             }
             "env" => {
-                let (name, value) = parse_variable(value)?;
+                let (name, value) = parse_own_variable(value)?;
                 match self.env.insert(name.clone(), value) {
                     Some(_) => Err(Invalid::new(format!("the variable {name} was given before"))),
                     None => Ok(()),
@@ -139,6 +139,18 @@ pub fn parse_variable(text: &str) -> Result<(String, String), Invalid> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// A variable that people may give a project or a hook: not one of those with which
+/// Kozmic tells a script what it runs for.
+pub fn parse_own_variable(text: &str) -> Result<(String, String), Invalid> {
+    let (name, value) = parse_variable(text)?;
+    if name == "CI" || name == "KOZMIC" || name.starts_with("KOZMIC_") {
+        return Err(Invalid::new(format!(
+            "the variable {name} is set by Kozmic itself; choose another name than CI, KOZMIC and KOZMIC_…"
+        )));
+    }
+    Ok((name, value))
+}
+
 fn parse_cpus(text: &str) -> Result<u64, Invalid> {
     let wrong = || Invalid::new("must be a number of processors from 0.01, like 0.5 or 2");
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
@@ -199,6 +211,8 @@ mod tests {
             ("retry", "true"),
             ("env", "A"),
             ("env", "1A=b"),
+            ("env", "CI=false"),
+            ("env", "KOZMIC_BUILD_NUMBER=9"),
             ("nothing", "x"),
         ] {
             assert!(HookOptions::default().set(name, value).is_err(), "{name} = {value}");

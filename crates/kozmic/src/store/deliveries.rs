@@ -178,8 +178,10 @@ async fn make_build(
 ) -> Result<Recorded> {
     let (id, number) = builds::insert(tx, delivery.project, build, now).await?;
     let active = sqlx::query(
-        "SELECT id, title, docker_image, install_script, build_script, options FROM hooks \
-         WHERE project_id = $1 AND (is_active = 1 OR id = $2) ORDER BY id",
+        "SELECT hooks.id, title, docker_image, install_script, build_script, options, \
+         projects.env AS project_env FROM hooks \
+         JOIN projects ON projects.id = hooks.project_id \
+         WHERE project_id = $1 AND (is_active = 1 OR hooks.id = $2) ORDER BY hooks.id",
     )
     .bind(delivery.project.0)
     // GitHub calls it, so it is active, whoever was cut off before noting so.

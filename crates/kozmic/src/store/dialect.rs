@@ -106,3 +106,33 @@ impl Dialect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::seal::Seal;
+    use crate::store::{Columns as _, Store};
+
+    #[tokio::test]
+    async fn every_connection_to_sqlite_syncs_what_it_commits() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("kozmic.db").display());
+        let seal = Seal::from_text(&"k".repeat(32).into()).unwrap();
+        let store = Store::open(&url, seal).await.unwrap();
+        // All of the pool's at once, and one that follows a closed one.
+        let mut connections = Vec::new();
+        for _ in 0..store.dialect.connections() {
+            connections.push(store.pool.acquire().await.unwrap());
+        }
+        connections.pop().unwrap().close().await.unwrap();
+        connections.push(store.pool.acquire().await.unwrap());
+        for connection in &mut connections {
+            let row = sqlx::query("PRAGMA synchronous").fetch_one(&mut **connection).await.unwrap();
+            assert_eq!(row.int("synchronous").unwrap(), 2, "FULL");
+            let row =
+                sqlx::query("PRAGMA journal_mode").fetch_one(&mut **connection).await.unwrap();
+            assert_eq!(row.text("journal_mode").unwrap(), "wal");
+        }
+        drop(connections);
+        store.close().await;
+    }
+}

@@ -3,8 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed};
-use crate::model::{HookId, HookSpec, Invalid, ProjectId, Script, Timestamp};
+use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, to_json};
+use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
 pub struct Hook {
@@ -39,7 +39,7 @@ impl Store {
         .bind(spec.image.as_str())
         .bind(spec.install_script.as_ref().map(Script::as_str))
         .bind(spec.build_script.as_str())
-        .bind(options_json(spec)?)
+        .bind(to_json(&spec.options, "options")?)
         .bind(Vec::<u8>::new())
         .bind(now.0)
         .fetch_optional(&mut *tx)
@@ -101,7 +101,7 @@ impl Store {
         .bind(spec.image.as_str())
         .bind(spec.install_script.as_ref().map(Script::as_str))
         .bind(spec.build_script.as_str())
-        .bind(options_json(spec)?)
+        .bind(to_json(&spec.options, "options")?)
         .bind(hook.id.0)
         .execute(&mut *tx)
         .await
@@ -160,11 +160,6 @@ impl Store {
             secret: secret.unwrap_or_default(),
         })
     }
-}
-
-fn options_json(spec: &HookSpec) -> Result<String> {
-    serde_json::to_string(&spec.options)
-        .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a hook's options: {error}"))))
 }
 
 fn secret_place(hook: HookId) -> String {

@@ -1,12 +1,13 @@
 //! Jobs, which are also the queue; fenced by attempt.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
-    read_options,
+    read_json, read_options, to_json,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
@@ -260,7 +261,8 @@ impl Store {
 }
 
 /// A new job at the end of the queue, with the scripts, image and options of
-/// `source`: a hook, or a job that runs again.
+/// `source`: a hook, or a job that runs again. Its column `project_env` has the
+/// project's variables that are to be beneath its own.
 pub(super) async fn enqueue(
     tx: &mut Transaction,
     build: BuildId,
@@ -282,7 +284,7 @@ pub(super) async fn enqueue(
     .bind(source.text("docker_image")?)
     .bind(source.text_or_null("install_script")?)
     .bind(source.text("build_script")?)
-    .bind(source.text("options")?)
+    .bind(job_options(source)?)
     .bind(tracked)
     .bind(reason)
     .bind(now.0)
@@ -290,6 +292,15 @@ pub(super) async fn enqueue(
     .await
     .map_err(failed("enqueue a job"))?;
     Ok(JobId(row.int("id")?))
+}
+
+/// All that the job's container gets, so that the job keeps what it ran with.
+fn job_options(source: &AnyRow) -> Result<String> {
+    let mut options = read_options(source)?;
+    let mut env: BTreeMap<String, String> = read_json(source, "project_env")?;
+    env.append(&mut options.env);
+    options.env = env;
+    to_json(&options, "options")
 }
 
 pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {

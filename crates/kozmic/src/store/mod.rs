@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
@@ -39,7 +41,7 @@ pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};
 pub use outbox::{Report, StatusReport};
-pub use projects::{Project, ProjectSummary};
+pub use projects::{Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use restarts::Cancelled;
 pub use tokens::TokenUser;
 pub use users::User;
@@ -167,8 +169,19 @@ impl Store {
 
 /// The column `options` of a hook or a job.
 fn read_options(row: &AnyRow) -> Result<HookOptions> {
-    serde_json::from_str(&row.text("options")?)
-        .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a hook's options: {error}"))))
+    read_json(row, "options")
+}
+
+fn read_json<T: DeserializeOwned>(row: &AnyRow, column: &'static str) -> Result<T> {
+    serde_json::from_str(&row.text(column)?).map_err(|error| unreadable(column, &error))
+}
+
+fn to_json(value: &impl Serialize, column: &'static str) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| unreadable(column, &error))
+}
+
+fn unreadable(column: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt(Invalid::new(format!("the column {column}: {error}")))
 }
 
 async fn commit(transaction: Transaction) -> Result<()> {

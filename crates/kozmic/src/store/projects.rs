@@ -1,8 +1,10 @@
 //! Projects.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, failed};
+use super::{Columns as _, Result, Store, StoreError, commit, failed, read_json, to_json};
 use crate::model::{BuildStatus, FullName, ProjectId, RemoteRepository, Timestamp, UserId};
 
 #[derive(Debug, Clone)]
@@ -10,6 +12,23 @@ pub struct Project {
     pub id: ProjectId,
     pub owner: UserId,
     pub repository: RemoteRepository,
+}
+
+/// What people have set for a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectOptions {
+    /// A newer push to a ref cancels the older builds of it.
+    pub cancels_superseded: bool,
+    /// Plain variables of all hooks' scripts; a hook's own go before them.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What is to be another in a project's options; the rest stays.
+#[derive(Debug, Clone, Default)]
+pub struct ProjectChange {
+    pub cancels_superseded: Option<bool>,
+    pub env: BTreeMap<String, String>,
+    pub unset_env: Vec<String>,
 }
 
 /// A project as lists show it.
@@ -34,6 +53,17 @@ impl Project {
                 default_branch: row.text("gh_default_branch")?,
                 is_public: row.flag("is_public")?,
             },
+        })
+    }
+}
+
+const OPTIONS: &str = "SELECT cancels_superseded, env FROM projects WHERE id = $1";
+
+impl ProjectOptions {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            cancels_superseded: row.flag("cancels_superseded")?,
+            env: read_json(row, "env")?,
         })
     }
 }
@@ -126,15 +156,49 @@ impl Store {
         row.as_ref().map(Project::read).transpose()
     }
 
-    /// Whether a newer push to a ref cancels the older builds of it.
-    pub async fn cancels_superseded_set(&self, project: ProjectId, on: bool) -> Result<()> {
-        sqlx::query("UPDATE projects SET cancels_superseded = $1 WHERE id = $2")
-            .bind(i64::from(on))
+    pub async fn project_options(&self, project: ProjectId) -> Result<ProjectOptions> {
+        let row = sqlx::query(OPTIONS)
             .bind(project.0)
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("read a project's options"))?;
+        ProjectOptions::read(&row)
+    }
+
+    /// All of a change or nothing; refused when a variable to be unset is not set.
+    /// Jobs that exist keep what they were made with.
+    pub async fn project_options_changed(
+        &self,
+        project: ProjectId,
+        change: &ProjectChange,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(self.dialect.lock_project())
+            .bind(project.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("lock a project"))?;
+        let row = sqlx::query(OPTIONS)
+            .bind(project.0)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed("read a project's options"))?;
+        let mut options = ProjectOptions::read(&row)?;
+        for name in &change.unset_env {
+            if options.env.remove(name).is_none() {
+                return Err(StoreError::Refused(format!("the project has no variable {name}")));
+            }
+        }
+        options.env.extend(change.env.clone());
+        let cancels_superseded = change.cancels_superseded.unwrap_or(options.cancels_superseded);
+        sqlx::query("UPDATE projects SET cancels_superseded = $1, env = $2 WHERE id = $3")
+            .bind(i64::from(cancels_superseded))
+            .bind(to_json(&options.env, "env")?)
+            .bind(project.0)
+            .execute(&mut *tx)
             .await
             .map_err(failed("change a project"))?;
-        Ok(())
+        commit(tx).await
     }
 
     pub async fn project_by_name(&self, name: &FullName) -> Result<Option<Project>> {

@@ -52,9 +52,9 @@ impl Store {
         Ok(Cancelled::Asked)
     }
 
-    /// A finished job runs again, as a new job with its hook's scripts of now (or
-    /// its own where the hook is gone). Refused when it is not the last of its
-    /// kind, or not finished.
+    /// A finished job runs again, as a new job with its hook's scripts and its
+    /// project's variables of now (or its own where the hook is gone). Refused when
+    /// it is not the last of its kind, or not finished.
     pub async fn job_restarted(&self, job: JobId, by: &str, now: Timestamp) -> Result<JobId> {
         let mut tx = self.begin().await?;
         let (new, build) = restart(&mut tx, job, by, now).await?;
@@ -123,7 +123,7 @@ async fn restart(
     now: Timestamp,
 ) -> Result<(JobId, BuildId)> {
     let old = sqlx::query(
-        "SELECT jobs.*, hook_calls.hook_id AS call_hook_id FROM jobs \
+        "SELECT jobs.*, '{}' AS project_env, hook_calls.hook_id AS call_hook_id FROM jobs \
          JOIN hook_calls ON hook_calls.id = jobs.hook_call_id WHERE jobs.id = $1",
     )
     .bind(job.0)
@@ -140,7 +140,9 @@ async fn restart(
     }
     let hook_id = old.int_or_null("call_hook_id")?;
     let hook = sqlx::query(
-        "SELECT title, docker_image, install_script, build_script, options FROM hooks WHERE id = $1",
+        "SELECT title, docker_image, install_script, build_script, options, \
+         projects.env AS project_env FROM hooks \
+         JOIN projects ON projects.id = hooks.project_id WHERE hooks.id = $1",
     )
     .bind(hook_id)
     .fetch_optional(&mut **tx)

@@ -7,7 +7,6 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
     let mut variables = vec![
         ("CI", "true".to_owned()),
         ("KOZMIC", "true".to_owned()),
-        ("TERM", "xterm".to_owned()),
         ("KOZMIC_BUILD_ID", job.build.to_string()),
         ("KOZMIC_BUILD_NUMBER", job.build_number.to_string()),
         ("KOZMIC_BUILD_PROJECT", job.project.repository.full_name.to_string()),
@@ -23,6 +22,8 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
         variables.push(("KOZMIC_BUILD_PULL_REQUEST", number.to_string()));
     }
     let own = job.options.env.iter().map(|(name, value)| (name.clone(), value.clone()));
-    // Kozmic's last: a hook does not speak for it.
-    own.chain(variables.into_iter().map(|(name, value)| (name.to_owned(), value))).collect()
+    // Kozmic's last: neither a project nor a hook speaks for it.
+    let kozmic = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let terminal = ("TERM".to_owned(), "xterm".to_owned());
+    std::iter::once(terminal).chain(own).chain(kozmic).collect()
 }

@@ -35,7 +35,7 @@ async fn cached(world: &World) -> Vec<String> {
     cached_images(&world.instance().await).await
 }
 
-async fn remove_cached(world: &World) {
+pub async fn remove_cached(world: &World) {
     remove_cached_images(&world.instance().await).await;
 }
 

@@ -2,18 +2,24 @@
 
 use std::process::Stdio;
 
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::harness::{BASE, World, docker, eventually, hook};
 
 pub async fn start(world: &World, url: &str) -> Child {
+    start_as(world, url, &mut world.command(url, &["serve"])).await
+}
+
+/// As [`start`], by another command that becomes the server.
+pub async fn start_as(world: &World, url: &str, command: &mut Command) -> Child {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(world.folder().join("serve.log"))
         .unwrap();
-    let mut child =
-        world.command(url, &["serve"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let program = command.as_std().get_program().to_owned();
+    let spawned = command.stdout(Stdio::null()).stderr(log).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     eventually("the server to be ready", async || {
         assert!(child.try_wait().unwrap().is_none(), "{}", said(world));
         let answer = world.http.get(format!("{url}/readyz")).send().await.ok()?;
@@ -70,7 +76,7 @@ async fn is_whole(world: &World, url: &str, sha: &str) {
 
 async fn terminate(server: &mut Child, world: &World) {
     let pid = server.id().unwrap().to_string();
-    assert!(tokio::process::Command::new("kill").arg(pid).status().await.unwrap().success());
+    assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
     assert_eq!(server.wait().await.unwrap().code(), Some(0), "{}", said(world));
     assert!(said(world).ends_with("kozmic: stopped\n"), "{}", said(world));
 }

@@ -279,21 +279,21 @@ async fn an_image_without_a_shell_is_an_error_of_its_surroundings() {
 async fn a_hook_has_limits_and_variables_of_its_own() {
     let world = World::with(&[("KOZMIC_PIDS_LIMIT", "64")]).await;
     let server = world.serve().await;
-    let script = "#!/bin/bash\necho $GREETING $KOZMIC_BUILD_NUMBER\n\
+    let script = "#!/bin/bash\necho $GREETING $TERM\n\
                   cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null\nsleep 600\n";
     let options = [
         "pids = 32",
         "cpus = 0.5",
         "job-timeout = 5",
         "env = GREETING=hello world",
-        "env = KOZMIC_BUILD_NUMBER=9",
+        "env = TERM=dumb",
     ];
     world.project(&server.url, &[with_options(&hook("Tests", BASE, script), &options)]).await;
     let build = pushed(&world, &server.url).await;
     let job = build.job("Tests");
     assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
     let log = world.log_text(job).await;
-    assert_eq!(log, "hello world 1\n32\n[kozmic] timed out: not finished after 5 s\n");
+    assert_eq!(log, "hello world dumb\n32\n[kozmic] timed out: not finished after 5 s\n");
     world.end(server).await;
 }
 

@@ -32,3 +32,5 @@ mod reports;
 mod run;
 mod scripts;
 mod store;
+mod synced;
+mod variables;

@@ -8,7 +8,9 @@ use kozmic::model::{
     PulledImage, RemoteRepository, Script, Timestamp, Trigger,
 };
 use kozmic::seal::Seal;
-use kozmic::store::{Delivery, Hook, LeaseState, NewBuild, Recorded, Store, StoreError};
+use kozmic::store::{
+    Delivery, Hook, LeaseState, NewBuild, ProjectChange, Recorded, Store, StoreError,
+};
 use secrecy::ExposeSecret as _;
 use sqlx::{AnyPool, Row as _};
 
@@ -402,6 +404,67 @@ async fn people_change_their_names_and_hooks_their_scripts() {
         assert_eq!((summary.full_name.as_str(), summary.latest), ("octo/orbit", None));
         let instance = store.instance(Timestamp(1)).await.unwrap();
         assert_eq!(store.instance(Timestamp(2)).await.unwrap(), instance);
+    })
+    .await;
+}
+
+fn variables<const N: usize>(of: [(&str, &str); N]) -> BTreeMap<String, String> {
+    of.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_keeps_the_variables_that_held_when_it_was_made() {
+    on_both(async |store| {
+        let (project, _) = project(&store, &[]).await;
+        let mut spec = spec("Tests");
+        spec.options.env = variables([("B", "hook"), ("C", "hook")]);
+        let hook =
+            store.hook_added(project, &spec, &"x".into(), "octo", Timestamp(2)).await.unwrap();
+        let hook = store.hook(hook).await.unwrap().unwrap();
+        let change = async |set, unset: &[&str]| {
+            let unset_env = unset.iter().map(|&name| name.to_owned()).collect();
+            let change = ProjectChange { env: set, unset_env, ..ProjectChange::default() };
+            store.project_options_changed(project, &change).await
+        };
+        let env = async || store.project_options(project).await.unwrap().env;
+        assert_eq!(env().await, variables([]));
+        change(variables([("A", "ü'\"$"), ("B", "project")]), &[]).await.unwrap();
+        change(variables([("D", "")]), &[]).await.unwrap();
+        let all = [("A", "ü'\"$"), ("B", "project"), ("D", "")];
+        assert_eq!(env().await, variables(all), "what is not named stays");
+
+        let call = async |guid: &str, digit| {
+            let called = delivery(&hook, guid);
+            store.hook_called(&called, &build("main", digit), Timestamp(10)).await.unwrap();
+        };
+        let run = async || {
+            let job = store.claim_job("w", LEASE, Timestamp(20)).await.unwrap().unwrap();
+            let end = JobEnd::Exited(0);
+            store.job_finished(job.id, job.attempt, &end, Timestamp(30)).await.unwrap();
+            (job.id, job.options.env)
+        };
+        call("g1", '1').await;
+        let refused = change(variables([("E", "no")]), &["A", "Z"]).await.unwrap_err();
+        assert_eq!(refused.to_string(), "the project has no variable Z");
+        assert_eq!(env().await, variables(all), "all of a change or nothing");
+        change(variables([("D", "new")]), &["A"]).await.unwrap();
+        let (first, held) = run().await;
+        let merged = variables([("A", "ü'\"$"), ("B", "hook"), ("C", "hook"), ("D", "")]);
+        assert_eq!(held, merged, "a job that waits keeps what it was made with");
+        assert_eq!(
+            store.hook(hook.id).await.unwrap().unwrap().spec,
+            spec,
+            "they are not the hook's"
+        );
+
+        let second = store.job_restarted(first, "octo", Timestamp(40)).await.unwrap();
+        let now = variables([("B", "hook"), ("C", "hook"), ("D", "new")]);
+        assert_eq!(run().await, (second, now.clone()), "what runs again has those of now");
+        // Its hook is gone: all of it is as it was.
+        store.hook_abandoned(hook.id).await.unwrap();
+        change(variables([("E", "later")]), &[]).await.unwrap();
+        let third = store.job_restarted(second, "octo", Timestamp(50)).await.unwrap();
+        assert_eq!(run().await, (third, now));
     })
     .await;
 }

@@ -8,6 +8,7 @@ mod engine;
 mod podman;
 mod postgres;
 mod sshd;
+pub mod trace;
 mod world;
 
 use std::time::Duration;
