@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
-use bollard::models::{ContainerConfig, ImageInspectMetadata};
+use bollard::models::{ContainerConfig, ImageInspectMetadata, ImageSummary};
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder,
 };
@@ -105,18 +105,22 @@ impl Engine {
         Ok(committed.id)
     }
 
+    async fn made_by_install_steps(
+        &self,
+        filters: HashMap<String, Vec<String>>,
+    ) -> Result<Vec<ImageSummary>> {
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let listed = self.docker.list_images(Some(options)).await;
+        let mut images = listed.map_err(|e| self.failed("list cached images", e))?;
+        // Not a filter: Podman takes several labels for alternatives.
+        images.retain(|image| image.labels.contains_key(SCOPE));
+        Ok(images)
+    }
+
     /// The cached images of this installation, the one that was used last first.
     pub async fn cached_images(&self) -> Result<Vec<CachedImage>> {
-        // Podman takes several labels for alternatives: one is asked for.
-        let filters = label::of_instance(&self.instance);
-        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let listed = self
-            .docker
-            .list_images(Some(options))
-            .await
-            .map_err(|e| self.failed("list cached images", e))?;
         let mut images = Vec::new();
-        for image in listed.iter().filter(|image| image.labels.contains_key(SCOPE)) {
+        for image in self.made_by_install_steps(label::of_instance(&self.instance)).await? {
             for name in image.repo_tags.iter().filter_map(|name| cached_name(name)) {
                 let used = self.last_used(name).await?;
                 let image = CachedImage {
@@ -173,17 +177,10 @@ impl Engine {
     /// Removes images of this installation that lost their name: whoever was to use
     /// them died before it learned of them, or a newer one took it.
     pub async fn remove_nameless(&self) -> Result<()> {
-        // Podman takes several labels for alternatives: one is asked for.
         let mut filters = label::of_instance(&self.instance);
         filters.insert("dangling".into(), vec!["true".into()]);
-        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let listed = self
-            .docker
-            .list_images(Some(options))
-            .await
-            .map_err(|e| self.failed("list images without a name", e))?;
         let now = Timestamp::now();
-        for image in listed.iter().filter(|image| image.labels.contains_key(SCOPE)) {
+        for image in self.made_by_install_steps(filters).await? {
             // A new one gets its name in a moment.
             if now.since(Timestamp(image.created * 1000)) > NAMELESS_FOR {
                 self.remove_image(&image.id).await?;
