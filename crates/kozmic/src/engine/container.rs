@@ -150,12 +150,21 @@ impl Engine {
     }
 
     async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
-        let created = self
-            .docker
-            .create_container(None::<CreateContainerOptions>, body)
-            .await
-            .map_err(|e| self.failed("create a container", e))?;
-        Ok(Container { engine: self, id: created.id })
+        let docker = self.docker.clone();
+        // A task of its own: who stops waiting would never learn of the container.
+        let creating = tokio::spawn(async move {
+            let created = docker.create_container(None::<CreateContainerOptions>, body).await;
+            created.map(|created| Unclaimed { id: created.id, docker })
+        });
+        match creating.await {
+            Ok(Ok(mut created)) => {
+                Ok(Container { engine: self, id: std::mem::take(&mut created.id) })
+            }
+            Ok(Err(error)) => Err(self.failed("create a container", error)),
+            Err(ended) => {
+                Err(EngineError::Refused { what: "create a container", problem: ended.to_string() })
+            }
+        }
     }
 
     /// Removes what these attempts of a job left behind.
@@ -221,6 +230,31 @@ impl Engine {
     }
 }
 
+/// A container that was created; removed when nobody takes its id.
+struct Unclaimed {
+    id: String,
+    docker: Docker,
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        let id = std::mem::take(&mut self.id);
+        if let (false, Ok(runtime)) = (id.is_empty(), tokio::runtime::Handle::try_current()) {
+            let docker = self.docker.clone();
+            runtime.spawn(async move {
+                if let Err(error) = remove(&docker, &id).await {
+                    tracing::warn!(%error, "a container stays until the sweep");
+                }
+            });
+        }
+    }
+}
+
+async fn remove(docker: &Docker, id: &str) -> std::result::Result<(), ApiError> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    docker.remove_container(id, Some(options)).await
+}
+
 impl Container<'_> {
     pub(super) fn engine(&self) -> &Engine {
         self.engine
@@ -234,6 +268,7 @@ impl Container<'_> {
     /// Works before the start, with the owners that the tree names.
     pub async fn upload(&self, upload: Upload) -> Result<()> {
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
+        let upload = upload.no_deeper_than(self.engine.product.tree_depth());
         let (packed, packing) = upload.into_stream();
         let body = bollard::body_stream(packed);
         let sent = self.engine.slow.upload_to_container(&self.id, Some(options), body).await;
@@ -388,8 +423,7 @@ impl Container<'_> {
 
     /// Kills it if it runs and removes it with its volume.
     pub async fn remove(self) -> Result<()> {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.engine.docker.remove_container(&self.id, Some(options)).await {
+        match remove(&self.engine.docker, &self.id).await {
             // 409: it is being removed already.
             Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 404 | 409, .. }) => {
                 Ok(())

@@ -80,7 +80,8 @@ impl Engine {
             .into_iter()
             .filter_map(|name| name.split_once('@').map(|(_, digest)| digest.to_owned()))
             .collect();
-        if known.is_empty() || is_local(repository) || tag.contains(':') || !self.may_ask(image) {
+        let has_registry = !known.is_empty() && !is_local(repository) && !tag.contains(':');
+        if !has_registry || !self.product.asks_registries() || !self.may_ask(image) {
             return Ok(Some(LocalImage { id, has_moved: false }));
         }
         let credentials = credentials::of_image(image.as_str()).await;

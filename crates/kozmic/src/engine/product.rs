@@ -35,6 +35,21 @@ impl Product {
         let options = options.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         HostConfigLogConfig { typ: Some(driver.into()), config: Some(options.collect()) }
     }
+
+    /// How deep folders may lie in folders. Podman looks at every part of every path:
+    /// a tree as deep as git allows keeps it busy for a quarter of an hour or more, in
+    /// which it does not list the containers.
+    pub(super) fn tree_depth(self) -> Option<usize> {
+        match self {
+            Self::Docker => None,
+            Self::Podman => Some(256),
+        }
+    }
+
+    /// Whether the registry of an image can be asked what it has there now.
+    pub(super) fn asks_registries(self) -> bool {
+        self == Self::Docker
+    }
 }
 
 /// An image's name as it was given. Podman lists it with the registry that it takes

@@ -26,6 +26,8 @@ pub struct Owner {
 pub struct Upload {
     owner: Owner,
     entries: Vec<Entry>,
+    /// Folders within folders; none: as many as there are.
+    depth: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,7 @@ enum Entry {
 
 impl Upload {
     pub fn new(owner: Owner) -> Self {
-        Self { owner, entries: Vec::new() }
+        Self { owner, entries: Vec::new(), depth: None }
     }
 
     #[must_use]
@@ -57,6 +59,13 @@ impl Upload {
     #[must_use]
     pub fn tree(mut self, path: &str, from: &Path) -> Self {
         self.entries.push(Entry::Tree { path: path.to_owned(), from: from.to_owned() });
+        self
+    }
+
+    /// Refuses a tree that goes deeper than this.
+    #[must_use]
+    pub(super) fn no_deeper_than(mut self, depth: Option<usize>) -> Self {
+        self.depth = depth;
         self
     }
 
@@ -101,6 +110,11 @@ impl Upload {
     ) -> io::Result<()> {
         let mut waiting = vec![(path.to_owned(), from.to_owned())];
         while let Some((path, from)) = waiting.pop() {
+            if let Some(depth) = self.depth.filter(|depth| path.components().count() > *depth) {
+                return Err(io::Error::other(format!(
+                    "its folders lie deeper than the {depth} levels that this engine can unpack"
+                )));
+            }
             let packed = self.pack_one(archive, &path, &from, &mut waiting);
             packed.map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", from.display()))
@@ -172,6 +186,20 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_tree_that_is_too_deep_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b/c")).unwrap();
+        let upload = |depth| {
+            Upload::new(Owner { uid: 0, gid: 0 })
+                .tree("kozmic/src", folder.path())
+                .no_deeper_than(Some(depth))
+                .pack(Vec::new())
+        };
+        assert!(upload(5).is_ok());
+        assert!(upload(4).unwrap_err().to_string().contains("deeper than the 4 levels"));
+    }
 
     #[test]
     fn a_tree_keeps_modes_links_and_long_names_and_gets_its_owner() {

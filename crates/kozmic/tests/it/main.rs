@@ -24,6 +24,7 @@ mod ends;
 mod engine_lost;
 mod examples;
 mod faults;
+mod guide;
 mod hook;
 mod logs;
 mod pages;

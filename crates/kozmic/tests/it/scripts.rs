@@ -120,11 +120,15 @@ async fn the_shebang_decides_and_the_shell_is_there_without_one() {
 async fn a_tree_may_be_as_deep_as_git_allows() {
     let world = World::new().await;
     let server = world.serve_with("#!/bin/bash\nfind . -name leaf | wc -c\n").await;
-    // Podman unpacks such a tree too, in a time that grows with the cube of its depth.
-    let depth = if is_podman() { 300 } else { 1_900 };
-    let path = format!("{}leaf", "a/".repeat(depth));
+    let path = format!("{}leaf", "a/".repeat(1_900));
     let sha = world.push(&[(&path, b"x")]).await;
     let build = world.finished(&server.url, &sha).await;
+    if is_podman() {
+        // It would unpack for many minutes.
+        let reason = &build.jobs[0].reason;
+        assert!(reason.contains("deeper than the 256 levels"), "{reason}");
+        return world.end(server).await;
+    }
     assert_eq!(build.status, "success", "{:?}", build.jobs);
     assert_eq!(world.log_text(build.job("Tests")).await, format!("{}\n", path.len() + 3));
     world.end(server).await;

@@ -26,3 +26,5 @@ mod crash;
 mod ends;
 #[path = "../it/scripts.rs"]
 mod scripts;
+
+mod volumes;

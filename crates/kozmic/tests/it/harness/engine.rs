@@ -97,7 +97,7 @@ pub async fn containers_of(engine: Option<&str>, instance: &str) -> Vec<String> 
     };
     let docker = async |arguments: &[&str]| docker_at(host.as_deref(), arguments).await;
     let containers = docker(&["ps", "--all", "--quiet", "--filter", &filter]).await;
-    // Podman takes no labels for a container's own volume.
+    // Podman labels no volume; it removes a container's own with the container.
     let volumes = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await;
     let named = |kind: &'static str, text: String| {
         text.lines().map(|id| format!("{kind} {id}")).collect::<Vec<_>>()
