@@ -2,7 +2,6 @@
 //! for, removed with its volume.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,22 +10,21 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use bollard::models::{
-    ContainerCreateBody, ContainerState, ContainerSummary, ContainerSummaryStateEnum as State,
-    HostConfig, Mount, MountType, MountVolumeOptions,
+    ContainerCreateBody, ContainerState, HostConfig, Mount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, EventsOptionsBuilder,
-    InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    UploadToContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, UploadToContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::product::Product;
-use super::{Engine, EngineError, Labels, NewCachedImage, Result, Step, Upload, label, parse_time};
-use crate::model::{JobUuid, Timestamp};
+use super::{Engine, EngineError, Labels, NewCachedImage, Result, Upload, parse_time};
+use crate::model::Timestamp;
 
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
 pub(super) const VOLUME: &str = "/kozmic";
@@ -57,26 +55,6 @@ pub struct ContainerLimits {
     pub pids: u64,
 }
 
-/// What is left of an attempt that nobody attends to.
-pub enum Found<'engine> {
-    /// The container of its latest step that was started.
-    Started(Unattended<'engine>),
-    /// A container for its build script, which may lack the checkout or half of it.
-    NeverStarted,
-    Nothing,
-}
-
-/// A container that went on, or ended, while nobody attended to it.
-pub struct Unattended<'engine> {
-    pub container: Container<'engine>,
-    pub step: Step,
-    pub image_id: String,
-    /// Not when it has ended meanwhile.
-    pub is_running: bool,
-    /// How long the job's log was before it wrote anything.
-    pub log_offset: u64,
-}
-
 /// The bytes a container writes, as it writes them; ends when it does.
 pub type Output = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
@@ -91,8 +69,8 @@ pub struct Attended {
 /// A container and its volume. It stays until it is [removed](Container::remove),
 /// by whoever holds it or, by its labels, by [`Engine::remove_of_job`].
 pub struct Container<'engine> {
-    engine: &'engine Engine,
-    id: String,
+    pub(super) engine: &'engine Engine,
+    pub(super) id: String,
 }
 
 impl Engine {
@@ -165,68 +143,6 @@ impl Engine {
                 Err(EngineError::Refused { what: "create a container", problem: ended.to_string() })
             }
         }
-    }
-
-    /// Removes what these attempts of a job left behind.
-    pub async fn remove_of_job(&self, job: JobUuid, attempts: RangeInclusive<i64>) -> Result<()> {
-        for found in self.list(&label::of_job(job, &self.instance)).await? {
-            let attempt = label::attempt(found.labels.as_ref());
-            if let Some(id) = found.id.filter(|_| attempt.is_some_and(|it| attempts.contains(&it)))
-            {
-                Container { engine: self, id }.remove().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What this attempt has left here.
-    pub async fn unattended(&self, job: JobUuid, attempt: i64) -> Result<Found<'_>> {
-        let mut latest: Option<Unattended<'_>> = None;
-        let mut never_started = false;
-        for found in self.list(&label::of_job(job, &self.instance)).await? {
-            let labels = found.labels.as_ref();
-            if label::attempt(labels) != Some(attempt) {
-                continue;
-            }
-            let step = label::step(labels).filter(|step| *step != Step::Probe);
-            let state = found.state.unwrap_or(State::EMPTY);
-            if matches!(state, State::CREATED | State::EMPTY) {
-                never_started |= step == Some(Step::Build);
-                continue;
-            }
-            let is_later = step > latest.as_ref().map(|latest| latest.step);
-            if let (true, Some(id), Some(step), Some(log_offset)) =
-                (is_later, found.id, step, label::log_offset(labels))
-            {
-                latest = Some(Unattended {
-                    container: Container { engine: self, id },
-                    step,
-                    image_id: found.image_id.unwrap_or_default(),
-                    is_running: !matches!(state, State::EXITED | State::DEAD),
-                    log_offset,
-                });
-            }
-        }
-        Ok(match latest {
-            Some(latest) => Found::Started(latest),
-            None if never_started => Found::NeverStarted,
-            None => Found::Nothing,
-        })
-    }
-
-    /// The jobs and attempts of all containers of this installation.
-    pub async fn containers_by_job(&self) -> Result<Vec<(JobUuid, i64)>> {
-        let found = self.list(&label::of_instance(&self.instance)).await?;
-        let labels = found.iter().map(|found| found.labels.as_ref());
-        Ok(labels.filter_map(|labels| label::job(labels).zip(label::attempt(labels))).collect())
-    }
-
-    async fn list(&self, filters: &HashMap<String, Vec<String>>) -> Result<Vec<ContainerSummary>> {
-        let options = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
-        self.docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|e| self.failed("list containers", e))
     }
 }
 

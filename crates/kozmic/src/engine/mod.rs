@@ -8,6 +8,7 @@ mod exec;
 mod image;
 mod label;
 mod layers;
+mod left;
 mod product;
 mod upload;
 mod usage;
@@ -25,11 +26,10 @@ use crate::model::{PulledImage, Timestamp};
 use product::Product;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
-pub use container::{
-    Attended, Container, ContainerLimits, ContainerSpec, Found, Output, Unattended,
-};
+pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output};
 pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
+pub use left::{Found, Unattended};
 pub use upload::{Owner, Upload};
 pub use usage::{EngineUsage, OfJob, UsedImage};
 
