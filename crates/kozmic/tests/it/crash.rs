@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use crate::harness::{BASE, World, docker, eventually, hook};
+use crate::harness::{BASE, World, docker, eventually, free_port, hook};
 
 pub async fn start(world: &World, url: &str) -> Child {
     start_as(world, url, &mut world.command(url, &["serve"])).await
@@ -34,8 +34,7 @@ pub fn said(world: &World) -> String {
 }
 
 pub fn free_url() -> String {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    format!("http://127.0.0.1:{port}")
+    format!("http://127.0.0.1:{}", free_port())
 }
 
 /// Writes for some seconds, in pieces of lines and in bytes that are no text.

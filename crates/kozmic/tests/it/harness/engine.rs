@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use base64::Engine as _;
 use tokio::net::{UnixListener, UnixStream};
@@ -122,8 +123,17 @@ pub async fn remove_cached_images(instance: &str) {
     }
 }
 
+/// A port that stays this test's, also while nobody listens there: below those that
+/// the system gives to whoever asks for any (ip(7), ip_local_port_range).
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Debian's docker-registry on a free port of loopback.

@@ -18,7 +18,7 @@ pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;
 pub use engine::{
     BASE, CuttableEngine, Registry, busybox, cached_images, containers_of, docker, docker_at,
-    docker_config, engine_host, is_podman, remove_cached_images,
+    docker_config, engine_host, free_port, is_podman, remove_cached_images,
 };
 pub use postgres::Postgres;
 pub use sshd::Sshd;
