@@ -129,8 +129,9 @@ impl Engine {
             problem: error_chain(&error),
         };
         let docker = docker.negotiate_version().await.map_err(&away)?;
-        let product = Product::of(&docker).await.map_err(&away)?;
-        let info = docker.info().await.map_err(away)?;
+        // Each costs the engine some milliseconds.
+        let (product, info) =
+            tokio::try_join!(Product::of(&docker), docker.info()).map_err(away)?;
         let memory = info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(1 << 30);
         let root = info.docker_root_dir.unwrap_or_default();
         // Not its own id: Podman makes up another one for each answer.

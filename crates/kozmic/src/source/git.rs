@@ -95,6 +95,8 @@ impl Git {
             "http.lowSpeedTime=60",
             "advice.detachedHead=false",
             "gc.auto=0",
+            // Another process after each fetch, only to find that nothing is to be done.
+            "maintenance.auto=false",
         ] {
             command.arg("-c").arg(setting);
         }
