@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cache::Install;
 use super::run::{Interrupted, Run, Stepped, Work};
-use super::script;
+use super::script::{self, Made};
 use super::{Progress, Stop, install};
 use crate::engine::{Container, Engine, Step, Unattended};
 use crate::log::Sink;
@@ -69,6 +70,14 @@ fn outcome(ended: Stepped<JobEnd>) -> io::Result<Outcome> {
     }
 }
 
+/// What follows when the hook's image is here and the commit is checked out.
+enum Next<'a> {
+    /// The install step, on this image.
+    Install(&'a Install, String),
+    /// The build script's container, which was made meanwhile, is filled.
+    Fill(Made<'a>),
+}
+
 /// Everything up to the build script: its container, ready to start.
 async fn steps<'a>(
     run: &mut Run<'a>,
@@ -78,24 +87,21 @@ async fn steps<'a>(
     let (engine, work) = (run.engine, run.work);
     let image = async {
         let base_image = ensure_image(engine, &work.image, run.log, run.tell).await?;
-        if work.install.is_some() {
-            return Ok((base_image, None));
+        if let Some(install) = &work.install {
+            return Ok(Next::Install(install, base_image));
         }
-        // Nothing else is waited for.
         let length = run.log.length();
         let made = script::create(engine, work, Step::Build, &base_image, None, length);
-        let made = made.await.map_err(JobEnd::from)?;
-        Ok::<_, Interrupted>((base_image, Some(made)))
+        Ok::<_, Interrupted>(Next::Fill(made.await.map_err(JobEnd::from)?))
     };
-    let (checkout, image) = tokio::select! {
+    let (checkout, next) = tokio::select! {
         found = async { tokio::join!(checkout, image) } => found,
         interrupted = run.interrupts.next() => return Err(interrupted),
     };
-    let (checkout, (base_image, made)) = (checkout.map_err(JobEnd::from)?, image?);
-    let made = match (&work.install, made) {
-        (None, Some(made)) => made,
-        (None, None) => script::create_next(run, Step::Build, &base_image, None).await?,
-        (Some(install), _) => {
+    let checkout = checkout.map_err(JobEnd::from)?;
+    let made = match next? {
+        Next::Fill(made) => made,
+        Next::Install(install, base_image) => {
             let chosen = install::image(run, install, &base_image, &checkout).await?;
             // From then on the container holds the image.
             script::create_next(run, Step::Build, &chosen.image_id, None).await?
