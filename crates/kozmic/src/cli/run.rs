@@ -111,6 +111,7 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
         env,
         limits: limits(settings),
         spent: std::time::Duration::ZERO,
+        decided: None,
         cache: CacheKeeper::new(settings.cached_images_limit),
     })
 }
@@ -169,7 +170,9 @@ impl Spinner {
                 self.0.enable_steady_tick(std::time::Duration::from_millis(120));
             }
             // From here on the terminal is the script's.
-            Progress::Installs(_) | Progress::Builds(_) => self.0.finish_and_clear(),
+            Progress::Installs(_) | Progress::Builds(_) | Progress::Ends(_) => {
+                self.0.finish_and_clear();
+            }
         }
     }
 

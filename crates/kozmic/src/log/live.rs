@@ -61,6 +61,16 @@ impl LiveLog {
         self.synced_at = Instant::now();
         Ok(())
     }
+
+    /// A note that is the log's last line; not once more where it stands already.
+    pub fn note_at_end(&mut self, text: &str) -> io::Result<()> {
+        let line = format!("[kozmic] {text}\n");
+        let start = self.length.saturating_sub(line.len() as u64);
+        self.file.seek(SeekFrom::Start(start))?;
+        let mut last = Vec::new();
+        self.file.read_to_end(&mut last)?;
+        if last == line.as_bytes() { Ok(()) } else { self.note(text) }
+    }
 }
 
 impl Sink for LiveLog {
@@ -105,7 +115,9 @@ mod tests {
         log.note("again").unwrap();
         log.append(b"x").unwrap();
         drop(log);
-        LiveLog::open(&folder, job, &bus).unwrap().note("end").unwrap();
+        LiveLog::open(&folder, job, &bus).unwrap().note_at_end("end").unwrap();
+        // Whoever comes after a crash says the same.
+        LiveLog::open(&folder, job, &bus).unwrap().note_at_end("end").unwrap();
         let text = std::fs::read_to_string(folder.path(job)).unwrap();
         assert_eq!(text, "no newline\n[kozmic] stalled\n[kozmic] again\nx\n[kozmic] end\n");
     }

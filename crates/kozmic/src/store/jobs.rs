@@ -55,6 +55,10 @@ pub struct ClaimedJob {
     pub sha: crate::model::CommitSha,
     pub pull_request: Option<i64>,
     pub is_from_fork: bool,
+    /// The end that this attempt was being stopped for when its worker was lost, as
+    /// [`JobEnd::cause`].
+    pub ends_by: Option<String>,
+    pub cancel_reason: Option<String>,
 }
 
 impl Job {
@@ -121,6 +125,22 @@ impl Store {
     /// effects, and losing it counts.
     pub async fn script_started(&self, job: JobId, attempt: i64, reason: &str) -> Result<()> {
         self.note_step(job, attempt, reason, true).await
+    }
+
+    /// A running job is being stopped, and this is why.
+    pub async fn job_ends(&self, job: JobId, attempt: i64, end: &JobEnd) -> Result<()> {
+        sqlx::query(
+            "UPDATE jobs SET cause = $1, reason = $2 \
+             WHERE id = $3 AND attempt = $4 AND status = 'pending'",
+        )
+        .bind(end.cause())
+        .bind(format!("stopping the script: {end}"))
+        .bind(job.0)
+        .bind(attempt)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("note that a job ends"))?;
+        Ok(())
     }
 
     /// It was about to be started, and its worker or engine was lost before that.
@@ -344,6 +364,8 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
         sha: row.text("gh_commit_sha")?.parse()?,
         pull_request: row.int_or_null("pull_request_number")?,
         is_from_fork: row.flag("is_from_fork")?,
+        ends_by: row.text_or_null("cause")?,
+        cancel_reason: row.text_or_null("cancel_reason")?,
     })
 }
 

@@ -13,7 +13,7 @@ use super::end::log_error;
 use super::environment::environment;
 use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
-use super::run::{Work, asked_to_stop};
+use super::run::{Limits, Work, asked_to_stop};
 use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
@@ -234,6 +234,7 @@ async fn go_on(
 
 fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
     let fork = job.pull_request.filter(|_| job.is_from_fork);
+    let limits = worker.limits.with(&job.options);
     Work {
         job: job.uuid,
         attempt: job.attempt,
@@ -246,10 +247,22 @@ fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),
-        limits: worker.limits.with(&job.options),
+        limits,
+        decided: decided(job, &limits),
         spent: Timestamp::now().since(job.started_at),
         cache: worker.cache.clone(),
     }
+}
+
+/// The end that was decided on before this worker took the job up.
+fn decided(job: &ClaimedJob, limits: &Limits) -> Option<JobEnd> {
+    if let Some(why) = &job.cancel_reason {
+        return Some(JobEnd::Cancelled(why.clone()));
+    }
+    let ends =
+        [JobEnd::Stalled(limits.stall), JobEnd::TimedOut(limits.job), JobEnd::LogLimit(limits.log)];
+    let ends_by = job.ends_by.as_deref()?;
+    ends.into_iter().find(|end| end.cause() == ends_by)
 }
 
 async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
@@ -271,7 +284,7 @@ fn explain(log: &mut LiveLog, job: &ClaimedJob, end: &JobEnd) -> io::Result<()> 
             }
         }
         JobEnd::Exited(_) => {}
-        other => log.note(&other.to_string())?,
+        other => log.note_at_end(&other.to_string())?,
     }
     log.sync()
 }

@@ -92,6 +92,7 @@ impl Keeper {
                 self.store.job_is(job, attempt, words).await
             }
             Progress::Builds(words) => self.store.script_started(job, attempt, words).await,
+            Progress::Ends(end) => self.store.job_ends(job, attempt, end).await,
         }
     }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::log::{Bus, LogFolder};
+use crate::model::JobEnd;
 use crate::source::Source;
 use crate::store::Store;
 
@@ -59,6 +60,8 @@ pub enum Progress {
     Installs(String),
     /// The build script runs, and may have effects of its own.
     Builds(String),
+    /// Its script is being stopped; whatever that looks like afterwards, this is why.
+    Ends(JobEnd),
 }
 
 /// What a worker works with. Cheap to clone.

@@ -24,6 +24,8 @@ pub struct Work {
     pub limits: Limits,
     /// How much of its time was used before now, by who carried it out before.
     pub spent: Duration,
+    /// The end that was decided on by who carried it out before, but is not kept yet.
+    pub decided: Option<JobEnd>,
     pub cache: CacheKeeper,
 }
 

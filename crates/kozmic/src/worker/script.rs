@@ -139,6 +139,10 @@ pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> S
     (run.tell)(progress(found.step, "running"));
     let written = run.log_start.saturating_sub(found.log_offset);
     let started = found.container.attend_again(written);
+    if let Some(end) = run.work.decided.clone() {
+        let mut output = started.output;
+        return Err(stop(run, &found.container, &mut output, end.into()).await?);
+    }
     let end = attend(run, &found.container, started, written).await;
     match end.map_err(Interrupted::unattended)? {
         JobEnd::Exited(code) if !found.is_running && ENDS_WITH_ENGINE.contains(&code) => {
@@ -192,33 +196,53 @@ async fn attend(
             Err(_) => output = container.replay(log.length() - log_offset),
         }
     };
-    if let Interrupted::Ended(JobEnd::Stalled(_)) = interrupted {
-        report_stall(container, *log).await?;
-    }
-    // An engine that can't stop it any more does not change why it was to stop.
-    let stopped = match &interrupted {
+    match &interrupted {
         // Nothing of this attempt may be kept, or all of it may go on.
         Interrupted::Stopped(Stop::LeaseLost | Stop::Shutdown)
         | Interrupted::Log(_)
-        | Interrupted::Ended(JobEnd::Error(..)) => Ok(()),
-        Interrupted::Ended(JobEnd::LogLimit(_)) => {
-            // The engine waits for a reader of what is written until it has none.
-            drop(output);
-            container.stop(GRACE).await
-        }
-        _ => {
-            let drained = timeout(GRACE + DRAIN, drain(&mut output, &mut **log));
-            let (stopped, drained) = tokio::join!(container.stop(GRACE), drained);
-            if let Ok(drained) = drained {
-                drained?;
-            }
-            stopped
-        }
+        | Interrupted::Ended(JobEnd::Error(..)) => Err(interrupted),
+        _ => Err(stop(run, container, &mut output, interrupted).await?),
+    }
+}
+
+/// Stops a script whose end is decided, keeps what it writes until then, and gives
+/// back why it was stopped.
+async fn stop(
+    run: &mut Run<'_>,
+    container: &Container<'_>,
+    output: &mut Output,
+    interrupted: Interrupted,
+) -> Stepped<Interrupted> {
+    // A container that was stopped looks like one that a dying engine killed: who comes
+    // after a crash must know.
+    if let Interrupted::Ended(end) = &interrupted {
+        (run.tell)(Progress::Ends(end.clone()));
+    }
+    let report = match interrupted {
+        Interrupted::Ended(JobEnd::Stalled(_)) => look_at_stalled(container).await,
+        _ => Vec::new(),
     };
+    let stopped = if let Interrupted::Ended(JobEnd::LogLimit(_)) = interrupted {
+        // The engine waits for a reader of what is written until it has none.
+        *output = Box::pin(futures_util::stream::empty());
+        container.stop(GRACE).await
+    } else {
+        let drained = timeout(GRACE + DRAIN, drain(output, &mut *run.log));
+        let (stopped, drained) = tokio::join!(container.stop(GRACE), drained);
+        if let Ok(drained) = drained {
+            drained?;
+        }
+        stopped
+    };
+    // An engine that can't stop it any more does not change why it was to stop.
     if let Err(error) = stopped {
         tracing::warn!(%error, "a container could not be stopped");
     }
-    Err(interrupted)
+    // After all of the output: up to here the log's length says how much of it is kept.
+    for line in report {
+        run.note(&line)?;
+    }
+    Ok(interrupted)
 }
 
 async fn exit(
@@ -234,17 +258,12 @@ async fn exit(
 }
 
 /// Evidence of what hangs, before it is stopped.
-async fn report_stall(container: &Container<'_>, log: &mut dyn Sink) -> Stepped<()> {
-    let looked = timeout(LOOK_TIME, container.exec(stall::LOOK)).await;
-    let lines = match looked {
+async fn look_at_stalled(container: &Container<'_>) -> Vec<String> {
+    match timeout(LOOK_TIME, container.exec(stall::LOOK)).await {
         Ok(Ok(looked)) => stall::report(&looked),
         Ok(Err(error)) => vec![format!("its processes can't be looked at: {error}")],
         Err(_) => vec!["its processes can't be looked at: no answer".into()],
-    };
-    for line in lines {
-        log.note(&line).map_err(Interrupted::Log)?;
     }
-    Ok(())
 }
 
 /// Everything the container writes goes into the log, until it writes no more.

@@ -136,6 +136,42 @@ async fn a_script_that_ended_while_no_server_ran_has_its_own_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_is_stopped_as_its_server_is_killed_ends_by_the_same_cause() {
+    let world = World::with(&[("KOZMIC_STALL_TIMEOUT", "4")]).await;
+    let url = free_url();
+    let mut server = start(&world, &url).await;
+    let script = "#!/bin/bash
+trap 'trap \"\" TERM; for n in $(seq 30); do echo ending $n; sleep 0.2; done; exit 7' TERM
+echo begin
+sleep 600 & wait
+";
+    world.project(&url, &[hook("Tests", BASE, script)]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    eventually("the script to be asked to end", async || {
+        let build = world.build_of(&url, &sha).await;
+        world.log_text(build.job("Tests")).await.contains("ending 2\n").then_some(())
+    })
+    .await;
+    server.kill().await.unwrap();
+    let mut server = start(&world, &url).await;
+    let build = world.finished(&url, &sha).await;
+    let job = build.job("Tests");
+    assert_eq!(job.reason, "stalled: no output for 4 s", "{}", said(&world));
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(124)));
+    let log = world.log_text(job).await;
+    let (output, notes): (Vec<&str>, Vec<&str>) =
+        log.lines().partition(|line| !line.starts_with("[kozmic] "));
+    let ending = (1..=30).map(|n| format!("ending {n}"));
+    let expected: Vec<String> = std::iter::once("begin".to_owned()).chain(ending).collect();
+    assert_eq!(output, expected, "{log}");
+    assert!(notes.iter().any(|note| note.ends_with("sleep 600")), "{log}");
+    let said_last = "[kozmic] stalled: no output for 4 s";
+    assert_eq!(notes.iter().filter(|note| **note == said_last).count(), 1, "{log}");
+    world.nothing_left().await;
+    server.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_lost_starts_again_once() {
     let world = World::new().await;
     let url = free_url();
