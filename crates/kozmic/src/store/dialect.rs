@@ -40,12 +40,13 @@ impl Dialect {
 
     pub(super) async fn prepare(self, connection: &mut AnyConnection) -> sqlx::Result<()> {
         if self == Self::Sqlite {
-            // FULL: a commit that was answered survives a power cut (NORMAL in
+            // Patience first: the others may have to wait for a database that is mended
+            // after a crash. FULL: a commit that was answered survives a power cut (NORMAL in
             // WAL mode does not promise that; sqlite.org/pragma.html#pragma_synchronous).
             connection
                 .execute(
-                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                     PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON",
+                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
                 )
                 .await?;
         }
@@ -82,14 +83,14 @@ impl Dialect {
     pub(super) fn claim_job(self) -> &'static str {
         match self {
             Self::Sqlite => {
-                "UPDATE jobs SET status = 'pending', reason = 'starting', attempt = attempt + 1, \
+                "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
                  script_started = 0, \
                  lease_owner = $1, lease_until = $2, started_at = $3 \
                  WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1) \
                  RETURNING id, build_id"
             }
             Self::Postgres => {
-                "UPDATE jobs SET status = 'pending', reason = 'starting', attempt = attempt + 1, \
+                "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
                  script_started = 0, \
                  lease_owner = $1, lease_until = $2, started_at = $3 \
                  WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1 \

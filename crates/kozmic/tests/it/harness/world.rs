@@ -223,7 +223,10 @@ impl World {
         }
         let request = self.http.get(format!("{url}/api/v1/projects/1/builds"));
         let answer = request.bearer_auth(self.api_token().await).send().await.unwrap();
-        answer.error_for_status().unwrap().json::<Answer>().await.unwrap().builds
+        // What a server in a process of its own said, if there is one.
+        let said = || std::fs::read_to_string(self.folder().join("serve.log")).unwrap_or_default();
+        assert!(answer.status().is_success(), "{}: {}", answer.status(), said());
+        answer.json::<Answer>().await.unwrap().builds
     }
 
     /// A token of the repository's owner for the server's API.
