@@ -1,72 +1,46 @@
-//! A narrow client of GitHub's REST API: the calls that are made, with the
-//! fields that are used.
+//! A narrow client of GitHub's REST API: the calls that are made, with the fields
+//! that are used. Here is how a call is made; which ones there are, the other files
+//! say, one per noun.
+//!
+//! It follows "Best practices for using the REST API": what did not change is not
+//! sent again, a limit is obeyed before it is met, pages are followed by their links.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use reqwest::{Method, Response, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
-use crate::model::{Commit, CommitSha, FullName, GithubUser, RemoteRepository};
+use super::error::{GithubError, cause, pause_of, refusal};
+use super::limits::Limits;
+use super::remembered::{Remembered, Seen};
 
 /// "API Versions" in GitHub's documentation.
 const API_VERSION: &str = "2022-11-28";
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Used when a rate limit names no time.
-const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
-
-#[derive(Debug, thiserror::Error)]
-pub enum GithubError {
-    #[error("GitHub did not answer {call}: {problem}")]
-    Away { call: String, problem: String },
-    #[error("GitHub asks to wait {} s before {call}", .pause.as_secs())]
-    RateLimited { call: String, pause: Duration },
-    #[error("GitHub does not know the token ({call}); it was revoked or has expired")]
-    BadToken { call: String },
-    #[error("GitHub has no {call}, or hides it from this token")]
-    NotFound { call: String },
-    #[error("GitHub refused {call} with {status}: {message}")]
-    Refused { call: String, status: u16, message: String },
-    #[error("GitHub's answer to {call} can't be read: {problem}")]
-    Unreadable { call: String, problem: String },
-}
-
-impl GithubError {
-    /// Whether the same call may succeed later; and not before this pause.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Away { .. } => Some(Duration::ZERO),
-            Self::RateLimited { pause, .. } => Some(*pause),
-            _ => None,
-        }
-    }
-}
+/// Bytes of an answer that are read at the most.
+const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
+/// Pages of one list that are read at the most, of a hundred each.
+const PAGES: usize = 100;
 
 pub(super) type Result<T> = std::result::Result<T, GithubError>;
 
-/// Cheap to clone; keeps connections.
+/// Cheap to clone; keeps connections, limits and answers.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     api: Url,
+    limits: Arc<Limits>,
+    remembered: Arc<Remembered>,
 }
 
-/// What a webhook of ours must look like at GitHub.
-#[derive(Debug, Clone)]
-pub struct HookConfig {
-    pub url: String,
-    pub secret: SecretString,
-}
-
-/// A commit status to be made.
-#[derive(Debug, Clone, Serialize)]
-pub struct NewStatus {
-    /// A word of [`crate::model::GithubState`].
-    pub state: &'static str,
-    pub target_url: String,
-    pub description: String,
-    pub context: String,
+/// A body, and where the rest of the list is.
+struct Answer {
+    body: Bytes,
+    next: Option<String>,
 }
 
 impl Client {
@@ -92,127 +66,7 @@ impl Client {
                 call: "any call".into(),
                 problem: error.to_string(),
             })?;
-        Ok(Self { http, api: api.clone() })
-    }
-
-    /// "Get the authenticated user".
-    pub async fn user(&self, token: &SecretString) -> Result<GithubUser> {
-        #[derive(Deserialize)]
-        struct Answer {
-            id: i64,
-            login: String,
-            name: Option<String>,
-            avatar_url: Option<String>,
-            email: Option<String>,
-        }
-        let answer: Answer = self.get(token, "/user").await?;
-        Ok(GithubUser {
-            gh_id: answer.id,
-            name: answer
-                .name
-                .filter(|name| !name.is_empty())
-                .unwrap_or_else(|| answer.login.clone()),
-            login: answer.login,
-            avatar_url: answer.avatar_url,
-            email: answer.email,
-        })
-    }
-
-    /// "Get a repository".
-    pub async fn repository(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-    ) -> Result<RemoteRepository> {
-        #[derive(Deserialize)]
-        struct Answer {
-            id: i64,
-            full_name: String,
-            private: bool,
-            clone_url: String,
-            ssh_url: String,
-            default_branch: String,
-        }
-        let call = format!("/repos/{name}");
-        let answer: Answer = self.get(token, &call).await?;
-        Ok(RemoteRepository {
-            gh_id: answer.id,
-            full_name: answer.full_name.parse().map_err(|error: crate::model::Invalid| {
-                GithubError::Unreadable { call, problem: error.to_string() }
-            })?,
-            ssh_clone_url: answer.ssh_url,
-            https_clone_url: answer.clone_url,
-            default_branch: answer.default_branch,
-            is_public: !answer.private,
-        })
-    }
-
-    /// "Get a commit": its author's name and its message.
-    pub async fn commit(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        sha: &CommitSha,
-    ) -> Result<Commit> {
-        #[derive(Deserialize)]
-        struct Answer {
-            commit: Inner,
-        }
-        #[derive(Deserialize)]
-        struct Inner {
-            message: String,
-            author: Option<Person>,
-        }
-        #[derive(Deserialize)]
-        struct Person {
-            name: Option<String>,
-        }
-        let answer: Answer = self.get(token, &format!("/repos/{name}/commits/{sha}")).await?;
-        Ok(Commit {
-            sha: sha.clone(),
-            author: answer.commit.author.and_then(|person| person.name).unwrap_or_default(),
-            message: answer.commit.message,
-        })
-    }
-
-    /// "Create a repository webhook", for pushes and pull requests; its id.
-    pub async fn create_hook(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        hook: &HookConfig,
-    ) -> Result<i64> {
-        #[derive(Deserialize)]
-        struct Answer {
-            id: i64,
-        }
-        let body = serde_json::json!({
-            "name": "web",
-            "active": true,
-            "events": ["push", "pull_request"],
-            "config": {
-                "url": hook.url,
-                "content_type": "json",
-                "insecure_ssl": "0",
-                "secret": hook.secret.expose_secret(),
-            },
-        });
-        let answer: Answer =
-            self.send(Method::POST, token, &format!("/repos/{name}/hooks"), Some(&body)).await?;
-        Ok(answer.id)
-    }
-
-    /// "Create a commit status".
-    pub async fn create_status(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        sha: &CommitSha,
-        status: &NewStatus,
-    ) -> Result<()> {
-        let call = format!("/repos/{name}/statuses/{sha}");
-        self.send::<serde::de::IgnoredAny>(Method::POST, token, &call, Some(status)).await?;
-        Ok(())
+        Ok(Self { http, api: api.clone(), limits: Arc::default(), remembered: Arc::default() })
     }
 
     pub(super) async fn get<T: DeserializeOwned>(
@@ -223,6 +77,28 @@ impl Client {
         self.send(Method::GET, token, path, None::<&()>).await
     }
 
+    /// All pages of a list; `path` has no query of its own paging.
+    pub(super) async fn get_all<T: DeserializeOwned>(
+        &self,
+        token: &SecretString,
+        path: &str,
+    ) -> Result<Vec<T>> {
+        let call = format!("GET {path}");
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let mut url = self.url(&format!("{path}{separator}per_page=100"));
+        let mut items = Vec::new();
+        for _ in 0..PAGES {
+            let answer = self.fetch(Method::GET, token, &url, &call, None::<&()>).await?;
+            items.append(&mut read::<Vec<T>>(&call, &answer.body)?);
+            match answer.next {
+                None => return Ok(items),
+                Some(next) => url = self.own(&call, next)?,
+            }
+        }
+        let problem = format!("the list goes on after {} entries", items.len());
+        Err(GithubError::Unreadable { call, problem })
+    }
+
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -231,143 +107,141 @@ impl Client {
         body: Option<&(impl Serialize + ?Sized)>,
     ) -> Result<T> {
         let call = format!("{method} {path}");
+        let answer = self.fetch(method, token, &self.url(path), &call, body).await?;
+        read(&call, &answer.body)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.api.as_str().trim_end_matches('/'))
+    }
+
+    /// The next page, if it is at the same place: a token goes nowhere else.
+    fn own(&self, call: &str, next: String) -> Result<String> {
+        if next.parse::<Url>().is_ok_and(|url| url.origin() == self.api.origin()) {
+            return Ok(next);
+        }
+        let problem = "its next page is on another server".into();
+        Err(GithubError::Unreadable { call: call.to_owned(), problem })
+    }
+
+    async fn fetch(
+        &self,
+        method: Method,
+        token: &SecretString,
+        url: &str,
+        call: &str,
+        body: Option<&(impl Serialize + ?Sized)>,
+    ) -> Result<Answer> {
+        if let Some(pause) = self.limits.pause(token, Instant::now()) {
+            return Err(GithubError::RateLimited { call: call.to_owned(), pause });
+        }
         let away = |error: reqwest::Error| GithubError::Away {
-            call: call.clone(),
+            call: call.to_owned(),
             problem: cause(&error),
         };
-        let url = format!("{}{path}", self.api.as_str().trim_end_matches('/'));
+        let seen = (method == Method::GET).then(|| self.remembered.seen(token, url)).flatten();
         let mut request = self
             .http
-            .request(method, url)
+            .request(method.clone(), url)
             .bearer_auth(token.expose_secret())
             .header(header::ACCEPT, "application/vnd.github+json")
             .header("X-GitHub-Api-Version", API_VERSION);
         if let Some(body) = body {
             request = request.json(body);
         }
+        if let Some(seen) = &seen {
+            request = request.header(header::IF_NONE_MATCH, &seen.etag);
+        }
         let answer = request.send().await.map_err(away)?;
-        let status = answer.status();
-        if status.is_success() {
-            let bytes = answer.bytes().await.map_err(away)?;
-            // What was deleted has nothing to be told.
-            let text = if bytes.is_empty() { b"null" } else { &bytes[..] };
-            return serde_json::from_slice(text)
-                .map_err(|error| GithubError::Unreadable { call, problem: error.to_string() });
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        if let (StatusCode::NOT_MODIFIED, Some(seen)) = (status, seen) {
+            return Ok(Answer { body: seen.body, next: seen.next });
         }
-        let limit = pause_of(status, answer.headers());
-        let message = answer.text().await.unwrap_or_default();
-        Err(refusal(call, status, limit, &message))
+        let pause = pause_of(status, &headers);
+        self.limits.learn(token, status, &headers, pause, Instant::now());
+        let body = read_body(answer, call).await?;
+        if !status.is_success() {
+            let error = refusal(call.to_owned(), status, pause, &String::from_utf8_lossy(&body));
+            if let GithubError::RateLimited { pause, .. } = &error {
+                self.limits.wait(token, *pause, Instant::now());
+            }
+            return Err(error);
+        }
+        let next = next_page(&headers);
+        let etag = headers.get(header::ETAG).cloned();
+        if let Some(etag) = etag.filter(|_| method == Method::GET) {
+            let (body, next) = (body.clone(), next.clone());
+            self.remembered.keep(token, url, Seen { etag, body, next });
+        }
+        Ok(Answer { body, next })
     }
 }
 
-/// The pause that a primary or secondary rate limit asks for (GitHub
-/// documentation, "Rate limits for the REST API").
-fn pause_of(status: StatusCode, headers: &header::HeaderMap) -> Option<Duration> {
-    if !matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
-        return None;
-    }
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
-    if let Some(seconds) = number("retry-after") {
-        return Some(Duration::from_secs(seconds));
-    }
-    if number("x-ratelimit-remaining") == Some(0) {
-        let reset = number("x-ratelimit-reset").unwrap_or(0);
-        let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-        return Some(Duration::from_secs(reset.saturating_sub(now).max(1)));
-    }
-    (status == StatusCode::TOO_MANY_REQUESTS).then_some(DEFAULT_PAUSE)
-}
-
-fn refusal(call: String, status: StatusCode, pause: Option<Duration>, body: &str) -> GithubError {
-    #[derive(Deserialize)]
-    struct Body {
-        message: String,
-        #[serde(default)]
-        errors: Vec<serde_json::Value>,
-    }
-    let message = match serde_json::from_str::<Body>(body) {
-        Ok(body) => {
-            let details = body
-                .errors
-                .iter()
-                .filter_map(|error| error["message"].as_str().or_else(|| error.as_str()));
-            std::iter::once(body.message.as_str()).chain(details).collect::<Vec<_>>().join(": ")
+async fn read_body(mut answer: Response, call: &str) -> Result<Bytes> {
+    let mut body = BytesMut::new();
+    loop {
+        match answer.chunk().await {
+            Ok(None) => return Ok(body.freeze()),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_LIMIT => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => {
+                let problem = format!("it is larger than {} MiB", ANSWER_LIMIT >> 20);
+                return Err(GithubError::Unreadable { call: call.to_owned(), problem });
+            }
+            Err(error) => {
+                return Err(GithubError::Away { call: call.to_owned(), problem: cause(&error) });
+            }
         }
-        Err(_) => status.canonical_reason().unwrap_or("no reason given").to_owned(),
-    };
-    match (status, pause) {
-        (_, Some(pause)) => GithubError::RateLimited { call, pause },
-        (StatusCode::UNAUTHORIZED, _) => GithubError::BadToken { call },
-        (StatusCode::NOT_FOUND, _) => GithubError::NotFound { call },
-        _ if message.to_lowercase().contains("secondary rate limit") => {
-            GithubError::RateLimited { call, pause: DEFAULT_PAUSE }
-        }
-        _ if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
-            GithubError::Away { call, problem: format!("it answered {status}") }
-        }
-        _ => GithubError::Refused { call, status: status.as_u16(), message },
     }
 }
 
-/// reqwest's own text repeats the URL; the innermost cause is what helps.
-fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".into();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
+fn read<T: DeserializeOwned>(call: &str, body: &[u8]) -> Result<T> {
+    // What was deleted has nothing to be told.
+    let text = if body.is_empty() { b"null" } else { body };
+    serde_json::from_slice(text).map_err(|error| GithubError::Unreadable {
+        call: call.to_owned(),
+        problem: error.to_string(),
+    })
+}
+
+/// The link to the page after this one (RFC 8288; GitHub documentation, "Using
+/// pagination in the REST API").
+fn next_page(headers: &header::HeaderMap) -> Option<String> {
+    let links = headers.get(header::LINK)?.to_str().ok()?;
+    links.split(',').find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = parameters.split(';').any(|parameter| parameter.trim() == r#"rel="next""#);
+        is_next.then(|| target.to_owned())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> header::HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
+    fn linked(links: &str) -> Option<String> {
+        let mut headers = header::HeaderMap::new();
+        headers.insert(header::LINK, links.parse().unwrap());
+        next_page(&headers)
     }
 
     #[test]
-    fn a_403_is_a_limit_only_when_it_says_so() {
-        let forbidden = StatusCode::FORBIDDEN;
-        assert_eq!(pause_of(forbidden, &headers(&[])), None);
-        assert_eq!(
-            pause_of(forbidden, &headers(&[("retry-after", "7")])),
-            Some(Duration::from_secs(7))
-        );
-        let spent = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]);
-        assert_eq!(pause_of(forbidden, &spent), Some(Duration::from_secs(1)));
-        assert_eq!(pause_of(StatusCode::NOT_FOUND, &spent), None);
-        let error = refusal(
-            "x".into(),
-            forbidden,
-            None,
-            r#"{"message":"You have exceeded a secondary rate limit"}"#,
-        );
-        assert_eq!(error.retry_after(), Some(DEFAULT_PAUSE));
+    fn the_next_page_is_found_among_the_links() {
+        let links = r#"<https://x/y?page=1>; rel="prev", <https://x/y?a=b&page=3>; rel="next", <https://x/y?page=9>; rel="last""#;
+        assert_eq!(linked(links).as_deref(), Some("https://x/y?a=b&page=3"));
+        assert_eq!(linked(r#"<https://x/y?page=1>; rel="first""#), None);
+        assert_eq!(linked("nonsense"), None);
+        assert_eq!(next_page(&header::HeaderMap::new()), None);
     }
 
     #[test]
-    fn what_may_pass_is_told_from_what_will_not() {
-        let error = |status| refusal("x".into(), status, None, "");
-        assert!(error(StatusCode::BAD_GATEWAY).retry_after().is_some());
-        assert!(error(StatusCode::UNPROCESSABLE_ENTITY).retry_after().is_none());
-        assert!(error(StatusCode::UNAUTHORIZED).retry_after().is_none());
-    }
-
-    #[test]
-    fn github_s_details_are_part_of_the_message() {
-        let body = r#"{"message":"Validation Failed","errors":[{"resource":"Hook","message":"Hook already exists"}]}"#;
-        let error =
-            refusal("POST /x".into(), StatusCode::UNPROCESSABLE_ENTITY, None, body).to_string();
-        assert_eq!(
-            error,
-            "GitHub refused POST /x with 422: Validation Failed: Hook already exists"
-        );
+    fn a_token_follows_no_link_to_another_server() {
+        let client = Client::new(&"https://api.github.com".parse().unwrap()).unwrap();
+        let own = "https://api.github.com/user/repos?page=2".to_owned();
+        assert_eq!(client.own("x", own.clone()).unwrap(), own);
+        for elsewhere in ["https://evil.example/user/repos?page=2", "http://api.github.com/", "x"] {
+            assert!(client.own("x", elsewhere.into()).is_err(), "{elsewhere}");
+        }
     }
 }

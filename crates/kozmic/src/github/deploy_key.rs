@@ -9,11 +9,9 @@ use serde::Deserialize;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey};
 
-use super::client::{Client, GithubError, Result};
+use super::client::{Client, Result};
+use super::error::GithubError;
 use crate::model::FullName;
-
-/// The most that GitHub puts on one page.
-const PAGE: usize = 100;
 
 /// An Ed25519 key pair in OpenSSH's formats.
 #[derive(Debug)]
@@ -105,24 +103,16 @@ impl Client {
         }
     }
 
-    /// "List deploy keys", up to the one with this public half.
+    /// "List deploy keys": the one with this public half.
     async fn find_deploy_key(
         &self,
         token: &SecretString,
         name: &FullName,
         public_key: &str,
     ) -> Result<Option<i64>> {
-        for page in 1.. {
-            let call = format!("/repos/{name}/keys?per_page={PAGE}&page={page}");
-            let answers: Vec<Answer> = self.get(token, &call).await?;
-            if let Some(found) = answers.iter().find(|one| is_same_key(&one.key, public_key)) {
-                return Ok(Some(found.id));
-            }
-            if answers.len() < PAGE {
-                break;
-            }
-        }
-        Ok(None)
+        let answers: Vec<Answer> = self.get_all(token, &format!("/repos/{name}/keys")).await?;
+        let found = answers.iter().find(|one| is_same_key(&one.key, public_key));
+        Ok(found.map(|one| one.id))
     }
 }
 

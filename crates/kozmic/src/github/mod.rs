@@ -2,10 +2,21 @@
 
 mod client;
 mod deploy_key;
+mod error;
+mod limits;
 mod payload;
+mod remembered;
+mod repositories;
 mod signature;
+mod statuses;
+mod tokens;
+mod webhooks;
 
-pub use client::{Client, GithubError, HookConfig, NewStatus};
+pub use client::Client;
 pub use deploy_key::KeyPair;
+pub use error::GithubError;
 pub use payload::{Event, PullRequestEvent, PushEvent, parse};
 pub use signature::{HEADER as SIGNATURE_HEADER, SignatureError, verify};
+pub use statuses::NewStatus;
+pub use tokens::Tried;
+pub use webhooks::HookConfig;

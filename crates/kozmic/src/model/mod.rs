@@ -25,7 +25,7 @@ pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, pa
 pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use time::{Timestamp, readable};
-pub use user::{GithubUser, Role};
+pub use user::{GithubUser, Role, TokenHolder};
 
 /// A value from outside that is not what it should be. The text says what is
 /// wrong and what would be right, and is fit to be shown to a person.

@@ -1,5 +1,9 @@
 //! People, as GitHub names them, and what they are in a project.
 
+use secrecy::SecretString;
+
+use super::UserId;
+
 /// A GitHub account as far as Kozmic keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GithubUser {
@@ -9,6 +13,14 @@ pub struct GithubUser {
     pub name: String,
     pub avatar_url: Option<String>,
     pub email: Option<String>,
+}
+
+/// Somebody in whose name GitHub can be asked. `Debug` does not show the token.
+#[derive(Debug, Clone)]
+pub struct TokenHolder {
+    pub user: UserId,
+    pub login: String,
+    pub token: SecretString,
 }
 
 /// What a user is in a project. Each may do what those after it may.

@@ -33,8 +33,6 @@ enum ReportError {
     Github(#[from] GithubError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the project's owner has no token; they have to sign in again")]
-    NoToken,
     #[error("its project is gone")]
     NoProject,
 }
@@ -103,7 +101,7 @@ fn pause_before_retry(error: &ReportError, failed_attempts: i64) -> Option<Durat
     let asked = match error {
         ReportError::Github(error) => error.retry_after()?,
         ReportError::Store(_) => Duration::ZERO,
-        ReportError::NoToken | ReportError::NoProject => return None,
+        ReportError::NoProject => return None,
     };
     let doublings = u32::try_from(failed_attempts.clamp(0, 16)).unwrap_or(16);
     Some((FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE).max(asked))

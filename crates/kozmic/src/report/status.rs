@@ -2,12 +2,11 @@
 
 use super::{ReportError, Reporter};
 use crate::github::NewStatus;
+use crate::model::Timestamp;
 use crate::store::Report;
 
 pub(super) async fn post(reporter: &Reporter, report: &Report) -> Result<(), ReportError> {
     let project = reporter.store.project(report.project).await?.ok_or(ReportError::NoProject)?;
-    let owner = reporter.store.user(project.owner).await?;
-    let token = owner.and_then(|owner| owner.token).ok_or(ReportError::NoToken)?;
     let status = NewStatus {
         state: report.status.state.as_str(),
         target_url: format!("{}{}", reporter.public_url, report.status.path),
@@ -15,5 +14,17 @@ pub(super) async fn post(reporter: &Reporter, report: &Report) -> Result<(), Rep
         context: report.status.context.clone(),
     };
     let name = &project.repository.full_name;
-    Ok(reporter.github.create_status(&token, name, &report.status.sha, &status).await?)
+    let holders = reporter.store.token_holders(project.id, Timestamp::now()).await?;
+    let (github, sha, status) = (&reporter.github, &report.status.sha, &status);
+    let tried = github
+        .by_any(&holders, |token| async move {
+            // The attempt before may have arrived, and only its answer not.
+            if report.attempts > 0 && github.has_status(token, name, sha, status).await? {
+                return Ok(());
+            }
+            github.create_status(token, name, sha, status).await
+        })
+        .await;
+    reporter.store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;
+    Ok(tried.answer?)
 }

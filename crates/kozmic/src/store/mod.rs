@@ -16,6 +16,7 @@ mod outbox;
 mod projects;
 mod restarts;
 mod tokens;
+mod user_tokens;
 mod users;
 
 use std::path::Path;
@@ -40,7 +41,7 @@ pub use disk::{KeptImage, KeptLog};
 pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};
-pub use outbox::{Report, StatusReport};
+pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use projects::{Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use restarts::Cancelled;
 pub use tokens::TokenUser;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use sqlx::any::AnyRow;
+
 use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
 use crate::model::{
     BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobStatus, ProjectId, Timestamp,
@@ -24,6 +26,14 @@ pub struct Report {
     /// Failed attempts so far.
     pub attempts: i64,
     pub status: StatusReport,
+}
+
+/// Why GitHub does not know something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportTrouble {
+    pub why: String,
+    /// It will not be tried again.
+    pub is_given_up: bool,
 }
 
 /// A commit status (GitHub REST, "Create a commit status").
@@ -136,16 +146,20 @@ impl Store {
         Ok(())
     }
 
-    /// What could not be reported of a build so far, and why.
-    pub async fn report_troubles(&self, build: BuildId) -> Result<Vec<String>> {
+    /// What could not be reported of a build so far, each reason once.
+    pub async fn report_troubles(&self, build: BuildId) -> Result<Vec<ReportTrouble>> {
         let rows = sqlx::query(
-            "SELECT failure FROM outbox WHERE build_id = $1 AND failure IS NOT NULL ORDER BY id",
+            "SELECT failure, MIN(CASE WHEN version > sent_version THEN 0 ELSE 1 END) AS given_up \
+             FROM outbox WHERE build_id = $1 AND failure IS NOT NULL GROUP BY failure ORDER BY MIN(id)",
         )
         .bind(build.0)
         .fetch_all(&self.pool)
         .await
         .map_err(failed("read the outbox"))?;
-        rows.iter().map(|row| row.text("failure")).collect()
+        let trouble = |row: &AnyRow| {
+            Ok(ReportTrouble { why: row.text("failure")?, is_given_up: row.flag("given_up")? })
+        };
+        rows.iter().map(trouble).collect()
     }
 }
 

@@ -10,6 +10,8 @@ pub struct User {
     pub id: UserId,
     pub login: String,
     pub token: Option<SecretString>,
+    /// Since when GitHub does not take the token.
+    pub token_refused_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -35,7 +37,7 @@ impl Store {
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (gh_id) DO UPDATE SET gh_login = excluded.gh_login, gh_name = excluded.gh_name, \
              gh_avatar_url = excluded.gh_avatar_url, email = excluded.email, \
-             gh_access_token = excluded.gh_access_token RETURNING id",
+             gh_access_token = excluded.gh_access_token, gh_token_refused_at = NULL RETURNING id",
         )
         .bind(user.gh_id)
         .bind(&user.login)
@@ -47,13 +49,26 @@ impl Store {
         .fetch_one(&mut *tx)
         .await
         .map_err(failed("keep a user"))?;
+        let user = UserId(row.int("id")?);
+        // What nobody's token could tell GitHub, this one may.
+        sqlx::query(
+            "UPDATE outbox SET next_attempt_at = $1 WHERE version > sent_version AND project_id IN \
+             (SELECT id FROM projects WHERE owner_id = $2 OR id IN \
+              (SELECT project_id FROM memberships WHERE user_id = $2))",
+        )
+        .bind(now.0)
+        .bind(user.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("wake the outbox"))?;
         commit(tx).await?;
-        Ok(UserId(row.int("id")?))
+        self.wakes.outbox.notify_one();
+        Ok(user)
     }
 
     pub async fn user(&self, id: UserId) -> Result<Option<User>> {
         let row =
-            sqlx::query("SELECT id, gh_id, gh_login, gh_access_token FROM users WHERE id = $1")
+            sqlx::query("SELECT id, gh_id, gh_login, gh_access_token, gh_token_refused_at FROM users WHERE id = $1")
                 .bind(id.0)
                 .fetch_optional(&self.pool)
                 .await
@@ -66,12 +81,13 @@ impl Store {
                     &token_place(row.int("gh_id")?),
                     row.bytes_or_null("gh_access_token")?,
                 )?,
+                token_refused_at: row.int_or_null("gh_token_refused_at")?.map(Timestamp),
             })
         })
         .transpose()
     }
 }
 
-fn token_place(gh_id: i64) -> String {
+pub(super) fn token_place(gh_id: i64) -> String {
     format!("users:{gh_id}:gh_access_token")
 }

@@ -6,10 +6,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject};
+use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
 use super::{App, history, jobs};
 use crate::model::{BuildId, GitRef, JobStatus, Timestamp};
-use crate::store::{Build, Job, Project};
+use crate::store::{Build, Job, Project, ReportTrouble};
 
 #[derive(Template)]
 #[template(path = "build.html")]
@@ -30,7 +30,8 @@ struct BuildPage {
     commit_url: String,
     created: Time,
     took: Option<String>,
-    troubles: Vec<String>,
+    troubles: Vec<ReportTrouble>,
+    token_trouble: Option<String>,
     tabs: Vec<Tab>,
     job: Option<ShownJob>,
 }
@@ -179,6 +180,7 @@ async fn show(
         created: Time::new(build.created_at, now),
         took: duration(build.started_at, build.finished_at, now),
         troubles: app.store.report_troubles(build.id).await?,
+        token_trouble: token_trouble(app, &project).await?,
         tabs,
         job,
         project,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
-use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject};
+use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{Build, Project};
 
@@ -26,6 +26,7 @@ struct HistoryPage {
     sidebar: Sidebar,
     project: Project,
     badge_url: String,
+    token_trouble: Option<String>,
     page_url: String,
     builds: Vec<Row>,
     newer: bool,
@@ -84,6 +85,7 @@ pub(super) async fn history(
     render(&HistoryPage {
         sidebar: Sidebar::load(&app, Some(id)).await?,
         badge_url: badge_url(&app, &project),
+        token_trouble: token_trouble(&app, &project).await?,
         page_url: format!("{}/projects/{id}/", app.public_url),
         newer: range.before.is_some(),
         older_before: shown.last().filter(|_| has_older).map(|build| build.number),

@@ -7,7 +7,7 @@ use axum::response::Html;
 use super::App;
 use super::error::PageError;
 use crate::model::{BuildStatus, JobStatus, Timestamp, readable};
-use crate::store::{ProjectSummary, StoreError};
+use crate::store::{Project, ProjectSummary, StoreError};
 
 pub(super) type Page = Result<Html<String>, PageError>;
 
@@ -41,6 +41,22 @@ impl Sidebar {
         let projects = app.store.projects_with_latest_builds().await?;
         Ok(Self { projects: projects.into_iter().map(entry).collect() })
     }
+}
+
+/// What a project's owner has to do before GitHub takes their token again.
+pub(super) async fn token_trouble(
+    app: &App,
+    project: &Project,
+) -> Result<Option<String>, StoreError> {
+    let Some(owner) = app.store.user(project.owner).await? else { return Ok(None) };
+    Ok(owner.token_refused_at.map(|since| {
+        let login = &owner.login;
+        format!(
+            "GitHub has not accepted the token of {login}, who owns this project, since {since}: \
+             it was revoked or has expired. {login} has to sign in again; until then the tokens \
+             of managers are used where GitHub allows it."
+        )
+    }))
 }
 
 /// A status with its sign, so that colour is never the only one.

@@ -45,6 +45,62 @@ async fn a_rate_limit_is_obeyed() {
     survives(FaultKind::Status(429)).await;
 }
 
+/// From now on GitHub answers each status so.
+async fn answer_statuses(world: &World, kind: FaultKind, times: u32) {
+    let (method, path_contains) = (Some("POST".into()), "/statuses/".into());
+    world.sim.add_fault(Fault { method, path_contains, kind, times }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_github_will_never_take_is_given_up_and_said() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    for code in [404, 422] {
+        answer_statuses(&world, FaultKind::Status(code), u32::MAX).await;
+        let sha = world.push(&[("a", code.to_string().as_bytes())]).await;
+        let build = world.finished(&server.url, &sha).await;
+        eventually("the reason on the build's page", async || {
+            let page = world.page(&build.url).await;
+            page.contains("GitHub will not learn this: GitHub").then_some(())
+        })
+        .await;
+        assert!(!world.page(&build.url).await.contains("not learned this yet"));
+        world.sim.clear_faults().await.unwrap();
+    }
+    // What comes later is told as ever.
+    let sha = world.push(&[("a", b"later")]).await;
+    world.told(&sha, "Kozmic-CI", "success").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_said_and_a_new_one_tells_what_waits() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    answer_statuses(&world, FaultKind::Status(401), u32::MAX).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    eventually("the refused token on the build's page", async || {
+        let page = world.page(&build.url).await;
+        let is_said = page.contains("GitHub has not accepted the token of octo")
+            && page.contains("GitHub has not learned this yet: nobody who may do this");
+        is_said.then_some(())
+    })
+    .await;
+    assert!(
+        world.page(&format!("{}/projects/1/history/", server.url)).await.contains("not accepted")
+    );
+    // GitHub is not asked again and again with it.
+    world.sim.clear_faults().await.unwrap();
+    assert!(world.states(&sha, "Kozmic-CI").await.is_empty());
+    world.run(&server.url, &["project", "add", "octo/orbit"]).await;
+    world.told(&sha, "Kozmic-CI", "success").await;
+    world.told(&sha, "Kozmic-CI/Tests", "success").await;
+    let page = world.page(&build.url).await;
+    assert!(!page.contains("not accepted") && !page.contains("not learned"), "{page}");
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_newest_build_of_a_commit_speaks_for_it() {
     let world = World::new().await;

@@ -1,0 +1,64 @@
+//! Commit statuses (GitHub REST, "Commit statuses").
+
+use reqwest::Method;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::client::{Client, Result};
+use crate::model::{CommitSha, FullName};
+
+/// A commit status to be made.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewStatus {
+    /// A word of [`crate::model::GithubState`].
+    pub state: &'static str,
+    pub target_url: String,
+    pub description: String,
+    pub context: String,
+}
+
+/// As much of a status as tells whether it is ours. GitHub leaves out nothing, but may
+/// have null where nothing was given.
+#[derive(Deserialize)]
+struct Known {
+    state: String,
+    target_url: Option<String>,
+    description: Option<String>,
+    context: String,
+}
+
+impl Client {
+    /// "Create a commit status".
+    pub async fn create_status(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        sha: &CommitSha,
+        status: &NewStatus,
+    ) -> Result<()> {
+        let call = format!("/repos/{name}/statuses/{sha}");
+        self.send::<serde::de::IgnoredAny>(Method::POST, token, &call, Some(status)).await?;
+        Ok(())
+    }
+
+    /// "List commit statuses for a reference": whether this one is the latest of its
+    /// context, as far as the newest hundred tell. For one that was sent without an
+    /// answer.
+    pub async fn has_status(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        sha: &CommitSha,
+        status: &NewStatus,
+    ) -> Result<bool> {
+        let call = format!("/repos/{name}/commits/{sha}/statuses?per_page=100");
+        let known: Vec<Known> = self.get(token, &call).await?;
+        // Newest first.
+        let latest = known.into_iter().find(|known| known.context == status.context);
+        Ok(latest.is_some_and(|known| {
+            known.state == status.state
+                && known.target_url.as_deref() == Some(&status.target_url)
+                && known.description.as_deref() == Some(&status.description)
+        }))
+    }
+}
