@@ -11,11 +11,12 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "web", "intake", "worker", "report", "engine", "source", "log", "github", "store",
-            "model", "config", "seal", "shutdown",
+            "web", "upkeep", "intake", "worker", "report", "engine", "source", "log", "github",
+            "store", "model", "config", "seal", "shutdown",
         ],
     ),
-    ("web", &["intake", "log", "github", "store", "model", "config", "seal", "shutdown"]),
+    ("web", &["upkeep", "intake", "log", "github", "store", "model", "config", "seal", "shutdown"]),
+    ("upkeep", &["github", "store", "model", "config", "seal", "shutdown"]),
     ("intake", &["github", "store", "model", "config", "seal", "shutdown"]),
     ("worker", &["engine", "source", "log", "store", "model", "config", "seal", "shutdown"]),
     ("report", &["github", "store", "model", "config", "seal", "shutdown"]),

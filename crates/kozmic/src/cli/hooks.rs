@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{find_project, now, open_store, say};
+use super::{find_project, open_store, say, upkeep};
 use crate::config::Settings;
-use crate::github::{Client, HookConfig};
-use crate::model::{FullName, HookId, HookSpec};
-use crate::seal::random_hex;
-use crate::store::{Project, Store};
+use crate::model::{FullName, HookSpec};
+use crate::store::Project;
+use crate::upkeep::Upkeep;
 
 /// Who changes hooks from this command line, in the history of changes.
 const BY: &str = "command line";
@@ -48,19 +47,20 @@ async fn apply(settings: &Settings, name: &FullName, dir: &std::path::Path) -> a
     let store = open_store(settings).await?;
     let project = find_project(&store, name).await?;
     let present = store.hooks(project.id).await?;
+    let upkeep = upkeep(settings, &store)?;
     for spec in &wanted {
         match present.iter().find(|hook| hook.spec.title == spec.title) {
             Some(hook) if hook.gh_id.is_none() => {
                 // Left by an apply that was cut off before GitHub answered.
                 store.hook_abandoned(hook.id).await?;
-                add(settings, &store, &project, spec).await?;
+                add(&upkeep, &project, spec).await?;
             }
             Some(hook) if hook.spec == *spec => say(&format!("unchanged  {}", spec.title)),
             Some(hook) => {
-                store.hook_edited(hook, spec, BY, now()).await?;
+                upkeep.edit_hook(&project, hook, spec, BY).await?;
                 say(&format!("changed    {}", spec.title));
             }
-            None => add(settings, &store, &project, spec).await?,
+            None => add(&upkeep, &project, spec).await?,
         }
     }
     for hook in
@@ -72,46 +72,14 @@ async fn apply(settings: &Settings, name: &FullName, dir: &std::path::Path) -> a
     Ok(())
 }
 
-async fn add(
-    settings: &Settings,
-    store: &Store,
-    project: &Project,
-    spec: &HookSpec,
-) -> anyhow::Result<()> {
-    let secret = random_hex()?.into();
-    let id = store.hook_added(project.id, spec, &secret, BY, now()).await?;
-    let hook = HookConfig { url: settings.page_url(&format!("/_hooks/hook/{id}/")), secret };
-    match connect(settings, store, project, id, &hook).await {
-        Ok(gh_id) => {
-            say(&format!(
-                "added      {} (webhook {gh_id} at GitHub calls {})",
-                spec.title, hook.url
-            ));
-            Ok(())
-        }
-        Err(error) => {
-            // Without its webhook nothing would ever call it.
-            store.hook_abandoned(id).await?;
-            Err(error.context(format!("the hook `{}` was not added", spec.title)))
-        }
-    }
-}
-
-async fn connect(
-    settings: &Settings,
-    store: &Store,
-    project: &Project,
-    id: HookId,
-    hook: &HookConfig,
-) -> anyhow::Result<i64> {
-    let owner = store.user(project.owner).await?.and_then(|owner| owner.token);
-    let token = owner
-        .or_else(|| settings.github_token.clone())
-        .context("the project's owner has no GitHub token")?;
-    let github = Client::new(&settings.github_api_url)?;
-    let gh_id = github.create_hook(&token, &project.repository.full_name, hook).await?;
-    store.hook_connected(id, gh_id).await?;
-    Ok(gh_id)
+async fn add(upkeep: &Upkeep, project: &Project, spec: &HookSpec) -> anyhow::Result<()> {
+    let id = upkeep.add_hook(project, spec, BY).await;
+    let id = id.with_context(|| format!("the hook `{}` was not added", spec.title))?;
+    let hook = upkeep.store.hook(id).await?.context("the hook was deleted meanwhile")?;
+    let webhook = hook.gh_id.map_or_else(String::new, |gh_id| format!(" {gh_id}"));
+    let url = upkeep.hook_url(id);
+    say(&format!("added      {} (webhook{webhook} at GitHub calls {url})", spec.title));
+    Ok(())
 }
 
 async fn export(settings: &Settings, name: &FullName, dir: &std::path::Path) -> anyhow::Result<()> {

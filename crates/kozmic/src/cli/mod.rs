@@ -19,9 +19,11 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
 use crate::engine::ContainerLimits;
+use crate::github::Client;
 use crate::model::{FullName, Timestamp};
 use crate::seal::Seal;
 use crate::store::{Project, Store, sqlite_file};
+use crate::upkeep::Upkeep;
 use crate::worker::Limits;
 
 pub use serve::serve;
@@ -168,6 +170,14 @@ fn limits(settings: &Settings) -> Limits {
             pids: settings.pids_limit,
         },
     }
+}
+
+fn upkeep(settings: &Settings, store: &Store) -> anyhow::Result<Upkeep> {
+    Ok(Upkeep {
+        store: store.clone(),
+        github: Client::new(&settings.github_api_url)?,
+        public_url: settings.page_url(""),
+    })
 }
 
 async fn find_project(store: &Store, name: &FullName) -> anyhow::Result<Project> {

@@ -1,17 +1,18 @@
-//! `kozmic project add`, `kozmic project set` and `kozmic project show`
+//! `kozmic project add`, `set`, `sync`, `delete` and `show`
 
-mod deploy_key;
 mod show;
+
+use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Subcommand};
 
-use super::{find_project, now, open_store, say};
+use super::{find_project, now, open_store, say, upkeep};
 use crate::config::Settings;
 use crate::github::Client;
-use crate::model::{FullName, ProjectId, RemoteRepository, parse_own_variable};
+use crate::model::{FullName, RemoteRepository, UserId, parse_own_variable};
 use crate::store::{Project, ProjectChange};
-use deploy_key::{KeyRefused, Keys};
+use crate::upkeep::{Ensured, TurnedOn, Upkeep};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -38,6 +39,22 @@ pub(super) enum Command {
         #[arg(long, group = "change", value_name = "NAME")]
         unset_env: Vec<String>,
     },
+    /// Compare a project with GitHub now: its name, its deploy key, its webhooks, its members
+    Sync {
+        /// The project, as owner/name
+        #[arg(value_name = "FULL_NAME")]
+        name: FullName,
+    },
+    /// Delete a project with its builds, logs, cached images and mirror, and its webhooks
+    /// and key at GitHub
+    Delete {
+        /// The project, as owner/name
+        #[arg(value_name = "FULL_NAME")]
+        name: FullName,
+        /// Do it; nothing asks again
+        #[arg(long)]
+        yes: bool,
+    },
     /// Show a project: its repository, its hooks, and what was set for it
     Show {
         /// The project, as owner/name
@@ -60,6 +77,8 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
         Command::Set { name, cancel_superseded, env, unset_env } => {
             set(settings, &name, &change_of(cancel_superseded, env, unset_env)?).await
         }
+        Command::Sync { name } => sync(settings, &name).await,
+        Command::Delete { name, yes } => delete(settings, &name, yes).await,
         Command::Show { name } => show::run(settings, &name).await,
     }
 }
@@ -112,58 +131,104 @@ async fn add(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
     )?;
     let github = Client::new(&settings.github_api_url)?;
     let owner = github.user(&token).await?;
-    let repository = github.repository(&token, name).await?;
+    let repository = github.repository(&token, name).await?.repository;
     let store = open_store(settings).await?;
     let owner_id = store.user_signed_in(&owner, &token, now()).await?;
-    let keys = Keys { settings, store: &store, github: &github, token: &token };
-    let name = &repository.full_name;
+    let upkeep = upkeep(settings, &store)?;
     let told = match store.project_of_repository(repository.gh_id).await? {
-        Some(project) => bring_up_to_date(&keys, &project, &repository).await?,
-        None => {
-            let project = store.project_added(&repository, owner_id, now()).await?;
-            let key = if repository.is_public {
-                ""
-            } else {
-                add_key(&keys, project, name).await?;
-                " It is private: a deploy key that can only read was registered at GitHub."
-            };
-            format!("Added {name} as project {project}, owned by {}.{key}", owner.login)
-        }
+        Some(project) => bring_up_to_date(&upkeep, project, &repository).await?,
+        None => turn_on(&upkeep, owner_id, &owner.login, &repository.full_name).await?,
     };
     store.close().await;
     say(&told);
     Ok(())
 }
 
-/// The project goes again when GitHub refuses its key: nothing could be built. It
-/// stays when the same command may succeed later, and finds GitHub with the key.
-async fn add_key(keys: &Keys<'_>, project: ProjectId, name: &FullName) -> anyhow::Result<()> {
-    let Err(error) = keys.ensure(project, name).await else { return Ok(()) };
-    if let Some(KeyRefused::Never { .. }) = error.downcast_ref() {
-        keys.store.project_abandoned(project).await?;
-        return Err(error.context(format!("{name} was not added")));
+async fn turn_on(
+    upkeep: &Upkeep,
+    owner: UserId,
+    login: &str,
+    name: &FullName,
+) -> anyhow::Result<String> {
+    let added = upkeep.turn_on(owner, name).await;
+    let TurnedOn { project, has_deploy_key, troubles } =
+        added.with_context(|| format!("{name} was not added"))?;
+    let key = if has_deploy_key {
+        " It is private: a deploy key that can only read was registered at GitHub."
+    } else {
+        ""
+    };
+    let mut told = format!("Added {name} as project {project}, owned by {login}.{key}");
+    for trouble in troubles {
+        let _ = write!(told, "\nwarning: GitHub did not tell {trouble}");
     }
-    Err(error)
+    Ok(told)
 }
 
 async fn bring_up_to_date(
-    keys: &Keys<'_>,
-    project: &Project,
+    upkeep: &Upkeep,
+    mut project: Project,
     repository: &RemoteRepository,
 ) -> anyhow::Result<String> {
     let name = &repository.full_name;
     let has_changed = project.repository != *repository;
     if has_changed {
-        keys.store.repository_changed(project.id, repository).await?;
+        upkeep.store.repository_changed(project.id, repository).await?;
+        project.repository = repository.clone();
     }
-    if repository.is_public && keys.remove(project.id, name).await? {
-        return Ok(format!("{name} is public now; its deploy key was removed."));
-    }
-    if !repository.is_public && keys.ensure(project.id, name).await? {
-        return Ok(format!("{name} was given a deploy key, which can only read."));
+    if upkeep.follow_visibility(&project).await? {
+        return Ok(if repository.is_public {
+            format!("{name} is public now; its deploy key was removed.")
+        } else {
+            format!("{name} was given a deploy key, which can only read.")
+        });
     }
     if has_changed {
         return Ok(format!("What GitHub says of {name} has changed, and was noted."));
     }
     bail!("{name} is a project already")
+}
+
+async fn sync(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
+    let store = open_store(settings).await?;
+    let project = find_project(&store, name).await?;
+    let upkeep = upkeep(settings, &store)?;
+    let troubles = upkeep.synchronize(&project).await?;
+    let project = store.project(project.id).await?.context("it was deleted meanwhile")?;
+    for hook in store.hooks(project.id).await? {
+        match upkeep.ensure_hook(&project, &hook).await? {
+            Ensured::AsItMustBe => {}
+            Ensured::Made => say(&format!("made the webhook of `{}` at GitHub", hook.spec.title)),
+            Ensured::Repaired(what) => {
+                say(&format!("repaired the webhook of `{}`: {}", hook.spec.title, what.join(", ")));
+            }
+        }
+    }
+    for member in store.members(project.id).await? {
+        say(&format!("{:<8}  {}", member.role.as_str(), member.login));
+    }
+    store.close().await;
+    for trouble in &troubles {
+        say(&format!("warning: {trouble}"));
+    }
+    Ok(())
+}
+
+async fn delete(settings: &Settings, name: &FullName, yes: bool) -> anyhow::Result<()> {
+    let store = open_store(settings).await?;
+    let project = find_project(&store, name).await?;
+    if !yes {
+        bail!(
+            "this deletes {name} with its builds, logs, cached images and mirror, and its webhooks \
+             and key at GitHub; say --yes to do it"
+        );
+    }
+    let deleted = upkeep(settings, &store)?.delete_project(&project).await;
+    let deleted = deleted.with_context(|| format!("{name} was not deleted"))?;
+    store.close().await;
+    say(&format!("Deleted {name}."));
+    for left in deleted.left_at_github {
+        say(&format!("Left at GitHub, to be removed there: {left}"));
+    }
+    Ok(())
 }

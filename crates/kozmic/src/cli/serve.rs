@@ -18,9 +18,12 @@ use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, sqlite_file, without_password};
+use crate::upkeep::{self, Upkeep};
 use crate::web::{self, App, Unready};
-use crate::worker::{self, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
+use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
+/// How long a fetch waits for GitHub to tell of the deploy key.
+const KEY_TIME: Duration = Duration::from_secs(10);
 /// Open requests have this long after the jobs have ended.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,8 @@ pub async fn serve(
     let bus = Bus::default();
     let logs = LogFolder::new(&settings.data_dir);
     let github = Client::new(&settings.github_api_url)?;
+    let upkeep =
+        Upkeep { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
     let cache = CacheKeeper::new(settings.cached_images_limit);
     let source = Source::new(&settings.data_dir, &settings.known_hosts);
     source.remove_left_keys()?;
@@ -87,6 +92,7 @@ pub async fn serve(
         beside: Beside::Nobody,
     });
     let worker = Worker {
+        before_fetch: ensure_key(upkeep.clone()),
         store: store.clone(),
         engine: engine.clone(),
         source,
@@ -127,6 +133,7 @@ pub async fn serve(
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
+    let upkeep = shutdown.spawn(upkeep::run(upkeep, shutdown.clone()));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
     // None of them ends by itself; without one of them the others are no server.
@@ -137,6 +144,7 @@ pub async fn serve(
         ended = sweep => ended.context("the sweep"),
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
+        ended = upkeep => ended.context("the upkeep"),
     };
     shutdown.finish().await;
     // A client that reads slowly may have so much longer.
@@ -146,6 +154,29 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+/// A private project's deploy key is looked after before it is needed. One that can't
+/// be looked after now may work all the same.
+fn ensure_key(upkeep: Upkeep) -> BeforeFetch {
+    Arc::new(move |project| {
+        let upkeep = upkeep.clone();
+        Box::pin(async move {
+            let ensured = tokio::time::timeout(KEY_TIME, upkeep.ensure_deploy_key(&project)).await;
+            match ensured {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => {
+                    tracing::info!(project = %project.id, "a deploy key was registered");
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(project = %project.id, %error, "a deploy key could not be ensured");
+                }
+                Err(_) => {
+                    tracing::warn!(project = %project.id, "GitHub was too slow to tell of a deploy key");
+                }
+            }
+        })
+    })
 }
 
 /// What `/readyz` asks.

@@ -4,7 +4,18 @@
 
 use serde::Deserialize;
 
-use crate::model::Invalid;
+use crate::model::{Invalid, RemoteRepository};
+
+impl Event {
+    /// The repository that it is of.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Push(event) => Some(&event.repository),
+            Self::PullRequest(event) => Some(&event.repository),
+            Self::Ping { .. } | Self::Other => None,
+        }
+    }
+}
 
 /// A delivery by its `X-GitHub-Event`.
 #[derive(Debug, Clone)]
@@ -74,6 +85,24 @@ pub struct Repository {
     pub id: i64,
     #[serde(default)]
     pub full_name: String,
+    private: Option<bool>,
+    clone_url: Option<String>,
+    ssh_url: Option<String>,
+    default_branch: Option<String>,
+}
+
+impl Repository {
+    /// The repository as it is now, where the payload says all of it.
+    pub fn current(&self) -> Option<RemoteRepository> {
+        Some(RemoteRepository {
+            gh_id: self.id,
+            full_name: self.full_name.parse().ok()?,
+            ssh_clone_url: self.ssh_url.clone()?,
+            https_clone_url: self.clone_url.clone()?,
+            default_branch: self.default_branch.clone()?,
+            is_public: !self.private?,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -6,7 +6,65 @@ use serde::Deserialize;
 
 use super::client::{Client, Result};
 use super::error::GithubError;
-use crate::model::{Commit, CommitSha, FullName, GithubUser, RemoteRepository};
+use super::people::{Access, Account, Permissions};
+use crate::model::{Commit, CommitSha, FullName, GithubUser, Invalid, RemoteRepository};
+
+/// A repository, its owner, and what the caller may do there.
+#[derive(Debug, Clone)]
+pub struct ListedRepository {
+    pub repository: RemoteRepository,
+    pub owner: Account,
+    pub is_archived: bool,
+    /// None when GitHub does not say.
+    pub access: Option<Access>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    id: i64,
+    full_name: String,
+    private: bool,
+    clone_url: String,
+    ssh_url: String,
+    default_branch: String,
+    #[serde(default)]
+    archived: bool,
+    owner: Owner,
+    permissions: Option<Permissions>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    id: i64,
+    login: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Repository {
+    fn listed(self, call: &str) -> Result<ListedRepository> {
+        let full_name = self.full_name.parse().map_err(|error: Invalid| {
+            GithubError::Unreadable { call: call.to_owned(), problem: error.to_string() }
+        })?;
+        Ok(ListedRepository {
+            repository: RemoteRepository {
+                gh_id: self.id,
+                full_name,
+                ssh_clone_url: self.ssh_url,
+                https_clone_url: self.clone_url,
+                default_branch: self.default_branch,
+                is_public: !self.private,
+            },
+            owner: Account {
+                gh_id: self.owner.id,
+                login: self.owner.login,
+                is_organization: self.owner.kind == "Organization",
+            },
+            is_archived: self.archived,
+            access: self.permissions.and_then(Permissions::access),
+        })
+    }
+}
 
 impl Client {
     /// "Get the authenticated user".
@@ -32,33 +90,23 @@ impl Client {
         })
     }
 
-    /// "Get a repository".
+    /// "Get a repository". One that was renamed or transferred answers under its old
+    /// name as well, with its new one.
     pub async fn repository(
         &self,
         token: &SecretString,
         name: &FullName,
-    ) -> Result<RemoteRepository> {
-        #[derive(Deserialize)]
-        struct Answer {
-            id: i64,
-            full_name: String,
-            private: bool,
-            clone_url: String,
-            ssh_url: String,
-            default_branch: String,
-        }
+    ) -> Result<ListedRepository> {
         let call = format!("/repos/{name}");
-        let answer: Answer = self.get(token, &call).await?;
-        Ok(RemoteRepository {
-            gh_id: answer.id,
-            full_name: answer.full_name.parse().map_err(|error: crate::model::Invalid| {
-                GithubError::Unreadable { call, problem: error.to_string() }
-            })?,
-            ssh_clone_url: answer.ssh_url,
-            https_clone_url: answer.clone_url,
-            default_branch: answer.default_branch,
-            is_public: !answer.private,
-        })
+        let answer: Repository = self.get(token, &call).await?;
+        answer.listed(&call)
+    }
+
+    /// "List repositories for the authenticated user": all that the user has a role in.
+    pub async fn repositories(&self, token: &SecretString) -> Result<Vec<ListedRepository>> {
+        let call = "/user/repos?affiliation=owner,collaborator,organization_member";
+        let answers: Vec<Repository> = self.get_all(token, call).await?;
+        answers.into_iter().map(|answer| answer.listed(call)).collect()
     }
 
     /// "Get a commit": its author's name and its message.

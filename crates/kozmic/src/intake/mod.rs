@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::github::{Client, GithubError};
+use crate::github::{Client, GithubError, Repository};
 use crate::model::{Commit, Timestamp};
 use crate::store::{Delivery, Hook, NewBuild, Project, Store, StoreError};
 
@@ -49,6 +49,11 @@ pub async fn take(
         Decision::Build { mut build, needs_commit } => {
             if let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await? {
                 return Ok(Answer::Ok(format!("This delivery was taken before: {outcome}")));
+            }
+            // Renamed, transferred, made private: what is built from is known before it is.
+            let current = event.repository().and_then(Repository::current);
+            if let Some(current) = current.filter(|current| *current != project.repository) {
+                store.repository_changed(project.id, &current).await?;
             }
             if needs_commit {
                 let owner = store.user(project.owner).await?;

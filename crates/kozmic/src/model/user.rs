@@ -33,3 +33,13 @@ pub enum Role {
     /// May only pull; views.
     Member,
 }
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Manager => "manager",
+            Self::Member => "member",
+        }
+    }
+}

@@ -111,6 +111,18 @@ impl Store {
         commit(tx).await
     }
 
+    /// Its calls stay, and with them the builds; so does the history of its changes.
+    pub async fn hook_deleted(&self, hook: &Hook, by: &str, now: Timestamp) -> Result<()> {
+        let mut tx = self.begin().await?;
+        remember(&mut tx, hook.project, hook.id, &hook.spec, "deleted", by, now).await?;
+        sqlx::query("DELETE FROM hooks WHERE id = $1")
+            .bind(hook.id.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("delete a hook"))?;
+        commit(tx).await
+    }
+
     pub async fn hook(&self, id: HookId) -> Result<Option<Hook>> {
         let row = sqlx::query("SELECT * FROM hooks WHERE id = $1")
             .bind(id.0)

@@ -14,8 +14,10 @@ mod leases;
 mod members;
 mod outbox;
 mod projects;
+mod repositories;
 mod restarts;
 mod tokens;
+mod upkeep;
 mod user_tokens;
 mod users;
 
@@ -41,10 +43,13 @@ pub use disk::{KeptImage, KeptLog};
 pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};
+pub use members::Member;
 pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use projects::{Project, ProjectChange, ProjectOptions, ProjectSummary};
+pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
 pub use tokens::TokenUser;
+pub use upkeep::{Leaving, Left};
 pub use users::User;
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
@@ -92,6 +97,7 @@ struct Wakes {
     jobs: Notify,
     outbox: Notify,
     leases: watch::Sender<()>,
+    leavings: Notify,
 }
 
 impl Store {
@@ -146,6 +152,11 @@ impl Store {
     /// Resolves when a job may wait for a worker. Register before looking.
     pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.jobs.notified()
+    }
+
+    /// Resolves when a project was deleted. Register before looking.
+    pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.leavings.notified()
     }
 
     /// Resolves when there may be something to report.

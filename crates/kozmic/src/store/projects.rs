@@ -78,8 +78,8 @@ impl Store {
     ) -> Result<ProjectId> {
         let row = sqlx::query(
             "INSERT INTO projects (owner_id, gh_id, gh_login, gh_name, gh_full_name, gh_ssh_clone_url, \
-             gh_https_clone_url, gh_default_branch, is_public, cancels_superseded, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10) \
+             gh_https_clone_url, gh_default_branch, is_public, cancels_superseded, created_at, synchronized_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $10) \
              ON CONFLICT (gh_id) DO NOTHING RETURNING id",
         )
         .bind(owner.0)

@@ -195,6 +195,9 @@ async fn carry_on(
     log: &mut LiveLog,
     lease: &Lease,
 ) -> io::Result<Outcome> {
+    if !job.project.repository.is_public {
+        (worker.before_fetch)(job.project.clone()).await;
+    }
     let wanted = match wanted(&worker.store, job).await {
         Ok(wanted) => wanted,
         Err(end) => return Ok(Outcome::Ended(end)),

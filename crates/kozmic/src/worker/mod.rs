@@ -17,6 +17,7 @@ mod sweep;
 mod wanted;
 
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::engine::Engine;
 use crate::log::{Bus, LogFolder};
 use crate::model::JobEnd;
 use crate::source::Source;
-use crate::store::Store;
+use crate::store::{Project, Store};
 
 pub use cache::{CacheKeeper, CacheScope, Install};
 pub use claim::run;
@@ -64,9 +65,14 @@ pub enum Progress {
     Ends(JobEnd),
 }
 
+/// What is done for a private project before its commit is fetched.
+pub type BeforeFetch =
+    Arc<dyn Fn(Project) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// What a worker works with. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
+    pub before_fetch: BeforeFetch,
     pub store: Store,
     pub engine: Arc<Engine>,
     pub source: Source,

@@ -6,16 +6,29 @@ use super::Worker;
 use crate::shutdown::Shutdown;
 
 const EVERY: Duration = Duration::from_mins(1);
+/// A project that another process deleted is noticed so soon.
+const LOOK: Duration = Duration::from_secs(5);
 
-/// Sweeps at once and from then on every minute, until shutdown.
+/// Sweeps at once and from then on every minute, until shutdown; what a deleted project
+/// left goes as soon as it is known.
 pub async fn run(worker: Worker, shutdown: Shutdown) {
     let mut timer = tokio::time::interval(EVERY);
+    let mut look = tokio::time::interval(LOOK);
     loop {
+        // Taken before looking, so that nothing left meanwhile is missed.
+        let left = worker.store.leavings_changed();
         tokio::select! {
             () = shutdown.requested() => return,
-            _ = timer.tick() => {}
+            () = left => remove_leavings(&worker).await,
+            _ = look.tick() => remove_leavings(&worker).await,
+            _ = timer.tick() => sweep(&worker).await,
         }
-        sweep(&worker).await;
+    }
+}
+
+async fn remove_leavings(worker: &Worker) {
+    if let Err(error) = worker.disk.remove_leavings().await {
+        tracing::warn!(%error, "what deleted projects have left could not be removed");
     }
 }
 

@@ -34,4 +34,5 @@ mod run;
 mod scripts;
 mod store;
 mod synced;
+mod upkeep;
 mod variables;

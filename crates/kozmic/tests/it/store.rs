@@ -9,7 +9,8 @@ use kozmic::model::{
 };
 use kozmic::seal::Seal;
 use kozmic::store::{
-    Delivery, Hook, LeaseState, NewBuild, ProjectChange, Recorded, Store, StoreError,
+    Delivery, Hook, LeaseState, Left, NewBuild, OfferedRepository, Organization, ProjectChange,
+    Recorded, Store, StoreError, UserRepositories,
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{AnyPool, Row as _};
@@ -404,6 +405,125 @@ async fn people_change_their_names_and_hooks_their_scripts() {
         assert_eq!((summary.full_name.as_str(), summary.latest), ("octo/orbit", None));
         let instance = store.instance(Timestamp(1)).await.unwrap();
         assert_eq!(store.instance(Timestamp(2)).await.unwrap(), instance);
+    })
+    .await;
+}
+
+fn person(gh_id: i64, login: &str) -> GithubUser {
+    let (login, name) = (login.to_owned(), login.to_uppercase());
+    GithubUser { gh_id, login, name, avatar_url: None, email: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn github_says_who_may_do_what_and_whose_token_is_used() {
+    on_both(async |store| {
+        let (project, _) = project(&store, &[]).await;
+        let ada =
+            store.user_signed_in(&person(11, "ada"), &"ada's".into(), Timestamp(2)).await.unwrap();
+        store.user_signed_in(&person(12, "bob"), &"bob's".into(), Timestamp(2)).await.unwrap();
+        let roles = async || {
+            let members = store.members(project).await.unwrap();
+            members.into_iter().map(|it| (it.login, it.role.as_str())).collect::<Vec<_>>()
+        };
+        let all = [(11, true), (12, false), (5, true), (99, true)];
+        store.members_synchronized(project, &all, true, Timestamp(3)).await.unwrap();
+        let named = |of: &[(&str, &'static str)]| -> Vec<(String, &'static str)> {
+            of.iter().map(|(login, role)| ((*login).to_owned(), *role)).collect()
+        };
+        let everybody = named(&[("octo", "owner"), ("ada", "manager"), ("bob", "member")]);
+        assert_eq!(roles().await, everybody);
+        // What GitHub could not tell removes nobody.
+        store.members_synchronized(project, &[], false, Timestamp(4)).await.unwrap();
+        assert_eq!(roles().await, everybody);
+        store.members_synchronized(project, &[(12, true)], true, Timestamp(5)).await.unwrap();
+        assert_eq!(roles().await, named(&[("octo", "owner"), ("bob", "manager")]));
+        let nothing = UserRepositories::default();
+        store.user_synchronized(ada, &nothing, &[(7, true)], Timestamp(6)).await.unwrap();
+        assert_eq!(roles().await.len(), 3);
+        let holders = async |now| {
+            let holders = store.token_holders(project, Timestamp(now)).await.unwrap();
+            holders.into_iter().map(|it| it.login).collect::<Vec<_>>()
+        };
+        assert_eq!(holders(7).await, ["octo", "ada", "bob"]);
+        let owner = store.project(project).await.unwrap().unwrap().owner;
+        store.tokens_tried(&[owner], Some(ada), Timestamp(8)).await.unwrap();
+        assert_eq!(holders(9).await, ["ada", "bob"]);
+        assert_eq!(holders(3_600_009).await, ["ada", "bob", "octo"], "it may be good again");
+        store.project_handed_over(project, ada, Timestamp(10)).await.unwrap();
+        assert_eq!(
+            roles().await,
+            named(&[("ada", "owner"), ("bob", "manager"), ("octo", "manager")])
+        );
+        store.user_synchronized(ada, &nothing, &[], Timestamp(11)).await.unwrap();
+        assert_eq!(roles().await[0].0, "ada", "the owner is never a member");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_are_offered_until_they_are_projects() {
+    on_both(async |store| {
+        let octo =
+            store.user_signed_in(&person(5, "octo"), &"x".into(), Timestamp(1)).await.unwrap();
+        assert_eq!(store.offers(octo).await.unwrap().synchronized_at, None);
+        let repository = |gh_id: i64, name: &str, is_archived| OfferedRepository {
+            repository: RemoteRepository {
+                gh_id,
+                full_name: name.parse().unwrap(),
+                ssh_clone_url: format!("git@github.com:{name}.git"),
+                https_clone_url: format!("https://github.com/{name}.git"),
+                default_branch: "main".into(),
+                is_public: gh_id % 2 == 0,
+            },
+            is_archived,
+        };
+        let told = UserRepositories {
+            own: vec![repository(9, "octo/old", true), repository(7, "octo/orbit", false)],
+            organizations: vec![Organization {
+                gh_id: 70,
+                login: "acme".into(),
+                repositories: vec![repository(8, "acme/rocket", false)],
+            }],
+        };
+        store.user_synchronized(octo, &told, &[], Timestamp(2)).await.unwrap();
+        // Told again, they are not there twice.
+        store.user_synchronized(octo, &told, &[], Timestamp(3)).await.unwrap();
+        let names = async || {
+            let offers = store.offers(octo).await.unwrap();
+            assert_eq!(offers.synchronized_at, Some(Timestamp(3)));
+            let names = offers.by_owner.iter().map(|(owner, offers)| {
+                let names: Vec<_> = offers.iter().map(|it| it.full_name.to_string()).collect();
+                format!("{owner}: {}", names.join(" "))
+            });
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names().await, ["octo: octo/orbit octo/old", "acme: acme/rocket"]);
+        let offer = store.offer(octo, 8).await.unwrap().unwrap();
+        assert!(offer.is_public && !offer.is_archived);
+        store.project_added(&told.own[1].repository, octo, Timestamp(4)).await.unwrap();
+        assert_eq!(names().await, ["octo: octo/old", "acme: acme/rocket"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_project_is_remembered_by_what_it_left_on_disks() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let call = delivery(&hooks[0], "1");
+        store.hook_called(&call, &build("main", '1'), Timestamp(3)).await.unwrap();
+        let job = store.claim_job("w", LEASE, Timestamp(4)).await.unwrap().unwrap();
+        store.project_deleted(project).await.unwrap();
+        assert!(store.project(project).await.unwrap().is_none());
+        let renewed = store.lease_renewed(job.id, job.attempt, LEASE, Timestamp(5)).await.unwrap();
+        assert_eq!(renewed, LeaseState::Lost);
+        let left = store.leavings(10).await.unwrap();
+        let what: Vec<_> = left.iter().map(|it| it.of.clone()).collect();
+        assert_eq!(what, [Left::Log(job.uuid), Left::Project(project)]);
+        for it in &left {
+            store.leaving_removed(it.id).await.unwrap();
+        }
+        assert!(store.leavings(10).await.unwrap().is_empty());
     })
     .await;
 }

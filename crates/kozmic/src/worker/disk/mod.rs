@@ -2,6 +2,7 @@
 //! longest ago, and has no job started when there is no room for it.
 
 mod account;
+mod leavings;
 mod measure;
 mod orphans;
 mod plan;

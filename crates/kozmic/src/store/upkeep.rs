@@ -1,0 +1,165 @@
+//! What becomes of projects: compared with GitHub, handed over, deleted.
+
+use super::{Columns as _, Project, Result, Store, commit, failed};
+use crate::model::{ProjectId, Timestamp, UserId};
+
+/// Something that a deleted project has left on disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    pub id: i64,
+    pub of: Left,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// Its mirror and its cached images.
+    Project(ProjectId),
+    /// The log of one of its jobs.
+    Log(crate::model::JobUuid),
+}
+
+impl Store {
+    /// A project was compared with GitHub; what is wrong, if anything is.
+    pub async fn project_synchronized(
+        &self,
+        project: ProjectId,
+        trouble: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query("UPDATE projects SET gh_trouble = $1, synchronized_at = $2 WHERE id = $3")
+            .bind(trouble)
+            .bind(now.0)
+            .bind(project.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note how a project stands"))?;
+        Ok(())
+    }
+
+    /// It could not be compared; it is not to be the first at the next look again.
+    pub async fn project_looked_at(&self, project: ProjectId, now: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE projects SET synchronized_at = $1 WHERE id = $2")
+            .bind(now.0)
+            .bind(project.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note that a project was looked at"))?;
+        Ok(())
+    }
+
+    /// What is wrong with a project's repository at GitHub.
+    pub async fn project_trouble(&self, project: ProjectId) -> Result<Option<String>> {
+        let row = sqlx::query("SELECT gh_trouble FROM projects WHERE id = $1")
+            .bind(project.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("read how a project stands"))?;
+        row.map_or(Ok(None), |row| row.text_or_null("gh_trouble"))
+    }
+
+    /// Those that were compared before this time or never, longest ago first.
+    pub async fn projects_to_synchronize(
+        &self,
+        before: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Project>> {
+        let rows = sqlx::query(
+            "SELECT * FROM projects WHERE synchronized_at IS NULL OR synchronized_at < $1 \
+             ORDER BY COALESCE(synchronized_at, 0), id LIMIT $2",
+        )
+        .bind(before.0)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("look for projects to compare"))?;
+        rows.iter().map(Project::read).collect()
+    }
+
+    /// A manager becomes the owner; the owner before stays as a manager, until GitHub
+    /// says something else.
+    pub async fn project_handed_over(
+        &self,
+        project: ProjectId,
+        to: UserId,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO memberships (project_id, user_id, allows_management, created_at) \
+             SELECT id, owner_id, 1, $2 FROM projects WHERE id = $1 ON CONFLICT DO NOTHING",
+        )
+        .bind(project.0)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("keep the owner before as a manager"))?;
+        sqlx::query("DELETE FROM memberships WHERE project_id = $1 AND user_id = $2")
+            .bind(project.0)
+            .bind(to.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("end the new owner's membership"))?;
+        // Compared again soon: what was wrong may be right with another owner.
+        sqlx::query(
+            "UPDATE projects SET owner_id = $1, gh_trouble = NULL, synchronized_at = NULL WHERE id = $2",
+        )
+        .bind(to.0)
+        .bind(project.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("hand a project over"))?;
+        commit(tx).await
+    }
+
+    /// All of a project goes; what is on disks is noted, for whoever has the disks.
+    pub async fn project_deleted(&self, project: ProjectId) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for leave in [
+            "INSERT INTO leavings (kind, name) SELECT 'log', uuid FROM jobs \
+             JOIN builds ON builds.id = jobs.build_id WHERE project_id = $1",
+            "INSERT INTO leavings (kind, name) SELECT 'project', CAST(id AS TEXT) FROM projects WHERE id = $1",
+            "DELETE FROM projects WHERE id = $1",
+        ] {
+            sqlx::query(leave)
+                .bind(project.0)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("delete a project"))?;
+        }
+        commit(tx).await?;
+        // Jobs under way are to stop.
+        self.wakes.leases.send_replace(());
+        self.wakes.leavings.notify_one();
+        Ok(())
+    }
+
+    /// What deleted projects have left, oldest first.
+    pub async fn leavings(&self, limit: i64) -> Result<Vec<Leaving>> {
+        let rows = sqlx::query("SELECT id, kind, name FROM leavings ORDER BY id LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list what projects have left"))?;
+        let mut leavings = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let name = row.text("name")?;
+            let of = match row.text("kind")?.as_str() {
+                "project" => Left::Project(ProjectId(name.parse().map_err(|_| {
+                    crate::model::Invalid::new(format!("`{name}` is no project's number"))
+                })?)),
+                _ => Left::Log(name.parse()?),
+            };
+            leavings.push(Leaving { id: row.int("id")?, of });
+        }
+        Ok(leavings)
+    }
+
+    pub async fn leaving_removed(&self, leaving: i64) -> Result<()> {
+        sqlx::query("DELETE FROM leavings WHERE id = $1")
+            .bind(leaving)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note that something is gone"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Hooks and their webhooks at GitHub, one to one.
+
+use super::{Result, Upkeep};
+use crate::github::HookConfig;
+use crate::model::{HookId, HookSpec, Timestamp};
+use crate::seal::random_hex;
+use crate::store::{Hook, Project};
+
+/// What a webhook was found to be, and what was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ensured {
+    AsItMustBe,
+    /// It was there, but not so: what was put right, in words.
+    Repaired(Vec<&'static str>),
+    /// There was none.
+    Made,
+}
+
+impl Upkeep {
+    /// A new hook and its webhook; neither when GitHub does not make the webhook.
+    pub async fn add_hook(&self, project: &Project, spec: &HookSpec, by: &str) -> Result<HookId> {
+        let secret = random_hex()?.into();
+        let id = self.store.hook_added(project.id, spec, &secret, by, Timestamp::now()).await?;
+        let config = self.config(id, spec, &secret);
+        match self.make_webhook(project, id, &config).await {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                // Without its webhook nothing would ever call it.
+                self.store.hook_abandoned(id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// A hook's new content; its webhook follows where it asks for other events.
+    pub async fn edit_hook(
+        &self,
+        project: &Project,
+        hook: &Hook,
+        spec: &HookSpec,
+        by: &str,
+    ) -> Result<()> {
+        let (before, after) = (events_of(&hook.spec), events_of(spec));
+        if let (true, Some(gh_id)) = (before != after, hook.gh_id) {
+            let (github, name) = (&self.github, &project.repository.full_name);
+            let config = &self.config(hook.id, spec, &hook.secret);
+            self.ask(project.id, |token| async move {
+                github.edit_hook(&token, name, gh_id, config).await
+            })
+            .await?;
+        }
+        Ok(self.store.hook_edited(hook, spec, by, Timestamp::now()).await?)
+    }
+
+    /// Its webhook first: what GitHub goes on calling must be known here.
+    pub async fn delete_hook(&self, project: &Project, hook: &Hook, by: &str) -> Result<()> {
+        self.delete_webhook(project, hook).await?;
+        Ok(self.store.hook_deleted(hook, by, Timestamp::now()).await?)
+    }
+
+    pub(super) async fn delete_webhook(&self, project: &Project, hook: &Hook) -> Result<()> {
+        let Some(gh_id) = hook.gh_id else { return Ok(()) };
+        let (github, name) = (&self.github, &project.repository.full_name);
+        self.ask(project.id, |token| async move { github.delete_hook(&token, name, gh_id).await })
+            .await
+    }
+
+    /// Sees to it that GitHub has the hook's webhook and that it is as it must be. The
+    /// secret can't be compared, so it is set whenever anything else is.
+    pub async fn ensure_hook(&self, project: &Project, hook: &Hook) -> Result<Ensured> {
+        let config = &self.config(hook.id, &hook.spec, &hook.secret);
+        let (github, name) = (&self.github, &project.repository.full_name);
+        let known = match hook.gh_id {
+            Some(gh_id) => self
+                .ask(project.id, |token| async move { github.hook(&token, name, gh_id).await })
+                .await?
+                .map(|known| (gh_id, known)),
+            None => None,
+        };
+        let Some((gh_id, known)) = known else {
+            self.make_webhook(project, hook.id, config).await?;
+            return Ok(Ensured::Made);
+        };
+        let differences = known.differs_from(config);
+        if differences.is_empty() {
+            return Ok(Ensured::AsItMustBe);
+        }
+        self.ask(
+            project.id,
+            |token| async move { github.edit_hook(&token, name, gh_id, config).await },
+        )
+        .await?;
+        Ok(Ensured::Repaired(differences))
+    }
+
+    async fn make_webhook(&self, project: &Project, id: HookId, config: &HookConfig) -> Result<()> {
+        let (github, name) = (&self.github, &project.repository.full_name);
+        let gh_id = self
+            .ask(project.id, |token| async move { github.create_hook(&token, name, config).await })
+            .await?;
+        Ok(self.store.hook_connected(id, gh_id).await?)
+    }
+
+    /// Where a hook's webhook delivers.
+    pub fn hook_url(&self, id: HookId) -> String {
+        format!("{}/_hooks/hook/{id}/", self.public_url)
+    }
+
+    fn config(&self, id: HookId, spec: &HookSpec, secret: &secrecy::SecretString) -> HookConfig {
+        HookConfig { url: self.hook_url(id), secret: secret.clone(), events: events_of(spec) }
+    }
+}
+
+/// What GitHub has to deliver for a hook.
+fn events_of(_spec: &HookSpec) -> Vec<&'static str> {
+    vec!["push", "pull_request"]
+}

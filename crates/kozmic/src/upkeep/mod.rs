@@ -1,0 +1,67 @@
+//! Keeps projects in step with GitHub: turns repositories into projects and back,
+//! sees to their webhooks and deploy keys, and learns who may do what in them.
+//!
+//! Each call to GitHub is made with the token of somebody who may: the owner's, or
+//! a manager's where that one is refused.
+
+mod circumstances;
+mod deploy_key;
+mod hooks;
+mod members;
+mod projects;
+mod repositories;
+mod timer;
+
+use secrecy::SecretString;
+
+use crate::github::{Client, GithubError, KeyError};
+use crate::model::{ProjectId, Timestamp};
+use crate::seal::SealError;
+use crate::store::{Store, StoreError};
+
+pub use deploy_key::KeyRefused;
+pub use hooks::Ensured;
+pub use projects::{Deleted, TurnedOn};
+pub use timer::run;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Upkeep {
+    pub store: Store,
+    pub github: Client,
+    /// The root of links to pages and of webhooks, without a trailing slash.
+    pub public_url: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Key(#[from] KeyRefused),
+    #[error(transparent)]
+    MakeKey(#[from] KeyError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The request is right, but not as things stand; the sentence is for people.
+    #[error("{0}")]
+    Refused(String),
+}
+
+type Result<T> = std::result::Result<T, UpkeepError>;
+
+impl Upkeep {
+    /// Asks GitHub about a project in the name of whoever may, and remembers whose
+    /// token was refused.
+    async fn ask<T, F>(&self, project: ProjectId, call: impl Fn(SecretString) -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, GithubError>>,
+    {
+        let holders = self.store.token_holders(project, Timestamp::now()).await?;
+        let tried = self.github.by_any(&holders, |token| call(token.clone())).await;
+        self.store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;
+        Ok(tried.answer?)
+    }
+}

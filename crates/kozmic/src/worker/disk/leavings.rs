@@ -1,0 +1,52 @@
+//! What deleted projects have left on the disks of this machine.
+
+use super::{Disk, DiskError, DiskParts, Result};
+use crate::model::{JobUuid, ProjectId};
+use crate::store::Left;
+
+/// Looked at in one sweep.
+const AT_ONCE: i64 = 1_000;
+
+impl Disk {
+    /// Removes it; what is still in use waits for the next sweep.
+    pub(in crate::worker) async fn remove_leavings(&self) -> Result<()> {
+        let store = &self.parts.store;
+        for leaving in store.leavings(AT_ONCE).await? {
+            let is_gone = match leaving.of {
+                Left::Log(job) => self.remove_log_of(job).await?,
+                Left::Project(project) => self.remove_all_of(project).await?,
+            };
+            if is_gone {
+                store.leaving_removed(leaving.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_log_of(&self, job: JobUuid) -> Result<bool> {
+        let path = self.parts.logs.path(job);
+        match tokio::fs::remove_file(&path).await {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(DiskError::Disk { path: path.display().to_string(), source })
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// The mirror and the cached images.
+    async fn remove_all_of(&self, project: ProjectId) -> Result<bool> {
+        let DiskParts { engine, source, .. } = &*self.parts;
+        if source.mirrors().iter().any(|(of, _)| *of == project) {
+            let Some(mirror) = source.hold_mirror(project) else { return Ok(false) };
+            mirror.remove().await?;
+        }
+        let (own, forks) = (project.to_string(), format!("{project}-pull-"));
+        let mut is_gone = true;
+        for image in engine.cached_images().await? {
+            if image.scope == own || image.scope.starts_with(&forks) {
+                is_gone &= engine.remove_image(&image.name).await?;
+            }
+        }
+        Ok(is_gone)
+    }
+}
