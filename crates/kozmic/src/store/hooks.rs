@@ -1,8 +1,9 @@
-//! Hooks, their tracked files and secrets, and the history of their changes.
+//! Hooks, their tracked files and secrets.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
+use super::hook_changes::remember;
 use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, to_json};
 use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
 
@@ -207,39 +208,5 @@ async fn track(tx: &mut Transaction, hook: HookId, spec: &HookSpec) -> Result<()
         .await
         .map_err(failed("keep a tracked file"))?;
     }
-    Ok(())
-}
-
-async fn remember(
-    tx: &mut Transaction,
-    project: ProjectId,
-    hook: HookId,
-    spec: &HookSpec,
-    action: &str,
-    by: &str,
-    now: Timestamp,
-) -> Result<()> {
-    let content = serde_json::json!({
-        "title": spec.title,
-        "docker_image": spec.image.as_str(),
-        "install_script": spec.install_script.as_ref().map(Script::as_str),
-        "tracked": spec.tracked.iter().map(crate::model::TrackedPath::as_str).collect::<Vec<_>>(),
-        "build_script": spec.build_script.as_str(),
-        "options": spec.options,
-    });
-    sqlx::query(
-        "INSERT INTO hook_changes (project_id, hook_id, hook_title, changed_by, changed_at, action, content) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(project.0)
-    .bind(hook.0)
-    .bind(&spec.title)
-    .bind(by)
-    .bind(now.0)
-    .bind(action)
-    .bind(content.to_string())
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("keep a hook's change"))?;
     Ok(())
 }

@@ -1,0 +1,233 @@
+//! Hooks as people write them: added, changed and deleted in a form.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::App;
+use super::error::PageError;
+use super::page::{Page, Sidebar, Time, render, token_trouble};
+use super::repositories::told;
+use super::visitor::{Access, Account, Visitor};
+use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp};
+use crate::store::{Hook, HookChange, Project};
+
+const DEFAULT_IMAGE: &str = "kozmic/debian:bookworm";
+const DEFAULT_SCRIPT: &str = "#!/bin/bash\nset -euo pipefail\n\necho 'It works!'\n";
+/// Changes of a hook that are shown.
+const CHANGES: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "hook.html")]
+struct HookPage {
+    sidebar: Sidebar,
+    project: Project,
+    token_trouble: Option<String>,
+    /// None: a new one.
+    hook: Option<HookId>,
+    form: HookForm,
+    problems: Vec<String>,
+    changes: Vec<Change>,
+}
+
+struct Change {
+    by: String,
+    action: String,
+    /// Which parts, in words.
+    parts: String,
+    at: Time,
+}
+
+/// As it was typed.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct HookForm {
+    title: String,
+    image: String,
+    install_script: String,
+    /// One a line.
+    tracked: String,
+    build_script: String,
+    /// `name = value`, one a line.
+    options: String,
+}
+
+impl HookForm {
+    fn new() -> Self {
+        Self {
+            image: DEFAULT_IMAGE.into(),
+            build_script: DEFAULT_SCRIPT.into(),
+            ..Self::default()
+        }
+    }
+
+    fn of(spec: &HookSpec) -> Self {
+        let lines = |lines: Vec<String>| lines.join("\n");
+        let options = spec.options.written().into_iter();
+        Self {
+            title: spec.title.clone(),
+            image: spec.image.to_string(),
+            install_script: spec.install_script.as_ref().map_or("", Script::as_str).to_owned(),
+            tracked: lines(spec.tracked.iter().map(|path| path.as_str().to_owned()).collect()),
+            build_script: spec.build_script.as_str().to_owned(),
+            options: lines(options.map(|(name, value)| format!("{name} = {value}")).collect()),
+        }
+    }
+
+    /// The hook, or all that is wrong with it.
+    fn parse(&self) -> Result<HookSpec, Vec<String>> {
+        let mut problems = Vec::new();
+        let title = keep(&mut problems, "Title", HookSpec::parse_title(&self.title));
+        let image = keep(&mut problems, "Docker image", self.image.parse());
+        let install_script = match self.install_script.trim() {
+            "" => None,
+            _ => keep(&mut problems, "Install script", Script::parse(&self.install_script)),
+        };
+        let build_script = keep(&mut problems, "Build script", Script::parse(&self.build_script));
+        let mut tracked = Vec::new();
+        for line in self.tracked.lines().filter(|line| !line.trim().is_empty()) {
+            tracked.extend(keep(&mut problems, "Tracked files", line.parse()));
+        }
+        tracked.sort();
+        tracked.dedup();
+        let mut options = HookOptions::default();
+        for line in self.options.lines().filter(|line| !line.trim().is_empty()) {
+            let set = match line.split_once('=') {
+                Some((name, value)) => options.set(name.trim(), value),
+                None => Err(Invalid::new("write it as name = value")),
+            };
+            if let Err(problem) = set {
+                problems.push(format!("Options, `{}`: {problem}", line.trim()));
+            }
+        }
+        match (title, image, build_script) {
+            (Some(title), Some(image), Some(build_script)) if problems.is_empty() => {
+                Ok(HookSpec { title, image, install_script, tracked, build_script, options })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+/// The value, or nothing and one problem more.
+fn keep<T>(problems: &mut Vec<String>, what: &str, parsed: Result<T, Invalid>) -> Option<T> {
+    parsed.map_err(|problem| problems.push(format!("{what}: {problem}"))).ok()
+}
+
+pub(super) async fn add_form(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
+    page(&app, visitor, access, None, HookForm::new(), Vec::new()).await
+}
+
+pub(super) async fn add(
+    State(app): State<App>,
+    account: Account,
+    access: Access,
+    Form(form): Form<HookForm>,
+) -> Result<Response, PageError> {
+    let problems = match form.parse() {
+        Ok(spec) => match app.upkeep.add_hook(&access.project, &spec, &account.login).await {
+            Ok(_) => return Ok(to_settings(&access.project)),
+            Err(error) => vec![format!("The hook was not added: {}", told(error)?)],
+        },
+        Err(problems) => problems,
+    };
+    refused(page(&app, Visitor(Some(account)), access, None, form, problems).await)
+}
+
+pub(super) async fn edit_form(
+    State(app): State<App>,
+    visitor: Visitor,
+    access: Access,
+    Path((_, hook)): Path<(i64, i64)>,
+) -> Page {
+    let hook = find(&app, &access.project, hook).await?;
+    let form = HookForm::of(&hook.spec);
+    page(&app, visitor, access, Some(hook.id), form, Vec::new()).await
+}
+
+pub(super) async fn edit(
+    State(app): State<App>,
+    account: Account,
+    access: Access,
+    Path((_, hook)): Path<(i64, i64)>,
+    Form(form): Form<HookForm>,
+) -> Result<Response, PageError> {
+    let hook = find(&app, &access.project, hook).await?;
+    let problems = match form.parse() {
+        Ok(spec) if spec == hook.spec => return Ok(to_settings(&access.project)),
+        Ok(spec) => {
+            match app.upkeep.edit_hook(&access.project, &hook, &spec, &account.login).await {
+                Ok(()) => return Ok(to_settings(&access.project)),
+                Err(error) => vec![format!("The hook was not changed: {}", told(error)?)],
+            }
+        }
+        Err(problems) => problems,
+    };
+    refused(page(&app, Visitor(Some(account)), access, Some(hook.id), form, problems).await)
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    account: Account,
+    access: Access,
+    Path((_, hook)): Path<(i64, i64)>,
+) -> Result<Response, PageError> {
+    let hook = find(&app, &access.project, hook).await?;
+    match app.upkeep.delete_hook(&access.project, &hook, &account.login).await {
+        Ok(()) => Ok(to_settings(&access.project)),
+        Err(error) => {
+            let problems = vec![format!("The hook was not deleted: {}", told(error)?)];
+            let form = HookForm::of(&hook.spec);
+            refused(page(&app, Visitor(Some(account)), access, Some(hook.id), form, problems).await)
+        }
+    }
+}
+
+async fn find(app: &App, project: &Project, hook: i64) -> Result<Hook, PageError> {
+    let hook = app.store.hook(HookId(hook)).await?;
+    hook.filter(|hook| hook.project == project.id).ok_or_else(|| PageError::no_such("hook"))
+}
+
+fn to_settings(project: &Project) -> Response {
+    Redirect::to(&format!("/projects/{}/settings/", project.id)).into_response()
+}
+
+/// The form again, with what is wrong.
+fn refused(page: Page) -> Result<Response, PageError> {
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page?).into_response())
+}
+
+async fn page(
+    app: &App,
+    visitor: Visitor,
+    access: Access,
+    hook: Option<HookId>,
+    form: HookForm,
+    problems: Vec<String>,
+) -> Page {
+    let project = access.project;
+    let changes = match hook {
+        Some(hook) => app.store.changes_of_hook(hook, CHANGES).await?,
+        None => Vec::new(),
+    };
+    let now = Timestamp::now();
+    let earlier = changes.iter().skip(1).map(Some).chain([None]);
+    let change = |(change, before): (&HookChange, Option<&HookChange>)| Change {
+        by: change.by.clone(),
+        action: change.action.clone(),
+        parts: before.map_or_else(String::new, |before| change.parts_changed(before).join(", ")),
+        at: Time::new(change.at, now),
+    };
+    render(&HookPage {
+        sidebar: Sidebar::load(app, &visitor, Some(project.id.0)).await?,
+        token_trouble: token_trouble(app, &project).await?,
+        changes: changes.iter().zip(earlier).map(change).collect(),
+        project,
+        hook,
+        form,
+        problems,
+    })
+}

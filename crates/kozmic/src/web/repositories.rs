@@ -1,0 +1,114 @@
+//! The repositories that somebody may turn into projects.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use super::App;
+use super::error::PageError;
+use super::page::{Page, Sidebar, Time, render};
+use super::visitor::{Account, Visitor};
+use crate::model::Timestamp;
+use crate::store::Offers;
+use crate::upkeep::UpkeepError;
+
+/// What GitHub told longer ago than this is asked for again, in milliseconds.
+const STALE: i64 = 60 * 60 * 1_000;
+/// A page waits for GitHub no longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Template)]
+#[template(path = "repositories.html")]
+struct RepositoriesPage {
+    sidebar: Sidebar,
+    offers: Offers,
+    synchronized: Option<Time>,
+    trouble: Option<String>,
+}
+
+/// Asks GitHub first when nobody has for a while.
+pub(super) async fn list(State(app): State<App>, account: Account) -> Page {
+    let offers = app.store.offers(account.id).await?;
+    let now = Timestamp::now();
+    let is_stale = offers.synchronized_at.is_none_or(|at| now.0 - at.0 > STALE);
+    let trouble = if is_stale { synchronize(&app, &account).await } else { None };
+    page(&app, account, trouble).await
+}
+
+/// Shows the list again, or what kept GitHub from telling.
+pub(super) async fn sync(
+    State(app): State<App>,
+    account: Account,
+) -> Result<Response, PageError> {
+    Ok(match synchronize(&app, &account).await {
+        None => Redirect::to("/repositories/").into_response(),
+        trouble => page(&app, account, trouble).await?.into_response(),
+    })
+}
+
+/// Turns one on; its first hook comes next.
+pub(super) async fn on(
+    State(app): State<App>,
+    account: Account,
+    Path(gh_id): Path<i64>,
+) -> Result<Response, PageError> {
+    let Some(offer) = app.store.offer(account.id, gh_id).await? else {
+        let sentence = "It is not among the repositories that you administer, as far as GitHub has \
+                        told. Synchronize, and look again.";
+        return Err(PageError::NotFound(sentence.into()));
+    };
+    match app.upkeep.turn_on(account.id, &offer.full_name).await {
+        Ok(turned_on) => {
+            let project = turned_on.project;
+            for trouble in turned_on.troubles {
+                tracing::warn!(%project, trouble, "GitHub did not tell all of a new project");
+            }
+            Ok(Redirect::to(&format!("/projects/{project}/hooks/add/")).into_response())
+        }
+        Err(error) => {
+            let trouble = format!("{} was not turned on: {}", offer.full_name, told(error)?);
+            Ok(page(&app, account, Some(trouble)).await?.into_response())
+        }
+    }
+}
+
+async fn page(app: &App, account: Account, trouble: Option<String>) -> Page {
+    let offers = app.store.offers(account.id).await?;
+    let now = Timestamp::now();
+    render(&RepositoriesPage {
+        sidebar: Sidebar::load(app, &Visitor(Some(account)), None).await?,
+        synchronized: offers.synchronized_at.map(|at| Time::new(at, now)),
+        offers,
+        trouble,
+    })
+}
+
+/// What kept GitHub from telling, if anything did.
+pub(super) async fn synchronize(app: &App, account: &Account) -> Option<String> {
+    match tokio::time::timeout(PATIENCE, app.upkeep.synchronize_user(account.id)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("GitHub takes too long to tell; try again later.".into()),
+    }
+}
+
+/// What went wrong, in words for the visitor; what is ours to mend stays here.
+pub(super) fn told(error: UpkeepError) -> Result<String, PageError> {
+    match error {
+        UpkeepError::Store(error) => match error {
+            crate::store::StoreError::Refused(why) => Ok(why),
+            error => Err(error.into()),
+        },
+        UpkeepError::MakeKey(_) | UpkeepError::Seal(_) => {
+            Err(PageError::internal("upkeep", &error))
+        }
+        UpkeepError::Github(error) if error.retry_after().is_some() => {
+            Ok(format!("{error}. Nothing was changed; try again later."))
+        }
+        UpkeepError::Github(_) | UpkeepError::Key(_) | UpkeepError::Refused(_) => {
+            Ok(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A project's settings: its hooks, its members, its options, and its end.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::App;
+use super::error::PageError;
+use super::page::{Page, Sidebar, Time, render, token_trouble};
+use super::repositories::told;
+use super::visitor::{Access, Account, Visitor};
+use crate::model::{Role, Timestamp};
+use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions};
+use crate::upkeep::Ensured;
+
+/// Changes of hooks that are shown.
+const CHANGES: i64 = 20;
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+struct SettingsPage {
+    sidebar: Sidebar,
+    project: Project,
+    token_trouble: Option<String>,
+    may_manage: bool,
+    is_owner: bool,
+    /// Somebody else owns it; they may not administer it any more.
+    trouble: Option<String>,
+    said: Said,
+    hooks: Vec<Hook>,
+    changes: Vec<Change>,
+    members: Vec<Member>,
+    options: ProjectOptions,
+}
+
+struct Change {
+    by: String,
+    action: String,
+    title: String,
+    at: Time,
+}
+
+/// What a change has led to, above the page that shows it.
+#[derive(Default)]
+struct Said {
+    done: Vec<String>,
+    troubles: Vec<String>,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    visitor: Visitor,
+    access: Access,
+) -> Page {
+    if access.role.is_none() {
+        return Err(PageError::Forbidden("Only members of the project see its settings.".into()));
+    }
+    page(&app, visitor, access, Said::default()).await
+}
+
+async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
+    let id = access.project.id;
+    // What was just done may have changed it.
+    let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such("project"))?;
+    let now = Timestamp::now();
+    let change = |change: HookChange| Change {
+        by: change.by,
+        action: change.action,
+        title: change.title,
+        at: Time::new(change.at, now),
+    };
+    let changes = app.store.hook_changes(id, CHANGES).await?;
+    render(&SettingsPage {
+        sidebar: Sidebar::load(app, &visitor, Some(id.0)).await?,
+        token_trouble: token_trouble(app, &project).await?,
+        may_manage: access.may_manage(),
+        is_owner: access.role == Some(Role::Owner),
+        trouble: app.store.project_trouble(id).await?,
+        said,
+        hooks: app.store.hooks(id).await?,
+        changes: changes.into_iter().map(change).collect(),
+        members: app.store.members(id).await?,
+        options: app.store.project_options(id).await?,
+        project,
+    })
+}
+
+/// Webhooks and key as they must be at GitHub.
+pub(super) async fn ensure_hooks(
+    State(app): State<App>,
+    visitor: Visitor,
+    access: Access,
+) -> Page {
+    let mut said = Said::default();
+    for hook in app.store.hooks(access.project.id).await? {
+        let title = &hook.spec.title;
+        match app.upkeep.ensure_hook(&access.project, &hook).await {
+            Ok(Ensured::AsItMustBe) => {
+                said.done.push(format!("The webhook of `{title}` is as it must be."));
+            }
+            Ok(Ensured::Made) => said.done.push(format!("The webhook of `{title}` was made.")),
+            Ok(Ensured::Repaired(what)) => {
+                let what = what.join(", ");
+                said.done.push(format!("The webhook of `{title}` was put right: {what}."));
+            }
+            Err(error) => said.troubles.push(format!("The webhook of `{title}`: {}", told(error)?)),
+        }
+    }
+    match app.upkeep.follow_visibility(&access.project).await {
+        Ok(true) => said.done.push("The deploy key was put right.".into()),
+        Ok(false) => {}
+        Err(error) => said.troubles.push(format!("The deploy key: {}", told(error)?)),
+    }
+    page(&app, visitor, access, said).await
+}
+
+/// Names, members and all else that GitHub knows of the project.
+pub(super) async fn sync(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
+    let said = match app.upkeep.synchronize(&access.project).await {
+        Ok(troubles) if troubles.is_empty() => {
+            Said { done: vec!["Up to date with GitHub.".into()], troubles }
+        }
+        Ok(troubles) => Said { done: Vec::new(), troubles },
+        Err(error) => Said { done: Vec::new(), troubles: vec![told(error)?] },
+    };
+    page(&app, visitor, access, said).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Options {
+    #[serde(default)]
+    cancels_superseded: bool,
+    #[serde(default)]
+    is_visible_to_all: bool,
+}
+
+/// A box that is not ticked is not sent.
+pub(super) async fn set_options(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+    Form(options): Form<Options>,
+) -> Result<Redirect, PageError> {
+    let change = ProjectChange {
+        cancels_superseded: Some(options.cancels_superseded),
+        is_visible_to_all: Some(options.is_visible_to_all),
+        ..ProjectChange::default()
+    };
+    app.store.project_options_changed(project.id, &change).await?;
+    Ok(Redirect::to(&format!("/projects/{}/settings/", project.id)))
+}
+
+/// For a manager, when the owner has left.
+pub(super) async fn take_over(
+    State(app): State<App>,
+    account: Account,
+    access: Access,
+) -> Result<Response, PageError> {
+    match app.upkeep.take_over(&access.project, account.id).await {
+        Ok(()) => {
+            let url = format!("/projects/{}/settings/", access.project.id);
+            Ok(Redirect::to(&url).into_response())
+        }
+        Err(error) => {
+            let said = Said { done: Vec::new(), troubles: vec![told(error)?] };
+            Ok(page(&app, Visitor(Some(account)), access, said).await?.into_response())
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Confirmation {
+    #[serde(default)]
+    full_name: String,
+}
+
+#[derive(Template)]
+#[template(path = "deleted.html")]
+struct DeletedPage {
+    sidebar: Sidebar,
+    full_name: String,
+    left_at_github: Vec<String>,
+}
+
+/// Confirmed by the project's full name.
+pub(super) async fn delete(
+    State(app): State<App>,
+    visitor: Visitor,
+    access: Access,
+    Form(confirmation): Form<Confirmation>,
+) -> Result<Response, PageError> {
+    let full_name = access.project.repository.full_name.to_string();
+    let refused = if confirmation.full_name.trim() == full_name {
+        match app.upkeep.delete_project(&access.project).await {
+            Ok(deleted) if deleted.left_at_github.is_empty() => {
+                return Ok(Redirect::to("/").into_response());
+            }
+            Ok(deleted) => {
+                let sidebar = Sidebar::load(&app, &visitor, None).await?;
+                let left_at_github = deleted.left_at_github;
+                let page = DeletedPage { sidebar, full_name, left_at_github };
+                return Ok(render(&page)?.into_response());
+            }
+            Err(error) => told(error)?,
+        }
+    } else {
+        format!("type {full_name} to delete it.")
+    };
+    let troubles = vec![format!("The project was not deleted: {refused}")];
+    let said = Said { done: Vec::new(), troubles };
+    Ok(page(&app, visitor, access, said).await?.into_response())
+}
