@@ -48,7 +48,7 @@ pub(super) type Result<T> = std::result::Result<T, GithubError>;
 /// Cheap to clone; keeps connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     api: Url,
 }
 
@@ -310,7 +310,7 @@ fn refusal(call: String, status: StatusCode, pause: Option<Duration>, body: &str
 }
 
 /// reqwest's own text repeats the URL; the innermost cause is what helps.
-fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".into();
     }
