@@ -15,6 +15,7 @@ mod members;
 mod outbox;
 mod projects;
 mod restarts;
+mod sessions;
 mod tokens;
 mod users;
 
@@ -41,10 +42,10 @@ pub use hooks::Hook;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};
 pub use outbox::{Report, StatusReport};
-pub use projects::{Project, ProjectChange, ProjectOptions, ProjectSummary};
+pub use projects::{Listed, Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use restarts::Cancelled;
-pub use tokens::TokenUser;
-pub use users::User;
+pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
+pub use users::{KnownUser, User};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 

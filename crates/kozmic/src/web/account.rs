@@ -1,0 +1,40 @@
+//! One's own account: who one is here, and where one is signed in.
+
+use askama::Template;
+use axum::extract::State;
+
+use super::App;
+use super::page::{Page, Sidebar, Time, render};
+use super::visitor::{Account, Visitor};
+use crate::model::Timestamp;
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    sidebar: Sidebar,
+    account: Account,
+    profile_url: String,
+    sessions: Vec<SessionRow>,
+}
+
+struct SessionRow {
+    is_this: bool,
+    began: Time,
+    seen: Time,
+}
+
+pub(super) async fn settings(State(app): State<App>, account: Account) -> Page {
+    let now = Timestamp::now();
+    let sessions = app.store.sessions(account.id, now).await?;
+    let sessions = sessions.into_iter().map(|session| SessionRow {
+        is_this: account.session == Some(session.id),
+        began: Time::new(session.created_at, now),
+        seen: Time::new(session.seen_at, now),
+    });
+    render(&AccountPage {
+        sidebar: Sidebar::load(&app, &Visitor(Some(account.clone())), None).await?,
+        profile_url: format!("{}/{}", app.github_url, account.login),
+        sessions: sessions.collect(),
+        account,
+    })
+}
