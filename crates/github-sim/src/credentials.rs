@@ -17,15 +17,17 @@ pub(crate) enum Credentials<'a> {
 ///
 /// Follows <https://docs.github.com/rest/authentication/authenticating-to-the-rest-api>.
 pub(crate) fn of<'a>(headers: &HeaderMap, users: &'a Users) -> Credentials<'a> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
+    if !headers.contains_key(AUTHORIZATION) {
         return Credentials::None;
-    };
-    value
-        .to_str()
-        .ok()
-        .and_then(token)
+    }
+    token_of(headers)
         .and_then(|token| users.by_token(&token))
         .map_or(Credentials::Wrong, Credentials::User)
+}
+
+/// The token itself, whether anybody has it or not.
+pub(crate) fn token_of(headers: &HeaderMap) -> Option<String> {
+    token(headers.get(AUTHORIZATION)?.to_str().ok()?)
 }
 
 fn token(value: &str) -> Option<String> {

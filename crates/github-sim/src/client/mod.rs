@@ -4,6 +4,7 @@
 //! the control endpoints serve only what GitHub has no door for.
 
 mod answers;
+mod oauth;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use self::answers::DeliveryShape;
 pub use self::answers::{Delivery, DeployKey, LoggedRequest, Status, Webhook};
+pub use self::oauth::OAuthApp;
 use crate::person::Person;
 pub use crate::{
     faults::{Fault, FaultKind},

@@ -9,11 +9,13 @@ mod branches;
 mod commits;
 mod deliveries;
 mod deploy_keys;
+mod emails;
 mod forks;
 mod hooks;
 mod page;
 mod pulls;
 mod repositories;
+mod scopes;
 mod statuses;
 mod users;
 
@@ -43,6 +45,7 @@ const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 pub(crate) fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/user", get(users::me))
+        .route("/user/emails", get(emails::mine))
         .route("/user/repos", get(repositories::mine))
         .route("/repos/{owner}/{repo}", get(repositories::get))
         .route("/repos/{owner}/{repo}/branches", get(branches::list))
@@ -69,6 +72,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::get).patch(pulls::change))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), scopes::check))
         .layer(middleware::from_fn_with_state(app.clone(), around))
 }
 

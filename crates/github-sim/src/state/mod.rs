@@ -7,6 +7,7 @@
 
 pub(crate) mod deliveries;
 pub(crate) mod deploy_keys;
+pub(crate) mod oauth;
 pub(crate) mod pull_requests;
 pub(crate) mod repositories;
 pub(crate) mod statuses;
@@ -31,6 +32,7 @@ pub(crate) struct World {
     pub(crate) deploy_keys: deploy_keys::DeployKeys,
     pub(crate) statuses: statuses::Statuses,
     pub(crate) deliveries: deliveries::Deliveries,
+    pub(crate) oauth: oauth::OAuth,
     pub(crate) faults: Faults,
     /// Every REST request, oldest first.
     pub(crate) requests: Vec<crate::client::LoggedRequest>,
@@ -49,6 +51,7 @@ impl World {
             deploy_keys: deploy_keys::DeployKeys::default(),
             statuses: statuses::Statuses::default(),
             deliveries: deliveries::Deliveries::default(),
+            oauth: oauth::OAuth::default(),
             faults: Faults::default(),
             requests: Vec::new(),
         }

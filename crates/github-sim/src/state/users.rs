@@ -46,6 +46,29 @@ impl Users {
         Ok(&self.list[self.list.len() - 1])
     }
 
+    /// Somebody has let an app act for them.
+    pub(crate) fn add_token(&mut self, user: u64, token: String) {
+        if let Some(user) = self.list.iter_mut().find(|known| known.id == user) {
+            user.tokens.push(token);
+        }
+    }
+
+    /// Whoever has the token can't use it any more; whether anybody had it.
+    pub(crate) fn revoke(&mut self, token: &str) -> bool {
+        let mut known = false;
+        for user in &mut self.list {
+            let before = user.tokens.len();
+            user.tokens.retain(|one| one != token);
+            known |= user.tokens.len() < before;
+        }
+        known
+    }
+
+    /// Oldest first.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|user| user.login.as_str())
+    }
+
     /// Logins are case-insensitive on GitHub.
     pub(crate) fn by_login(&self, login: &str) -> Option<&User> {
         self.list.iter().find(|user| user.login.eq_ignore_ascii_case(login))

@@ -149,13 +149,16 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 
 /// As [`open_store`], where the data folder is there already.
 async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
-    let seal = match &settings.secret_key {
-        Some(key) => Seal::from_text(key)?,
-        None => Seal::from_file(&settings.data_dir.join("secret-key"))?,
-    };
-    let store = Store::open(&settings.database_url, seal).await?;
+    let store = Store::open(&settings.database_url, seal(settings)?).await?;
     store.migrate().await?;
     Ok(store)
+}
+
+fn seal(settings: &Settings) -> anyhow::Result<Seal> {
+    Ok(match &settings.secret_key {
+        Some(key) => Seal::from_text(key)?,
+        None => Seal::from_file(&settings.data_dir.join("secret-key"))?,
+    })
 }
 
 /// What holds for a job whose hook asks for nothing else.

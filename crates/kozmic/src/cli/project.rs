@@ -21,8 +21,12 @@ pub(super) enum Command {
         /// The repository, as owner/name
         #[arg(value_name = "FULL_NAME")]
         name: FullName,
+        /// Let anyone see its builds and logs, without signing in
+        #[arg(long)]
+        visible_to_all: bool,
     },
-    /// Change how a project is built; jobs that exist keep what they were made with
+    /// Change how a project is built, and who may see it; jobs that exist keep what they
+    /// were made with
     #[command(group(ArgGroup::new("change").required(true).multiple(true)))]
     Set {
         /// The project, as owner/name
@@ -31,6 +35,9 @@ pub(super) enum Command {
         /// Whether a newer push to a branch cancels the older builds of it
         #[arg(long, group = "change", value_name = "on|off", value_parser = on_or_off)]
         cancel_superseded: Option<bool>,
+        /// Whether anyone may see its builds and logs, without signing in
+        #[arg(long, group = "change", value_name = "on|off", value_parser = on_or_off)]
+        visible_to_all: Option<bool>,
         /// A plain variable of all its scripts, shown to whoever may see a log: not for
         /// secrets. A hook's own of the same name goes before it. May be repeated
         #[arg(long, group = "change", value_name = "NAME=VALUE", value_parser = parse_own_variable)]
@@ -73,9 +80,14 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Add { name } => add(settings, &name).await,
-        Command::Set { name, cancel_superseded, env, unset_env } => {
-            set(settings, &name, &change_of(cancel_superseded, env, unset_env)?).await
+        Command::Add { name, visible_to_all } => add(settings, &name, visible_to_all).await,
+        Command::Set { name, cancel_superseded, visible_to_all, env, unset_env } => {
+            let change = ProjectChange {
+                cancels_superseded: cancel_superseded,
+                is_visible_to_all: visible_to_all,
+                ..variables(env, unset_env)?
+            };
+            set(settings, &name, &change).await
         }
         Command::Sync { name } => sync(settings, &name).await,
         Command::Delete { name, yes } => delete(settings, &name, yes).await,
@@ -83,13 +95,9 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
     }
 }
 
-/// What was asked for, when it can be meant so.
-fn change_of(
-    cancels_superseded: Option<bool>,
-    env: Vec<(String, String)>,
-    unset_env: Vec<String>,
-) -> anyhow::Result<ProjectChange> {
-    let mut change = ProjectChange { cancels_superseded, ..ProjectChange::default() };
+/// What becomes of variables, when it can be meant so.
+fn variables(env: Vec<(String, String)>, unset_env: Vec<String>) -> anyhow::Result<ProjectChange> {
+    let mut change = ProjectChange::default();
     for (name, value) in env {
         if unset_env.contains(&name) {
             bail!("the variable {name} can't be both set and unset");
@@ -114,6 +122,9 @@ async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> an
         let word = if cancels { "cancels" } else { "leaves alone" };
         say(&format!("A newer push to a branch of {name} now {word} its older builds."));
     }
+    if let Some(is_visible) = change.is_visible_to_all {
+        say(&seen_by(name, is_visible));
+    }
     for variable in change.env.keys() {
         say(&format!("Jobs of {name} made from now on have the variable {variable}."));
     }
@@ -123,9 +134,14 @@ async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> an
     Ok(())
 }
 
+fn seen_by(name: &FullName, all: bool) -> String {
+    let who = if all { "Anyone may see" } else { "Only its members see" };
+    format!("{who} the builds and logs of {name}.")
+}
+
 /// Adds a project; one that is there already is brought up to what GitHub says of
 /// its repository.
-async fn add(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
+async fn add(settings: &Settings, name: &FullName, visible_to_all: bool) -> anyhow::Result<()> {
     let token = settings.github_token.clone().context(
         "set KOZMIC_GITHUB_TOKEN to a GitHub token with the scope `repo` of the project's owner",
     )?;
@@ -139,8 +155,16 @@ async fn add(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
         Some(project) => bring_up_to_date(&upkeep, project, &repository).await?,
         None => turn_on(&upkeep, owner_id, &owner.login, &repository.full_name).await?,
     };
+    if visible_to_all {
+        let change = ProjectChange { is_visible_to_all: Some(true), ..ProjectChange::default() };
+        let project = find_project(&store, name).await?;
+        store.project_options_changed(project.id, &change).await?;
+    }
     store.close().await;
     say(&told);
+    if visible_to_all {
+        say(&seen_by(name, true));
+    }
     Ok(())
 }
 

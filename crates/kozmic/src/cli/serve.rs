@@ -9,17 +9,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{connect_store, limits, make_data_dir, now};
+use super::{connect_store, limits, make_data_dir, now, seal};
 use crate::config::Settings;
-use crate::engine::Engine;
-use crate::github::Client;
+use crate::engine::{Engine, EngineVersion};
+use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, LogFolder};
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, sqlite_file, without_password};
 use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Unready};
+use crate::web::{self, App, Cookies, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// How long a fetch waits for GitHub to tell of the deploy key.
@@ -29,7 +29,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     start_logging();
-    web::check_listen(settings.listen)?;
+    web::check_listen(&settings)?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("can't listen on {} (KOZMIC_LISTEN)", settings.listen))?;
@@ -109,9 +109,15 @@ pub async fn serve(
     };
     let reporter =
         Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
+    let oauth = settings.oauth.as_ref();
+    let oauth = oauth.map(|keys| OAuthApp::new(keys, &settings.github_url, &github)).transpose();
     let app = App {
         store: store.clone(),
         github,
+        upkeep: upkeep.clone(),
+        oauth: oauth.context("KOZMIC_GITHUB_URL")?,
+        admission: Arc::new(settings.admission.clone()),
+        cookies: Cookies::new(&settings.public_url, Arc::new(seal(&settings)?)),
         bus,
         logs,
         unready: unready(store.clone(), engine, disk.clone()),
@@ -120,14 +126,7 @@ pub async fn serve(
         public_url: public_url.clone(),
         shutdown: shutdown.clone(),
     };
-    line(&format!("listening on http://{address}, reached as {public_url}"));
-    line(&format!("data folder {}", settings.data_dir.display()));
-    line(&format!("database {}", without_password(&settings.database_url)));
-    line(&format!("engine {} {} (API {})", version.name, version.version, version.api));
-    line(&format!("{} jobs at once", settings.concurrency));
-    for name in &settings.without_effect {
-        line(&format!("warning: {name} is set, but has no effect in this version"));
-    }
+    announce(&settings, address, &public_url, &version);
     let web = tokio::spawn(web::serve(listener, app));
     let sweep = shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
@@ -154,6 +153,23 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+/// What a person who started it wants to know.
+fn announce(settings: &Settings, address: SocketAddr, public_url: &str, engine: &EngineVersion) {
+    line(&format!("listening on http://{address}, reached as {public_url}"));
+    line(&format!("data folder {}", settings.data_dir.display()));
+    line(&format!("database {}", without_password(&settings.database_url)));
+    line(&format!("engine {} {} (API {})", engine.name, engine.version, engine.api));
+    line(&format!("{} jobs at once", settings.concurrency));
+    if settings.oauth.is_none() {
+        line(
+            "nobody can sign in: KOZMIC_GITHUB_CLIENT_ID and KOZMIC_GITHUB_CLIENT_SECRET are not set",
+        );
+    }
+    for name in &settings.without_effect {
+        line(&format!("warning: {name} is set, but has no effect in this version"));
+    }
 }
 
 /// A private project's deploy key is looked after before it is needed. One that can't

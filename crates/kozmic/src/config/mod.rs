@@ -3,6 +3,7 @@
 //! without the prefix). The environment wins. What is unknown or malformed is
 //! an error that names the setting and what would be right.
 
+mod sign_in;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use sign_in::{Admission, OAuthKeys};
 use table::is_reserved;
 pub use table::{SETTINGS, Setting};
 
@@ -25,6 +27,8 @@ pub enum ConfigError {
     Unknown { origin: String, name: String },
     #[error("setting {name} is `{value}`: {problem}")]
     Malformed { name: &'static str, value: String, problem: String },
+    #[error("{given} is set, but {missing} is not; sign-in takes both")]
+    Half { given: &'static str, missing: &'static str },
     #[error("{path}: {problem}")]
     File { path: String, problem: String },
 }
@@ -78,6 +82,9 @@ pub struct Settings {
     pub github_url: Url,
     pub github_api_url: Url,
     pub github_token: Option<SecretString>,
+    /// None: nobody can sign in.
+    pub oauth: Option<OAuthKeys>,
+    pub admission: Admission,
     /// Of GitHub, and of the servers that the setting names.
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
@@ -190,6 +197,8 @@ impl Settings {
             github_url: required_url("KOZMIC_GITHUB_URL")?,
             github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
             github_token: values.text("KOZMIC_GITHUB_TOKEN").map(SecretString::from),
+            oauth: OAuthKeys::read(values)?,
+            admission: Admission::read(values)?,
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency: match values.text("KOZMIC_CONCURRENCY") {

@@ -66,10 +66,24 @@ pub const SETTINGS: &[Setting] = &[
         "bytes of memory of a container; default: four fifths of the engine\'s",
     ),
     setting("KOZMIC_PIDS_LIMIT", "4096", "processes and threads of a container"),
-    planned("KOZMIC_ADMINS", "", "logins of the installation's administrators"),
+    setting(
+        "KOZMIC_ADMINS",
+        "",
+        "logins of the installation's administrators, with commas between",
+    ),
+    setting(
+        "KOZMIC_ALLOWED_USERS",
+        "",
+        "logins that may sign in; default, without organizations either: everyone",
+    ),
+    setting(
+        "KOZMIC_ALLOWED_ORGANIZATIONS",
+        "",
+        "organizations on GitHub whose members may sign in",
+    ),
     planned("KOZMIC_TRUSTED_PROXIES", "", "proxies whose forwarded addresses count"),
-    planned("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
-    Setting { secret: true, ..planned("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app") },
+    setting("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
+    secret("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app"),
     setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
     planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
     setting(

@@ -31,7 +31,7 @@ pub(super) type Result<T> = std::result::Result<T, GithubError>;
 /// Cheap to clone; keeps connections, limits and answers.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     api: Url,
     limits: Arc<Limits>,
     remembered: Arc<Remembered>,

@@ -1,9 +1,11 @@
 //! GitHub's words and wires: what it signs, what it sends, what it is asked.
 
+mod account;
 mod client;
 mod deploy_key;
 mod error;
 mod limits;
+mod oauth;
 mod payload;
 mod people;
 mod remembered;
@@ -16,6 +18,7 @@ mod webhooks;
 pub use client::Client;
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;
+pub use oauth::{OAuthApp, OAuthError};
 pub use payload::{Event, PullRequestEvent, PushEvent, Repository, parse};
 pub use people::{Access, Account, Collaborator, Team};
 pub use repositories::ListedRepository;

@@ -41,6 +41,10 @@ id!(
     /// Key of a job.
     JobId
 );
+id!(
+    /// Key of a session; says nothing about its cookie.
+    SessionId
+);
 
 /// Names a job everywhere outside the store: container labels, log files, the
 /// tailer's URL. The original calls it the task uuid.

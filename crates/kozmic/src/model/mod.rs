@@ -18,7 +18,7 @@ pub use build::{Commit, CommitSha, GitRef, PullRequest, Trigger};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
-pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, UserId};
+pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};

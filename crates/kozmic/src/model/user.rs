@@ -42,4 +42,14 @@ impl Role {
             Self::Member => "member",
         }
     }
+
+    /// Whether it includes what takes `needed`.
+    pub fn allows(self, needed: Self) -> bool {
+        let rank = |role| match role {
+            Self::Owner => 2,
+            Self::Manager => 1,
+            Self::Member => 0,
+        };
+        rank(self) >= rank(needed)
+    }
 }

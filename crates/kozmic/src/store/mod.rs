@@ -17,6 +17,7 @@ mod outbox;
 mod projects;
 mod repositories;
 mod restarts;
+mod sessions;
 mod tokens;
 mod upkeep;
 mod user_tokens;
@@ -47,12 +48,12 @@ pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};
 pub use members::Member;
 pub use outbox::{Report, ReportTrouble, StatusReport};
-pub use projects::{Project, ProjectChange, ProjectOptions, ProjectSummary};
+pub use projects::{Listed, Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
-pub use tokens::TokenUser;
+pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use upkeep::{Leaving, Left};
-pub use users::User;
+pub use users::{KnownUser, User};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 

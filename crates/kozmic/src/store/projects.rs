@@ -12,6 +12,8 @@ pub struct Project {
     pub id: ProjectId,
     pub owner: UserId,
     pub repository: RemoteRepository,
+    /// Anyone may see its builds and logs.
+    pub is_visible_to_all: bool,
 }
 
 /// What people have set for a project.
@@ -19,6 +21,8 @@ pub struct Project {
 pub struct ProjectOptions {
     /// A newer push to a ref cancels the older builds of it.
     pub cancels_superseded: bool,
+    /// Anyone may see its builds and logs.
+    pub is_visible_to_all: bool,
     /// Plain variables of all hooks' scripts; a hook's own go before them.
     pub env: BTreeMap<String, String>,
 }
@@ -27,8 +31,19 @@ pub struct ProjectOptions {
 #[derive(Debug, Clone, Default)]
 pub struct ProjectChange {
     pub cancels_superseded: Option<bool>,
+    pub is_visible_to_all: Option<bool>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
+}
+
+/// Which projects a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    All,
+    /// Those that the user owns or is a member of.
+    Of(UserId),
+    /// Those that anyone may see.
+    VisibleToAll,
 }
 
 /// A project as lists show it.
@@ -53,16 +68,19 @@ impl Project {
                 default_branch: row.text("gh_default_branch")?,
                 is_public: row.flag("is_public")?,
             },
+            is_visible_to_all: row.flag("is_visible_to_all")?,
         })
     }
 }
 
-const OPTIONS: &str = "SELECT cancels_superseded, env FROM projects WHERE id = $1";
+const OPTIONS: &str =
+    "SELECT cancels_superseded, is_visible_to_all, env FROM projects WHERE id = $1";
 
 impl ProjectOptions {
     fn read(row: &AnyRow) -> Result<Self> {
         Ok(Self {
             cancels_superseded: row.flag("cancels_superseded")?,
+            is_visible_to_all: row.flag("is_visible_to_all")?,
             env: read_json(row, "env")?,
         })
     }
@@ -191,13 +209,18 @@ impl Store {
         }
         options.env.extend(change.env.clone());
         let cancels_superseded = change.cancels_superseded.unwrap_or(options.cancels_superseded);
-        sqlx::query("UPDATE projects SET cancels_superseded = $1, env = $2 WHERE id = $3")
-            .bind(i64::from(cancels_superseded))
-            .bind(to_json(&options.env, "env")?)
-            .bind(project.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("change a project"))?;
+        let is_visible_to_all = change.is_visible_to_all.unwrap_or(options.is_visible_to_all);
+        sqlx::query(
+            "UPDATE projects SET cancels_superseded = $1, is_visible_to_all = $2, env = $3 \
+             WHERE id = $4",
+        )
+        .bind(i64::from(cancels_superseded))
+        .bind(i64::from(is_visible_to_all))
+        .bind(to_json(&options.env, "env")?)
+        .bind(project.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("change a project"))?;
         commit(tx).await
     }
 
@@ -213,15 +236,22 @@ impl Store {
         row.as_ref().map(Project::read).transpose()
     }
 
-    /// All projects with their latest build, newest build first, those that
-    /// were never built at the end.
-    pub async fn projects_with_latest_builds(&self) -> Result<Vec<ProjectSummary>> {
+    /// Projects with their latest build, newest build first, those that were never
+    /// built at the end.
+    pub async fn projects_with_latest_builds(&self, of: Listed) -> Result<Vec<ProjectSummary>> {
+        // No user has the number 0.
+        let user = if let Listed::Of(user) = of { user.0 } else { 0 };
         let rows = sqlx::query(
             "SELECT projects.id, projects.gh_full_name, builds.status, builds.created_at AS built_at \
              FROM projects LEFT JOIN builds ON builds.id = \
              (SELECT MAX(latest.id) FROM builds AS latest WHERE latest.project_id = projects.id) \
+             WHERE $1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) OR owner_id = $3 \
+             OR projects.id IN (SELECT project_id FROM memberships WHERE user_id = $3) \
              ORDER BY COALESCE(builds.created_at, 0) DESC, projects.gh_full_name",
         )
+        .bind(i64::from(of == Listed::All))
+        .bind(i64::from(of == Listed::VisibleToAll))
+        .bind(user)
         .fetch_all(&self.pool)
         .await
         .map_err(failed("list the projects"))?;

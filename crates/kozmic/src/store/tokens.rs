@@ -1,18 +1,11 @@
 //! API tokens: shown once, kept as a digest.
 
-use super::{Columns as _, Result, Store, StoreError, failed};
-use crate::model::{Timestamp, UserId};
+use super::{Columns as _, KnownUser, Result, Store, StoreError, failed};
+use crate::model::Timestamp;
 use crate::seal::{random_hex, sha256_hex};
 
 /// What every token begins with, so that scanners of leaked secrets know it.
 const PREFIX: &str = "kozmic_";
-
-/// Who a token belongs to.
-#[derive(Debug, Clone)]
-pub struct TokenUser {
-    pub id: UserId,
-    pub login: String,
-}
 
 impl Store {
     /// A new token of a user, by login; it can't be shown again.
@@ -36,10 +29,10 @@ impl Store {
     }
 
     /// Whose token this is; none when it is unknown or has expired.
-    pub async fn token_used(&self, token: &str, now: Timestamp) -> Result<Option<TokenUser>> {
+    pub async fn token_used(&self, token: &str, now: Timestamp) -> Result<Option<KnownUser>> {
         // The digest is looked up, so that no comparison's time tells of a token.
         let row = sqlx::query(
-            "SELECT api_tokens.id AS token_id, last_used_at, users.id AS user_id, gh_login \
+            "SELECT api_tokens.id AS token_id, last_used_at, users.* \
              FROM api_tokens JOIN users ON users.id = api_tokens.user_id \
              WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
         )
@@ -58,6 +51,6 @@ impl Store {
                 .await
                 .map_err(failed("note a token's use"))?;
         }
-        Ok(Some(TokenUser { id: UserId(row.int("user_id")?), login: row.text("gh_login")? }))
+        Ok(Some(KnownUser::read(&row)?))
     }
 }

@@ -1,6 +1,7 @@
 //! Users and their sealed access tokens.
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, commit, failed};
 use crate::model::{GithubUser, Timestamp, UserId};
@@ -12,6 +13,30 @@ pub struct User {
     pub token: Option<SecretString>,
     /// Since when GitHub does not take the token.
     pub token_refused_at: Option<Timestamp>,
+}
+
+/// A user who asks for something, by a session or a token.
+#[derive(Debug, Clone)]
+pub struct KnownUser {
+    pub id: UserId,
+    pub login: String,
+    pub name: String,
+    pub email: Option<String>,
+    /// The organization whose membership let them in, and when GitHub was asked about it.
+    pub admitted_by: Option<(String, Timestamp)>,
+}
+
+impl KnownUser {
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
+        let admitted_at = row.int_or_null("admitted_at")?.map(Timestamp);
+        Ok(Self {
+            id: UserId(row.int("id")?),
+            login: row.text("gh_login")?,
+            name: row.text("gh_name")?,
+            email: row.text_or_null("email")?,
+            admitted_by: row.text_or_null("admitted_by")?.zip(admitted_at),
+        })
+    }
 }
 
 impl Store {
@@ -36,7 +61,7 @@ impl Store {
             "INSERT INTO users (gh_id, gh_login, gh_name, gh_avatar_url, email, gh_access_token, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (gh_id) DO UPDATE SET gh_login = excluded.gh_login, gh_name = excluded.gh_name, \
-             gh_avatar_url = excluded.gh_avatar_url, email = excluded.email, \
+             gh_avatar_url = excluded.gh_avatar_url, email = COALESCE(excluded.email, users.email), \
              gh_access_token = excluded.gh_access_token, gh_token_refused_at = NULL RETURNING id",
         )
         .bind(user.gh_id)
@@ -64,6 +89,24 @@ impl Store {
         commit(tx).await?;
         self.wakes.outbox.notify_one();
         Ok(user)
+    }
+
+    /// GitHub said, or was asked in vain, whether a user is a member of an organization
+    /// that lets people in; none: of no such one.
+    pub async fn user_admitted(
+        &self,
+        user: UserId,
+        organization: Option<&str>,
+        at: Timestamp,
+    ) -> Result<()> {
+        sqlx::query("UPDATE users SET admitted_by = $1, admitted_at = $2 WHERE id = $3")
+            .bind(organization)
+            .bind(at.0)
+            .bind(user.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note what lets a user in"))?;
+        Ok(())
     }
 
     pub async fn user(&self, id: UserId) -> Result<Option<User>> {

@@ -34,7 +34,9 @@ impl Upkeep {
             )));
         }
         let id = self.store.project_added(&listed.repository, user, Timestamp::now()).await?;
-        let project = Project { id, owner: user, repository: listed.repository.clone() };
+        let project = self.store.project(id).await?;
+        let project = project
+            .ok_or_else(|| UpkeepError::Refused(format!("{name} was deleted again meanwhile.")))?;
         let has_deploy_key = match self.follow_visibility(&project).await {
             Ok(has_changed) => has_changed && !project.repository.is_public,
             // It stays when the same may succeed later, and finds GitHub with the key.

@@ -6,12 +6,10 @@ use axum::response::Redirect;
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::{App, builds, history, jobs};
+use super::visitor::{Access, Account};
+use super::{App, builds, jobs};
 use crate::model::{BuildId, JobId, JobUuid, Timestamp};
 use crate::store::{Cancelled, Project, StoreError};
-
-/// Who changes something through a page, as long as nobody signs in.
-const LOCAL_VISITOR: &str = "a visitor of this machine";
 
 #[derive(Deserialize)]
 pub(super) struct Which {
@@ -22,44 +20,48 @@ pub(super) struct Which {
 
 pub(super) async fn cancel_job(
     State(app): State<App>,
-    Path((project, job)): Path<(i64, i64)>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path((_, job)): Path<(i64, i64)>,
 ) -> Result<Redirect, PageError> {
-    let project = history::find(&app, project).await?;
     let job = jobs::find(&app, &project, job).await?;
-    app.cancel_job(job.id, LOCAL_VISITOR).await?;
+    app.cancel_job(job.id, &account.login).await?;
     Ok(to_job(&project, job.build, job.id))
 }
 
 /// Leads to the new job.
 pub(super) async fn restart_job(
     State(app): State<App>,
-    Path((project, job)): Path<(i64, i64)>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path((_, job)): Path<(i64, i64)>,
 ) -> Result<Redirect, PageError> {
-    let project = history::find(&app, project).await?;
     let job = jobs::find(&app, &project, job).await?;
-    let new = app.store.job_restarted(job.id, LOCAL_VISITOR, Timestamp::now()).await?;
+    let new = app.store.job_restarted(job.id, &account.login, Timestamp::now()).await?;
     Ok(to_job(&project, job.build, new))
 }
 
 pub(super) async fn cancel_build(
     State(app): State<App>,
-    Path((project, build)): Path<(i64, i64)>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path((_, build)): Path<(i64, i64)>,
 ) -> Result<Redirect, PageError> {
-    let project = history::find(&app, project).await?;
     let build = builds::find(&app, &project, Some(build)).await?;
-    app.cancel_build(build.id, LOCAL_VISITOR).await?;
+    app.cancel_build(build.id, &account.login).await?;
     Ok(to_build(&project, build.id))
 }
 
 pub(super) async fn restart_build(
     State(app): State<App>,
-    Path((project, build)): Path<(i64, i64)>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path((_, build)): Path<(i64, i64)>,
     Form(which): Form<Which>,
 ) -> Result<Redirect, PageError> {
-    let project = history::find(&app, project).await?;
     let build = builds::find(&app, &project, Some(build)).await?;
     let only_failed = which.jobs == "failed";
-    app.store.build_restarted(build.id, only_failed, LOCAL_VISITOR, Timestamp::now()).await?;
+    app.store.build_restarted(build.id, only_failed, &account.login, Timestamp::now()).await?;
     Ok(to_build(&project, build.id))
 }
 

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
-use super::{App, history, jobs};
+use super::visitor::{Access, Visitor};
+use super::{App, jobs};
 use crate::model::{BuildId, GitRef, JobStatus, Timestamp};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -19,6 +20,8 @@ struct BuildPage {
     number: i64,
     status: StatusMark,
     is_finished: bool,
+    /// Stop it, and run it again.
+    may_manage: bool,
     url: String,
     can_restart_failed: bool,
     subject: String,
@@ -76,11 +79,13 @@ pub(super) struct View {
 /// `latest` leads to the newest build, of one ref when it is given.
 pub(super) async fn build(
     State(app): State<App>,
-    Path((project, build)): Path<(i64, String)>,
+    visitor: Visitor,
+    access: Access,
+    Path((_, build)): Path<(i64, String)>,
     Query(of): Query<Of>,
     Query(view): Query<View>,
 ) -> Result<Response, PageError> {
-    let project = history::find(&app, project).await?;
+    let project = &access.project;
     if build == "latest" {
         let git_ref = of
             .git_ref
@@ -95,7 +100,7 @@ pub(super) async fn build(
         return Ok(Redirect::to(&format!("/projects/{}/builds/{}/", project.id, latest.id))
             .into_response());
     }
-    let build = find(&app, &project, build.parse().ok()).await?;
+    let build = find(&app, project, build.parse().ok()).await?;
     let jobs = app.store.jobs_of(build.id).await?;
     // The one people come for: what is not green first, then what runs.
     let shown = [JobStatus::Error, JobStatus::Failure, JobStatus::Pending]
@@ -103,23 +108,24 @@ pub(super) async fn build(
         .find_map(|status| jobs.iter().find(|job| job.status == status))
         .or(jobs.first())
         .cloned();
-    Ok(show(&app, project, build, jobs, shown, &view).await?.into_response())
+    Ok(show(&app, &visitor, access, build, jobs, shown, &view).await?.into_response())
 }
 
 /// One job of a build; also one that a restart has replaced.
 pub(super) async fn job(
     State(app): State<App>,
-    Path((project, build, job)): Path<(i64, i64, i64)>,
+    visitor: Visitor,
+    access: Access,
+    Path((_, build, job)): Path<(i64, i64, i64)>,
     Query(view): Query<View>,
 ) -> Page {
-    let project = history::find(&app, project).await?;
-    let build = find(&app, &project, Some(build)).await?;
-    let job = jobs::find(&app, &project, job).await?;
+    let build = find(&app, &access.project, Some(build)).await?;
+    let job = jobs::find(&app, &access.project, job).await?;
     if job.build != build.id {
         return Err(PageError::no_such("job"));
     }
     let jobs = app.store.jobs_of(build.id).await?;
-    show(&app, project, build, jobs, Some(job), &view).await
+    show(&app, &visitor, access, build, jobs, Some(job), &view).await
 }
 
 pub(super) async fn find(
@@ -134,13 +140,16 @@ pub(super) async fn find(
 
 async fn show(
     app: &App,
-    project: Project,
+    visitor: &Visitor,
+    access: Access,
     build: Build,
     jobs: Vec<Job>,
     shown: Option<Job>,
     view: &View,
 ) -> Page {
     let now = Timestamp::now();
+    let may_manage = access.may_manage();
+    let project = access.project;
     let url = format!("/projects/{}/builds/{}/", project.id, build.id);
     let tab = |job: &Job| Tab {
         title: job.title.clone(),
@@ -160,10 +169,11 @@ async fn show(
     let message_rest =
         build.commit.message.split_once('\n').map_or("", |(_, rest)| rest).trim().to_owned();
     render(&BuildPage {
-        sidebar: Sidebar::load(app, Some(project.id.0)).await?,
+        sidebar: Sidebar::load(app, visitor, Some(project.id.0)).await?,
         number: build.number,
         status: build.status.into(),
         is_finished: build.status.is_finished(),
+        may_manage,
         can_restart_failed: jobs
             .iter()
             .any(|job| job.status.is_finished() && job.status != JobStatus::Success),

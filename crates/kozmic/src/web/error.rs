@@ -4,7 +4,7 @@
 use std::any::Any;
 
 use askama::Template;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::store::StoreError;
@@ -14,6 +14,10 @@ pub(super) enum PageError {
     NotFound(String),
     BadRequest(String),
     Forbidden(String),
+    /// Nobody known asks, and asks for no page.
+    Unauthorized(&'static str),
+    /// A sign-in that came to nothing.
+    NotSignedIn(StatusCode, String),
     /// The request is right, but not as things stand.
     Conflict(String),
     /// Ours to mend; the visitor learns no more than that.
@@ -25,11 +29,17 @@ pub(super) enum PageError {
 struct ErrorPage<'a> {
     title: &'a str,
     sentence: &'a str,
+    /// Where to go on, and what it is called.
+    next: (&'a str, &'a str),
 }
 
 impl PageError {
     pub(super) fn no_such(what: &str) -> Self {
         Self::NotFound(format!("There is no such {what}, or it was deleted."))
+    }
+
+    pub(super) fn not_signed_in(status: StatusCode, sentence: &str) -> Self {
+        Self::NotSignedIn(status, sentence.to_owned())
     }
 
     /// Logs what went wrong with `what` and hides it from the visitor.
@@ -62,6 +72,8 @@ impl IntoResponse for PageError {
                 (StatusCode::BAD_REQUEST, "Not understood", sentence.as_str())
             }
             Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence.as_str()),
+            Self::Unauthorized(sentence) => (StatusCode::UNAUTHORIZED, "Not signed in", *sentence),
+            Self::NotSignedIn(status, sentence) => (*status, "Not signed in", sentence.as_str()),
             Self::Conflict(sentence) => {
                 (StatusCode::CONFLICT, "Not possible now", sentence.as_str())
             }
@@ -71,14 +83,19 @@ impl IntoResponse for PageError {
                 "It was not your doing. Please try again; the administrator finds the reason in the server's log.",
             ),
         };
-        let page = ErrorPage { title, sentence };
+        let next = match self {
+            Self::Unauthorized(_) | Self::NotSignedIn(..) => ("/login/", "Sign in"),
+            _ => ("/", "To the projects"),
+        };
+        let page = ErrorPage { title, sentence, next };
         let html = page.render().unwrap_or_else(|_| sentence.to_owned());
-        (status, Html(html)).into_response()
+        let mut response = (status, Html(html)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
-}
-
-pub(super) async fn no_such_page(uri: Uri) -> PageError {
-    PageError::NotFound(format!("There is no page {}.", uri.path()))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the layer hands it over")]

@@ -1,14 +1,15 @@
 //! Home, and a project's builds, newest first.
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
-use crate::model::{ProjectId, Timestamp};
+use super::visitor::{Access, Visitor};
+use crate::model::Timestamp;
 use crate::store::{Build, Project};
 
 /// Builds on one page.
@@ -50,9 +51,9 @@ pub(super) struct Range {
     before: Option<i64>,
 }
 
-/// To the project that was built last.
-pub(super) async fn home(State(app): State<App>) -> Result<Response, PageError> {
-    let sidebar = Sidebar::load(&app, None).await?;
+/// To the project of the visitor's that was built last.
+pub(super) async fn home(State(app): State<App>, visitor: Visitor) -> Result<Response, PageError> {
+    let sidebar = Sidebar::load(&app, &visitor, None).await?;
     match sidebar.projects.first() {
         Some(project) => Ok(Redirect::to(&format!("/projects/{}/", project.id)).into_response()),
         None => Ok(render(&EmptyPage { sidebar })?.into_response()),
@@ -62,10 +63,10 @@ pub(super) async fn home(State(app): State<App>) -> Result<Response, PageError> 
 /// To the latest build, or to the history where there is none.
 pub(super) async fn project(
     State(app): State<App>,
-    Path(id): Path<i64>,
+    Access { project, .. }: Access,
 ) -> Result<Redirect, PageError> {
-    let project = find(&app, id).await?;
-    let latest = app.store.latest_build(project.id, None).await?;
+    let id = project.id;
+    let latest = app.store.latest_build(id, None).await?;
     Ok(Redirect::to(&match latest {
         Some(_) => format!("/projects/{id}/builds/latest/"),
         None => format!("/projects/{id}/history/"),
@@ -74,16 +75,17 @@ pub(super) async fn project(
 
 pub(super) async fn history(
     State(app): State<App>,
-    Path(id): Path<i64>,
+    visitor: Visitor,
+    Access { project, .. }: Access,
     Query(range): Query<Range>,
 ) -> Page {
-    let project = find(&app, id).await?;
+    let id = project.id.0;
     let builds = app.store.builds_before(project.id, range.before, PAGE + 1).await?;
     let has_older = i64::try_from(builds.len()).is_ok_and(|count| count > PAGE);
     let shown: Vec<Build> = builds.into_iter().take(usize::try_from(PAGE).unwrap_or(0)).collect();
     let now = Timestamp::now();
     render(&HistoryPage {
-        sidebar: Sidebar::load(&app, Some(id)).await?,
+        sidebar: Sidebar::load(&app, &visitor, Some(id)).await?,
         badge_url: badge_url(&app, &project),
         token_trouble: token_trouble(&app, &project).await?,
         page_url: format!("{}/projects/{id}/", app.public_url),
@@ -117,8 +119,4 @@ fn row(build: &Build, now: Timestamp) -> Row {
         created: Time::new(build.created_at, now),
         took: duration(build.started_at, build.finished_at, now),
     }
-}
-
-pub(super) async fn find(app: &App, id: i64) -> Result<Project, PageError> {
-    app.store.project(ProjectId(id)).await?.ok_or_else(|| PageError::no_such("project"))
 }

@@ -57,11 +57,7 @@ pub(super) struct HookForm {
 
 impl HookForm {
     fn new() -> Self {
-        Self {
-            image: DEFAULT_IMAGE.into(),
-            build_script: DEFAULT_SCRIPT.into(),
-            ..Self::default()
-        }
+        Self { image: DEFAULT_IMAGE.into(), build_script: DEFAULT_SCRIPT.into(), ..Self::default() }
     }
 
     fn of(spec: &HookSpec) -> Self {

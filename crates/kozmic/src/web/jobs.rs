@@ -15,6 +15,7 @@ use tokio_util::io::ReaderStream;
 
 use super::App;
 use super::error::PageError;
+use super::visitor::Access;
 use crate::log::{Follower, Lines, Progress, Renderer, count_lines, open};
 use crate::model::JobId;
 use crate::store::{Job, Project};
@@ -51,10 +52,10 @@ pub(super) async fn find(app: &App, project: &Project, job: i64) -> Result<Job, 
 /// Every byte as the script wrote it.
 pub(super) async fn plain_log(
     State(app): State<App>,
-    Path((project, job)): Path<(i64, i64)>,
+    Access { project, .. }: Access,
+    Path((_, job)): Path<(i64, i64)>,
     Query(follow): Query<Follow>,
 ) -> Result<Response, PageError> {
-    let project = super::history::find(&app, project).await?;
     let job = find(&app, &project, job).await?;
     Ok(log_response(&app, &job, &follow).await?)
 }

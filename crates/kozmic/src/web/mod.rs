@@ -1,35 +1,58 @@
 //! HTTP in; HTML, JSON and sockets out. No SQL and no Docker here.
 //!
-//! Until sign-in exists, every page is open to whoever reaches the server, and
-//! so the server listens on loopback only (see `access`).
+//! To add a route, write its line in the table of `routes`: the path, how visitors
+//! show who they are ([`Door`]), who may enter ([`Who`]), and the handler. The gate
+//! (`gate`) lets others not come so far. It finds the project by the path's parameters
+//! `{project}`, or `{build}`, `{job}` or `{uuid}` alone; a route for members, managers
+//! or the owner needs one of them. The handler takes as arguments what the gate found
+//! out (`visitor`): `Access`, the project and the role in it; `Account`, who is signed
+//! in; `Visitor`, where nobody need be. What a path names below `{project}`, the handler
+//! looks for in that project, as `builds::find` does. Then tell `tests/it/doors.rs` what
+//! each kind of visitor gets, and docs/who-may-do-what.md that the route exists: tests
+//! compare both with the table.
 
 mod access;
+mod account;
 mod actions;
+mod admission;
 mod api;
 mod badge;
 mod builds;
+mod cookies;
 mod error;
+mod gate;
 mod health;
 mod history;
 mod hook;
+mod hook_form;
 mod jobs;
 mod page;
+mod repositories;
 mod router;
+mod routes;
+mod settings;
+mod sign_in;
 mod static_files;
 mod tailer;
+mod visitor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::github::Client;
+use crate::config::Admission;
+use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, LogFolder};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
+pub use cookies::Cookies;
+pub use gate::{Door, Entry, Who};
 pub use router::serve;
+pub use routes::entries;
 
 /// Says what keeps the server from its work, in words.
 pub type Unready = Arc<dyn Fn() -> BoxFuture<'static, Vec<&'static str>> + Send + Sync>;
@@ -39,6 +62,11 @@ pub type Unready = Arc<dyn Fn() -> BoxFuture<'static, Vec<&'static str>> + Send 
 pub struct App {
     pub store: Store,
     pub github: Client,
+    pub upkeep: Upkeep,
+    /// None: nobody can sign in, and pages say what to set.
+    pub oauth: Option<OAuthApp>,
+    pub admission: Arc<Admission>,
+    pub cookies: Cookies,
     pub bus: Bus,
     pub logs: LogFolder,
     /// Asked by `/readyz`.

@@ -6,6 +6,7 @@ use axum::response::Html;
 
 use super::App;
 use super::error::PageError;
+use super::visitor::{Account, Visitor};
 use crate::model::{BuildStatus, JobStatus, Timestamp, readable};
 use crate::store::{Project, ProjectSummary, StoreError};
 
@@ -15,9 +16,35 @@ pub(super) fn render(template: &impl Template) -> Page {
     template.render().map(Html).map_err(|error| PageError::internal("template", &error))
 }
 
-/// The list beside every page.
+/// What is around every page: the list of projects, and who is signed in.
 pub(super) struct Sidebar {
     pub(super) projects: Vec<SidebarProject>,
+    pub(super) account: Option<AccountMark>,
+}
+
+/// Who is signed in, as the head of a page shows it.
+pub(super) struct AccountMark {
+    pub(super) login: String,
+    pub(super) name: String,
+    pub(super) initials: String,
+}
+
+impl AccountMark {
+    fn new(account: &Account) -> Self {
+        Self {
+            login: account.login.clone(),
+            name: account.name.clone(),
+            initials: initials(&account.name),
+        }
+    }
+}
+
+/// Of the first and the last name; a picture would have to come from elsewhere.
+fn initials(name: &str) -> String {
+    let mut words = name.split_whitespace();
+    let first = words.next().and_then(|word| word.chars().next());
+    let last = words.last().and_then(|word| word.chars().next());
+    first.into_iter().chain(last).flat_map(char::to_uppercase).collect()
 }
 
 pub(super) struct SidebarProject {
@@ -29,7 +56,11 @@ pub(super) struct SidebarProject {
 }
 
 impl Sidebar {
-    pub(super) async fn load(app: &App, current: Option<i64>) -> Result<Self, StoreError> {
+    pub(super) async fn load(
+        app: &App,
+        visitor: &Visitor,
+        current: Option<i64>,
+    ) -> Result<Self, StoreError> {
         let now = Timestamp::now();
         let entry = |project: ProjectSummary| SidebarProject {
             id: project.id.0,
@@ -38,8 +69,11 @@ impl Sidebar {
             status: project.latest.map(|(status, _)| status.into()),
             built: project.latest.map(|(_, at)| Time::new(at, now)),
         };
-        let projects = app.store.projects_with_latest_builds().await?;
-        Ok(Self { projects: projects.into_iter().map(entry).collect() })
+        let projects = app.store.projects_with_latest_builds(visitor.projects()).await?;
+        Ok(Self {
+            projects: projects.into_iter().map(entry).collect(),
+            account: visitor.0.as_ref().map(AccountMark::new),
+        })
     }
 }
 
@@ -134,6 +168,15 @@ pub(super) fn subject(message: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn initials_are_of_the_first_and_the_last_name() {
+        for (name, expected) in
+            [("Ada King Lovelace", "AL"), ("octo", "O"), ("émile zola", "ÉZ"), ("  ", "")]
+        {
+            assert_eq!(initials(name), expected);
+        }
+    }
 
     #[test]
     fn ages_and_durations_read_well() {

@@ -38,10 +38,7 @@ pub(super) async fn list(State(app): State<App>, account: Account) -> Page {
 }
 
 /// Shows the list again, or what kept GitHub from telling.
-pub(super) async fn sync(
-    State(app): State<App>,
-    account: Account,
-) -> Result<Response, PageError> {
+pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Response, PageError> {
     Ok(match synchronize(&app, &account).await {
         None => Redirect::to("/repositories/").into_response(),
         trouble => page(&app, account, trouble).await?.into_response(),

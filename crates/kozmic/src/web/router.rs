@@ -1,10 +1,11 @@
-//! Every route of the server, and what holds for all of them.
+//! The router is built from the table of routes (see `routes`), so that there is none
+//! whose visitors nobody has thought of; and what holds for all of them.
 
 use std::io;
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::routing::{get, post};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tower::Layer as _;
@@ -14,10 +15,11 @@ use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
-use super::{
-    App, access, actions, api, badge, builds, error, health, history, hook, jobs, static_files,
-    tailer,
-};
+use super::api::Problem;
+use super::error::{self, PageError};
+use super::gate::{self, Door};
+use super::routes::{self, Route};
+use super::{App, access};
 
 /// Nothing from elsewhere, no inline script. Styles of single elements carry
 /// the exact colours of a log.
@@ -36,45 +38,42 @@ pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
 }
 
 fn router(app: App) -> Router {
-    // GitHub's deliveries, whatever name they come by.
-    let deliveries = Router::new().route("/_hooks/hook/{hook}", post(hook::deliver));
-    // For everyone who reaches the server by one of its names.
-    let pages = Router::new()
-        .route("/", get(history::home))
-        .route("/projects", get(history::home))
-        .route("/projects/{project}", get(history::project))
-        .route("/projects/{project}/history", get(history::history))
-        .route("/projects/{project}/builds/{build}", get(builds::build))
-        .route("/projects/{project}/builds/{build}/jobs/{job}", get(builds::job))
-        .route("/projects/{project}/jobs/{job}/log", get(jobs::plain_log))
-        .route("/tailer/{uuid}", get(tailer::tail))
-        .route("/projects/{project}/builds/{build}/cancel", post(actions::cancel_build))
-        .route("/projects/{project}/builds/{build}/restart", post(actions::restart_build))
-        .route("/projects/{project}/jobs/{job}/cancel", post(actions::cancel_job))
-        .route("/projects/{project}/jobs/{job}/restart", post(actions::restart_job))
-        // Browsers say where a form was sent from; other sites' forms are refused.
-        .layer(CsrfLayer::new())
-        .layer(middleware::from_fn_with_state(app.clone(), access::known_host));
-    // For anyone: they tell nothing but a status.
-    let open = Router::new()
-        .route("/badges/{login}/{name}/{*ref}", get(badge::badge))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/static/{*path}", get(static_files::file))
-        // For whoever has a token.
-        .nest("/api/v1", api::routes());
+    // Pages, their logs and sockets are what browsers show; the rest is for programs.
+    let (mut pages, mut rest) = (Router::new(), Router::new());
+    for Route { entry, handler } in routes::table() {
+        let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
+        let handler = handler.layer(gate);
+        match entry.door {
+            Door::Page | Door::File | Door::Socket => pages = pages.route(entry.path, handler),
+            Door::Open | Door::Delivery | Door::Api => rest = rest.route(entry.path, handler),
+        }
+    }
     let header = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
+    let pages = pages
+        // What one may see, another may not.
+        .layer(header(header::CACHE_CONTROL, "private, no-cache"))
+        // Browsers say where a form was sent from; other sites' forms are refused.
+        .layer(CsrfLayer::new())
+        .layer(middleware::from_fn_with_state(app.clone(), access::known_host));
     Router::new()
-        .merge(deliveries)
         .merge(pages)
-        .merge(open)
-        .fallback(error::no_such_page)
+        .merge(rest)
+        .fallback(nothing)
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
         .layer(TraceLayer::new_for_http())
         .with_state(app)
+}
+
+/// What is in no row of the table.
+async fn nothing(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        Problem::no_such_route(&uri).into_response()
+    } else {
+        PageError::NotFound(format!("There is no page {}.", uri.path())).into_response()
+    }
 }

@@ -49,11 +49,7 @@ struct Said {
     troubles: Vec<String>,
 }
 
-pub(super) async fn show(
-    State(app): State<App>,
-    visitor: Visitor,
-    access: Access,
-) -> Page {
+pub(super) async fn show(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
     if access.role.is_none() {
         return Err(PageError::Forbidden("Only members of the project see its settings.".into()));
     }
@@ -88,11 +84,7 @@ async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
 }
 
 /// Webhooks and key as they must be at GitHub.
-pub(super) async fn ensure_hooks(
-    State(app): State<App>,
-    visitor: Visitor,
-    access: Access,
-) -> Page {
+pub(super) async fn ensure_hooks(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
     let mut said = Said::default();
     for hook in app.store.hooks(access.project.id).await? {
         let title = &hook.spec.title;

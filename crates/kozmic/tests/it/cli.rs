@@ -49,8 +49,13 @@ async fn serve_says_in_one_sentence_why_it_can_t_start() {
         "{port}"
     );
 
-    let open = refuses(&world, &[("KOZMIC_LISTEN", "0.0.0.0:0")]).await;
-    assert!(open.contains("0.0.0.0:0, which others can reach"), "{open}");
+    let (id, secret) = ("KOZMIC_GITHUB_CLIENT_ID", "KOZMIC_GITHUB_CLIENT_SECRET");
+    let open = refuses(&world, &[("KOZMIC_LISTEN", "0.0.0.0:0"), (id, ""), (secret, "")]).await;
+    assert!(open.contains("0.0.0.0:0, which others can reach, and sign-in is not"), "{open}");
+    let nowhere = refuses(&world, &[("KOZMIC_LISTEN", "0.0.0.0:0")]).await;
+    assert!(nowhere.contains("set KOZMIC_PUBLIC_URL"), "{nowhere}");
+    let half = refuses(&world, &[(secret, "")]).await;
+    assert!(half.contains("CLIENT_ID is set, but KOZMIC_GITHUB_CLIENT_SECRET is not"), "{half}");
 
     let file = world.folder().join("file");
     std::fs::write(&file, "x").unwrap();

@@ -245,7 +245,7 @@ async fn gc_takes_nothing_from_a_running_job_and_a_log_that_went_says_so() {
     assert!(world.log_text(&running.jobs[0]).await.ends_with("begun\n"));
 
     // The page, the plain log and the command line say what became of the log.
-    let gone = world.http.get(&first.jobs[0].log_url).send().await.unwrap();
+    let gone = world.get_log(&first.jobs[0].log_url).await;
     assert_eq!(gone.status(), 410);
     let sentence = "The log was removed to free disk space on 20";
     assert!(gone.text().await.unwrap().starts_with(sentence));

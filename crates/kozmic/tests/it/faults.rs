@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use github_sim::client::{Fault, FaultKind};
 use kozmic::model::{BuildId, JobStatus};
-use kozmic::store::{Job, Store};
+use kozmic::store::{Job, Listed, Store};
 use tokio::process::Child;
 
 use crate::crash::{free_url, said, start};
@@ -177,7 +177,7 @@ impl Target {
     }
 
     async fn build(&self, sha: &str) -> Option<BuildId> {
-        let projects = self.store.projects_with_latest_builds().await.unwrap();
+        let projects = self.store.projects_with_latest_builds(Listed::All).await.unwrap();
         let builds = self.store.builds_before(projects[0].id, None, 5).await.unwrap();
         builds.into_iter().find(|build| build.commit.sha.as_str() == sha).map(|build| build.id)
     }

@@ -6,18 +6,27 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::harness::{BASE, PATIENCE, World, hook};
 
 async fn tailer(
+    world: &World,
     url: &str,
     uuid: &str,
     from: Option<u64>,
 ) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
     let from = from.map(|line| format!("?from={line}")).unwrap_or_default();
     let address = format!("{}/tailer/{uuid}/{from}", url.replace("http://", "ws://"));
-    connect_async(address).await.unwrap().0
+    connect_async(with_token(world, &address).await).await.unwrap().0
+}
+
+async fn with_token(world: &World, address: &str) -> Request<()> {
+    let mut request = address.into_client_request().unwrap();
+    let token = format!("Bearer {}", world.api_token().await);
+    request.headers_mut().insert("authorization", token.parse().unwrap());
+    request
 }
 
 async fn next(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Option<Value> {
@@ -82,11 +91,12 @@ async fn the_plain_log_is_what_the_script_wrote() {
     let log = world.log(build.job("Tests")).await;
     assert_eq!(log.len(), bytes.len());
     assert!(log == bytes, "same length, other bytes");
-    let answer = world.http.get(&build.job("Tests").log_url).send().await.unwrap();
+    let answer = world.get_log(&build.job("Tests").log_url).await;
     assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
     // The tailer gives the same lines, numbered, the last one included.
     let (html, _) =
-        until_finished(&mut tailer(&server.url, &build.job("Tests").uuid, None).await).await;
+        until_finished(&mut tailer(&world, &server.url, &build.job("Tests").uuid, None).await)
+            .await;
     let lines = lines(&html);
     let count = bytes.split(|byte| *byte == b'\n').count() as u64;
     assert_eq!(
@@ -120,7 +130,7 @@ async fn a_running_job_is_followed_from_its_first_line() {
     let build = world.build_of(&server.url, &sha).await;
     let uuid = build.job("Tests").uuid.clone();
     // One is there before the job starts, one comes in the middle, one resumes.
-    let mut early = tailer(&server.url, &uuid, None).await;
+    let mut early = tailer(&world, &server.url, &uuid, None).await;
     let first = next(&mut early).await.unwrap();
     assert_eq!(
         lines(first["content"].as_str().unwrap())[0],
@@ -131,10 +141,9 @@ async fn a_running_job_is_followed_from_its_first_line() {
         "pending",
         "lines are seen while the job runs"
     );
-    let mut late = tailer(&server.url, &uuid, None).await;
-    let mut resumed = tailer(&server.url, &uuid, Some(20)).await;
-    let follow =
-        world.http.get(format!("{}?follow=1", build.job("Tests").log_url)).send().await.unwrap();
+    let mut late = tailer(&world, &server.url, &uuid, None).await;
+    let mut resumed = tailer(&world, &server.url, &uuid, Some(20)).await;
+    let follow = world.get_log(&format!("{}?follow=1", build.job("Tests").log_url)).await;
     let (rest, messages) = until_finished(&mut early).await;
     assert!(messages > 5, "lines come as they are written, not all at once: {messages} messages");
     let whole = first["content"].as_str().unwrap().to_owned() + &rest;
@@ -156,7 +165,8 @@ async fn a_waiting_job_has_its_tailer_wait() {
     let sha = world.push(&[("a", b"a")]).await;
     let build = world.build_of(&server.url, &sha).await;
     let (html, _) =
-        until_finished(&mut tailer(&server.url, &build.job("Second").uuid, None).await).await;
+        until_finished(&mut tailer(&world, &server.url, &build.job("Second").uuid, None).await)
+            .await;
     assert_eq!(lines(&html), [(1, "mine".to_owned())]);
     server.stop().await;
 }
@@ -169,7 +179,7 @@ async fn pages_of_other_sites_open_no_tailer() {
     let uuid = world.finished(&server.url, &sha).await.job("Tests").uuid.clone();
     let address = format!("{}/tailer/{uuid}/", server.url.replace("http://", "ws://"));
     let refused = async |origin: &str, address: &str| {
-        let mut request = address.into_client_request().unwrap();
+        let mut request = with_token(&world, address).await;
         request.headers_mut().insert("origin", origin.parse().unwrap());
         match connect_async(request).await {
             Ok(_) => None,
@@ -192,7 +202,7 @@ async fn a_stopping_server_lets_its_viewers_go() {
     let server = world.serve_with("#!/bin/bash\necho begin\nsleep 600\n").await;
     let sha = world.push(&[("a", b"a")]).await;
     let uuid = world.build_of(&server.url, &sha).await.job("Tests").uuid.clone();
-    let mut socket = tailer(&server.url, &uuid, None).await;
+    let mut socket = tailer(&world, &server.url, &uuid, None).await;
     assert!(next(&mut socket).await.is_some());
     let stopped = tokio::time::timeout(Duration::from_secs(30), server.stop()).await;
     stopped.expect("the server stops in time");

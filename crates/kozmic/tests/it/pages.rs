@@ -18,7 +18,7 @@ async fn pages_lead_from_home_to_the_log() {
         )
         .await;
     let leads_to = async |path: &str| {
-        let answer = world.http.get(format!("{url}{path}")).send().await.unwrap();
+        let answer = world.owner(url).await.get(format!("{url}{path}")).send().await.unwrap();
         answer.headers().get("location").map(|to| to.to_str().unwrap().to_owned())
     };
     assert_eq!(leads_to("/").await.as_deref(), Some("/projects/1/"));
@@ -63,11 +63,13 @@ async fn what_is_not_there_is_said_to_be_missing() {
         "/static/x/y",
         "/tailer/x/",
     ] {
-        let answer = world.http.get(format!("{}{path}", server.url)).send().await.unwrap();
+        let owner = world.owner(&server.url).await;
+        let answer = owner.get(format!("{}{path}", server.url)).send().await.unwrap();
         assert!(matches!(answer.status().as_u16(), 404 | 400), "{path}: {}", answer.status());
     }
     let answer = world
-        .http
+        .owner(&server.url)
+        .await
         .get(format!("{}/projects/1/builds/latest/?ref=a..b", server.url))
         .send()
         .await
@@ -89,7 +91,7 @@ async fn what_people_write_is_shown_as_text() {
     let sha = world.sim.push(&push).await.unwrap();
     let build = world.finished(&server.url, &sha).await;
     for url in [build.url.clone(), format!("{}/projects/1/history/", server.url)] {
-        let answer = world.http.get(&url).send().await.unwrap();
+        let answer = world.owner(&url).await.get(&url).send().await.unwrap();
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(
             policy.contains("script-src 'self'") && policy.contains("default-src 'none'"),
@@ -107,6 +109,8 @@ async fn what_people_write_is_shown_as_text() {
 async fn only_its_own_names_are_answered_to() {
     let world = World::with(&[("KOZMIC_PUBLIC_URL", "https://ci.example.org")]).await;
     let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let visible = ["project", "set", "octo/orbit", "--visible-to-all", "on"];
+    assert!(world.run(&server.url, &visible).await.status.success());
     let port = server.url.rsplit_once(':').unwrap().1.to_owned();
     let status = async |host: String, path: &str| {
         let request = world.http.get(format!("{}{path}", server.url)).header("host", host);

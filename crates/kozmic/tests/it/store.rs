@@ -9,8 +9,8 @@ use kozmic::model::{
 };
 use kozmic::seal::Seal;
 use kozmic::store::{
-    Delivery, Hook, LeaseState, Left, NewBuild, OfferedRepository, Organization, ProjectChange,
-    Recorded, Store, StoreError, UserRepositories,
+    Delivery, Hook, LeaseState, Left, Listed, NewBuild, OfferedRepository, Organization,
+    ProjectChange, Recorded, Store, StoreError, UserRepositories,
 };
 use secrecy::ExposeSecret as _;
 use sqlx::{AnyPool, Row as _};
@@ -401,7 +401,7 @@ async fn people_change_their_names_and_hooks_their_scripts() {
         assert_eq!(store.hook(hooks[0].id).await.unwrap().unwrap().spec, edited);
         let taken = store.hook_added(project, &edited, &"x".into(), "octo", Timestamp(6)).await;
         assert!(matches!(taken, Err(StoreError::Refused(why)) if why.contains("`Checks`")));
-        let summary = &store.projects_with_latest_builds().await.unwrap()[0];
+        let summary = &store.projects_with_latest_builds(Listed::All).await.unwrap()[0];
         assert_eq!((summary.full_name.as_str(), summary.latest), ("octo/orbit", None));
         let instance = store.instance(Timestamp(1)).await.unwrap();
         assert_eq!(store.instance(Timestamp(2)).await.unwrap(), instance);

@@ -105,6 +105,7 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
          default branch      main\n\
          private             no\n\
          deploy key          none\n\
+         visible to all      no\n\
          cancels superseded  no\n\
          hook                Tests\n"
     );

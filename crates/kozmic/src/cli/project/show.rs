@@ -24,6 +24,7 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         ("default branch", repository.default_branch.clone()),
         ("private", yes_or_no(!repository.is_public)),
         ("deploy key", key.into()),
+        ("visible to all", yes_or_no(options.is_visible_to_all)),
         ("cancels superseded", yes_or_no(options.cancels_superseded)),
     ];
     let hooks = hooks.into_iter().map(|hook| ("hook", hook.spec.title));

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{self, BuildAnswer};
 use super::problem::Problem;
-use super::visitor::Visitor;
 use crate::model::{BuildId, Timestamp};
 use crate::web::App;
+use crate::web::visitor::{Access, Account};
 
 /// Builds in one answer.
 const PAGE: i64 = 50;
@@ -33,11 +33,9 @@ pub(super) struct Which {
 /// A project's builds below number `before`, newest first, at most 50.
 pub(super) async fn list(
     State(app): State<App>,
-    visitor: Visitor,
-    Path(project): Path<i64>,
+    Access { project, .. }: Access,
     Query(range): Query<Range>,
 ) -> Result<Json<Builds>, Problem> {
-    let project = visitor.project(project).await?;
     let mut builds = Vec::new();
     for build in app.store.builds_before(project.id, range.before, PAGE).await? {
         let jobs = app.store.jobs_of(build.id).await?;
@@ -48,36 +46,32 @@ pub(super) async fn list(
 
 pub(super) async fn one(
     State(app): State<App>,
-    visitor: Visitor,
     Path(build): Path<i64>,
 ) -> Result<Json<BuildAnswer>, Problem> {
-    visitor.build(build).await?;
     answer(&app, BuildId(build)).await
 }
 
 /// Cancels the jobs that are not finished.
 pub(super) async fn cancel(
     State(app): State<App>,
-    visitor: Visitor,
+    account: Account,
     Path(build): Path<i64>,
 ) -> Result<Json<BuildAnswer>, Problem> {
-    let (project, build) = visitor.build(build).await?;
-    visitor.manages(&project).await?;
-    app.cancel_build(build.id, visitor.login()).await?;
-    answer(&app, build.id).await
+    let build = BuildId(build);
+    app.cancel_build(build, &account.login).await?;
+    answer(&app, build).await
 }
 
 /// Runs the finished jobs again, or with `?failed=true` those that are not green.
 pub(super) async fn restart(
     State(app): State<App>,
-    visitor: Visitor,
+    account: Account,
     Path(build): Path<i64>,
     Query(which): Query<Which>,
 ) -> Result<Json<BuildAnswer>, Problem> {
-    let (project, build) = visitor.build(build).await?;
-    visitor.manages(&project).await?;
-    app.store.build_restarted(build.id, which.failed, visitor.login(), Timestamp::now()).await?;
-    answer(&app, build.id).await
+    let build = BuildId(build);
+    app.store.build_restarted(build, which.failed, &account.login, Timestamp::now()).await?;
+    answer(&app, build).await
 }
 
 async fn answer(app: &App, id: BuildId) -> Result<Json<BuildAnswer>, Problem> {

@@ -6,28 +6,27 @@ use axum::response::Response;
 
 use super::answers::{self, JobAnswer};
 use super::problem::Problem;
-use super::visitor::Visitor;
-use crate::model::{JobId, Timestamp};
+use crate::model::{JobId, ProjectId, Timestamp};
+use crate::store::Job;
 use crate::web::App;
 use crate::web::jobs::{Follow, log_response, removed};
+use crate::web::visitor::{Access, Account};
 
 pub(super) async fn one(
     State(app): State<App>,
-    visitor: Visitor,
+    Access { project, .. }: Access,
     Path(job): Path<i64>,
 ) -> Result<Json<JobAnswer>, Problem> {
-    let (project, job) = visitor.job(job).await?;
-    Ok(Json(answers::job(&app, project.id.0, job)))
+    answer(&app, project.id, JobId(job)).await
 }
 
 /// The plain log; with `?follow=1` until the job is over.
 pub(super) async fn log(
     State(app): State<App>,
-    visitor: Visitor,
     Path(job): Path<i64>,
     Query(follow): Query<Follow>,
 ) -> Result<Response, Problem> {
-    let (_, job) = visitor.job(job).await?;
+    let job = find(&app, JobId(job)).await?;
     if let Some(removed) = removed(&job) {
         return Err(Problem::gone(removed));
     }
@@ -37,28 +36,31 @@ pub(super) async fn log(
 /// Stops a job: at once when it waits, otherwise SIGTERM and, 10 s later, SIGKILL.
 pub(super) async fn cancel(
     State(app): State<App>,
-    visitor: Visitor,
+    account: Account,
+    Access { project, .. }: Access,
     Path(job): Path<i64>,
 ) -> Result<Json<JobAnswer>, Problem> {
-    let (project, job) = visitor.job(job).await?;
-    visitor.manages(&project).await?;
-    app.cancel_job(job.id, visitor.login()).await?;
-    answer(&app, project.id.0, job.id).await
+    let job = JobId(job);
+    app.cancel_job(job, &account.login).await?;
+    answer(&app, project.id, job).await
 }
 
 /// Runs a finished job again; the answer is the new job.
 pub(super) async fn restart(
     State(app): State<App>,
-    visitor: Visitor,
+    account: Account,
+    Access { project, .. }: Access,
     Path(job): Path<i64>,
 ) -> Result<Json<JobAnswer>, Problem> {
-    let (project, job) = visitor.job(job).await?;
-    visitor.manages(&project).await?;
-    let new = app.store.job_restarted(job.id, visitor.login(), Timestamp::now()).await?;
-    answer(&app, project.id.0, new).await
+    let job = JobId(job);
+    let new = app.store.job_restarted(job, &account.login, Timestamp::now()).await?;
+    answer(&app, project.id, new).await
 }
 
-async fn answer(app: &App, project: i64, id: JobId) -> Result<Json<JobAnswer>, Problem> {
-    let job = app.store.job(id).await?.ok_or_else(|| Problem::not_found("job"))?;
-    Ok(Json(answers::job(app, project, job)))
+async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
+    app.store.job(id).await?.ok_or_else(|| Problem::not_found("job"))
+}
+
+async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
+    Ok(Json(answers::job(app, project.0, find(app, id).await?)))
 }

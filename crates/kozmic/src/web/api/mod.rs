@@ -7,24 +7,25 @@ mod builds;
 mod jobs;
 mod problem;
 mod projects;
-mod visitor;
 
-use axum::Router;
-use axum::routing::{get, post};
+use super::gate::Door::Api;
+use super::gate::Who::{Manager, Member, SignedIn};
+use super::routes::{Route, get, post};
 
-use super::App;
+pub(super) use problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/projects", get(projects::list))
-        .route("/projects/{project}", get(projects::one))
-        .route("/projects/{project}/builds", get(builds::list))
-        .route("/builds/{build}", get(builds::one))
-        .route("/builds/{build}/cancel", post(builds::cancel))
-        .route("/builds/{build}/restart", post(builds::restart))
-        .route("/jobs/{job}", get(jobs::one))
-        .route("/jobs/{job}/log", get(jobs::log))
-        .route("/jobs/{job}/cancel", post(jobs::cancel))
-        .route("/jobs/{job}/restart", post(jobs::restart))
-        .fallback(problem::no_such_route)
+/// The API's part of the table.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get("/api/v1/projects", Api, SignedIn, projects::list),
+        get("/api/v1/projects/{project}", Api, Member, projects::one),
+        get("/api/v1/projects/{project}/builds", Api, Member, builds::list),
+        get("/api/v1/builds/{build}", Api, Member, builds::one),
+        post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
+        post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),
+        get("/api/v1/jobs/{job}", Api, Member, jobs::one),
+        get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
+        post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
+        post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
+    ]
 }

@@ -8,26 +8,26 @@ use serde_json::json;
 use crate::store::StoreError;
 
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(in crate::web) struct Problem {
     status: StatusCode,
     detail: String,
 }
 
 impl Problem {
-    pub(super) fn not_found(what: &str) -> Self {
+    pub(in crate::web) fn not_found(what: &str) -> Self {
         let detail = format!("There is no such {what}, or this token may not see it.");
         Self { status: StatusCode::NOT_FOUND, detail }
     }
 
-    pub(super) fn is_missing(&self) -> bool {
-        self.status == StatusCode::NOT_FOUND
+    pub(in crate::web) fn no_such_route(uri: &Uri) -> Self {
+        Self { status: StatusCode::NOT_FOUND, detail: format!("The API has no {}.", uri.path()) }
     }
 
-    pub(super) fn unauthorized(detail: &str) -> Self {
+    pub(in crate::web) fn unauthorized(detail: &str) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, detail: detail.to_owned() }
     }
 
-    pub(super) fn forbidden(detail: &str) -> Self {
+    pub(in crate::web) fn forbidden(detail: &str) -> Self {
         Self { status: StatusCode::FORBIDDEN, detail: detail.to_owned() }
     }
 
@@ -77,8 +77,4 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-pub(super) async fn no_such_route(uri: Uri) -> Problem {
-    Problem { status: StatusCode::NOT_FOUND, detail: format!("The API has no {}.", uri.path()) }
 }

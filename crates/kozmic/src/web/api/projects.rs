@@ -1,13 +1,13 @@
 //! Projects.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use super::answers::{self, ProjectAnswer};
 use super::problem::Problem;
-use super::visitor::Visitor;
 use crate::web::App;
+use crate::web::visitor::{Access, Account};
 
 #[derive(Serialize)]
 pub(super) struct Projects {
@@ -17,18 +17,16 @@ pub(super) struct Projects {
 /// The projects that the token's user owns or is a member of, by name.
 pub(super) async fn list(
     State(app): State<App>,
-    visitor: Visitor,
+    account: Account,
 ) -> Result<Json<Projects>, Problem> {
-    let projects = app.store.projects_of(visitor.user()).await?;
+    let projects = app.store.projects_of(account.id).await?;
     let projects = projects.iter().map(|project| answers::project(&app, project)).collect();
     Ok(Json(Projects { projects }))
 }
 
 pub(super) async fn one(
     State(app): State<App>,
-    visitor: Visitor,
-    Path(project): Path<i64>,
+    Access { project, .. }: Access,
 ) -> Result<Json<ProjectAnswer>, Problem> {
-    let project = visitor.project(project).await?;
     Ok(Json(answers::project(&app, &project)))
 }

@@ -9,6 +9,7 @@ mod podman;
 mod postgres;
 mod sshd;
 pub mod trace;
+mod visitor;
 mod world;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use engine::{
 };
 pub use postgres::Postgres;
 pub use sshd::Sshd;
+pub use visitor::{client, cookies, location};
 pub use world::{Build, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use futures_util::FutureExt as _;
-use github_sim::client::{Push, Sim, Status};
+use github_sim::client::{OAuthApp, Push, Sim, Status};
 use kozmic::config::Settings;
 use kozmic::model::HookId;
 use kozmic::seal::Seal;
@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
-use super::{BASE, containers_of, engine_host, eventually};
+use super::{BASE, client, containers_of, engine_host, eventually};
 
 pub const OWNER: &str = "octo";
 pub const REPOSITORY: &str = "octo/orbit";
@@ -25,13 +25,16 @@ pub const REPOSITORY: &str = "octo/orbit";
 /// GitHub's stand-in with one repository, and a folder for the server's data.
 pub struct World {
     pub sim: Sim,
+    /// Of nobody.
     pub http: reqwest::Client,
     folder: TempDir,
     token: String,
+    oauth: OAuthApp,
     extra: Vec<(String, String)>,
     /// Another one than the machine's.
     engine: Option<String>,
     api_token: OnceCell<String>,
+    owner: OnceCell<reqwest::Client>,
     _github: Shutdown,
 }
 
@@ -109,10 +112,20 @@ impl World {
         let mut extra: Vec<(String, String)> =
             extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         extra.extend(engine_host().await.map(|host| ("DOCKER_HOST".to_owned(), host)));
-        let http =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let api_token = OnceCell::new();
-        Self { sim, http, folder, token, extra, engine: None, api_token, _github: github }
+        // A loopback address fits with every port.
+        let oauth = sim.add_oauth_app("Kozmic", "http://127.0.0.1/_auth/").await.unwrap();
+        Self {
+            http: client(reqwest::header::HeaderMap::new()),
+            sim,
+            folder,
+            token,
+            oauth,
+            extra,
+            engine: None,
+            api_token: OnceCell::new(),
+            owner: OnceCell::new(),
+            _github: github,
+        }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -137,7 +150,10 @@ impl World {
             ("KOZMIC_GITHUB_URL".to_owned(), self.sim.url().to_owned()),
             ("KOZMIC_GITHUB_API_URL".to_owned(), self.sim.api_url()),
             ("KOZMIC_GITHUB_TOKEN".to_owned(), self.token.clone()),
+            ("KOZMIC_GITHUB_CLIENT_ID".to_owned(), self.oauth.client_id.clone()),
+            ("KOZMIC_GITHUB_CLIENT_SECRET".to_owned(), self.oauth.client_secret.clone()),
         ];
+        environment.retain(|(name, _)| !self.extra.iter().any(|(given, _)| given == name));
         environment.extend(self.extra.clone());
         environment
     }
@@ -256,15 +272,28 @@ impl World {
     }
 
     pub async fn log(&self, job: &Job) -> Vec<u8> {
-        self.http.get(&job.log_url).send().await.unwrap().bytes().await.unwrap().to_vec()
+        let answer = self.get_log(&job.log_url).await;
+        answer.bytes().await.unwrap().to_vec()
+    }
+
+    /// The plain log as a command-line tool asks for it.
+    pub async fn get_log(&self, url: &str) -> reqwest::Response {
+        self.http.get(url).bearer_auth(self.api_token().await).send().await.unwrap()
     }
 
     pub async fn log_text(&self, job: &Job) -> String {
         String::from_utf8(self.log(job).await).unwrap()
     }
 
+    /// A page as the owner sees it.
     pub async fn page(&self, url: &str) -> String {
-        self.http.get(url).send().await.unwrap().text().await.unwrap()
+        self.owner(url).await.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// The owner's browser; `url` is any of the server's.
+    pub async fn owner(&self, url: &str) -> &reqwest::Client {
+        let server = url.split('/').take(3).collect::<Vec<_>>().join("/");
+        self.owner.get_or_init(async || self.visitor(&server, OWNER).await).await
     }
 
     /// The states GitHub was told of one context, oldest first.

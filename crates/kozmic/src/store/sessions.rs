@@ -1,0 +1,132 @@
+//! Sessions: who signed in with a browser. Kept as a digest, so that a copy of
+//! the database signs nobody in.
+
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+
+use super::KnownUser;
+use super::{Columns as _, Result, Store, commit, failed};
+use crate::model::{SessionId, Timestamp, UserId};
+use crate::seal::{random_hex, sha256_hex};
+
+/// A session that is not used for so long ends.
+pub const SESSION_LIFETIME: Duration = Duration::from_hours(30 * 24);
+/// Its use is noted at most so often, and spares a write with each request.
+const NOTED_EVERY: Duration = Duration::from_hours(1);
+
+/// Where somebody is signed in.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub id: SessionId,
+    pub created_at: Timestamp,
+    /// To the hour.
+    pub seen_at: Timestamp,
+}
+
+/// A request came with a session's secret.
+#[derive(Debug, Clone)]
+pub struct SessionUse {
+    pub id: SessionId,
+    pub user: KnownUser,
+    /// It lasts longer from now on.
+    pub is_renewed: bool,
+}
+
+impl Session {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            id: SessionId(row.int("id")?),
+            created_at: Timestamp(row.int("created_at")?),
+            seen_at: Timestamp(row.int("seen_at")?),
+        })
+    }
+}
+
+impl Store {
+    /// A user signed in: the secret of a new session, which can't be shown again.
+    /// Sessions of all users that have expired are removed.
+    pub async fn session_begun(&self, user: UserId, now: Timestamp) -> Result<String> {
+        let secret = random_hex()?;
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM sessions WHERE expires_at <= $1")
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("remove expired sessions"))?;
+        sqlx::query(
+            "INSERT INTO sessions (user_id, token_hash, created_at, seen_at, expires_at) \
+             VALUES ($1, $2, $3, $3, $4)",
+        )
+        .bind(user.0)
+        .bind(sha256_hex(secret.as_bytes()))
+        .bind(now.0)
+        .bind(now.plus(SESSION_LIFETIME).0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("begin a session"))?;
+        commit(tx).await?;
+        Ok(secret)
+    }
+
+    /// Whose session this is; none when it is unknown, has ended or has expired.
+    pub async fn session_used(&self, secret: &str, now: Timestamp) -> Result<Option<SessionUse>> {
+        // The digest is looked up, so that no comparison's time tells of a secret.
+        let row = sqlx::query(
+            "SELECT sessions.id AS session_id, seen_at, users.* FROM sessions \
+             JOIN users ON users.id = sessions.user_id WHERE token_hash = $1 AND expires_at > $2",
+        )
+        .bind(sha256_hex(secret.as_bytes()))
+        .bind(now.0)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look up a session"))?;
+        let Some(row) = row else { return Ok(None) };
+        let id = SessionId(row.int("session_id")?);
+        let is_renewed = now.since(Timestamp(row.int("seen_at")?)) > NOTED_EVERY;
+        if is_renewed {
+            sqlx::query("UPDATE sessions SET seen_at = $1, expires_at = $2 WHERE id = $3")
+                .bind(now.0)
+                .bind(now.plus(SESSION_LIFETIME).0)
+                .bind(id.0)
+                .execute(&self.pool)
+                .await
+                .map_err(failed("note a session's use"))?;
+        }
+        Ok(Some(SessionUse { id, user: KnownUser::read(&row)?, is_renewed }))
+    }
+
+    /// A user's sessions that have not expired, the last used first.
+    pub async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>> {
+        let rows = sqlx::query(
+            "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 \
+             ORDER BY seen_at DESC, id DESC",
+        )
+        .bind(user.0)
+        .bind(now.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list a user's sessions"))?;
+        rows.iter().map(Session::read).collect()
+    }
+
+    /// Somebody signed out here.
+    pub async fn session_ended(&self, id: SessionId) -> Result<()> {
+        sqlx::query("DELETE FROM sessions WHERE id = $1")
+            .bind(id.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("end a session"))?;
+        Ok(())
+    }
+
+    /// Somebody signed out everywhere.
+    pub async fn sessions_ended(&self, user: UserId) -> Result<()> {
+        sqlx::query("DELETE FROM sessions WHERE user_id = $1")
+            .bind(user.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("end a user's sessions"))?;
+        Ok(())
+    }
+}

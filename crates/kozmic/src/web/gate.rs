@@ -1,0 +1,334 @@
+//! Before every handler: who asks, and whether they may. The table of routes says
+//! for each who may enter; nothing else decides it.
+
+use std::fmt;
+
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use super::api::Problem;
+use super::error::PageError;
+use super::visitor::{Access, Account};
+use super::{App, admission};
+use crate::model::{BuildId, JobId, JobUuid, ProjectId, Role, Timestamp};
+use crate::store::{Project, StoreError};
+
+/// How a visitor shows who they are, and how a refusal is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// By nothing: it tells the same to everyone.
+    Open,
+    /// By GitHub's signature under the body, which the handler checks.
+    Delivery,
+    /// By a session; without one the way leads over `/login/`, and back.
+    Page,
+    /// As a page, or by an API token.
+    File,
+    /// As a file, but without one the answer is 401: nobody follows a web socket's redirect.
+    Socket,
+    /// By an API token; refusals are problem details.
+    Api,
+}
+
+/// Who may enter. Each of the last five may do what those before may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Anyone,
+    SignedIn,
+    /// Of the project that the path leads to; anyone, when the project is visible to all.
+    Member,
+    Manager,
+    Owner,
+    /// Of the installation.
+    Administrator,
+}
+
+/// One route as it is declared, without its handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub door: Door,
+    pub who: Who,
+}
+
+/// As the documentation names them.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.door, self.who) {
+            (Door::Delivery, _) => "GitHub, by its signature",
+            (_, Who::Anyone) => "anyone",
+            (_, Who::SignedIn) => "who is signed in",
+            (_, Who::Member) => "members",
+            (_, Who::Manager) => "managers",
+            (_, Who::Owner) => "the owner",
+            (_, Who::Administrator) => "administrators",
+        })
+    }
+}
+
+/// Why somebody may not enter.
+enum Refusal {
+    /// Nobody known.
+    Anonymous,
+    /// Of somebody once, or of nobody; what is wrong with it.
+    BadToken(&'static str),
+    /// It is not there, or they must not learn that it is.
+    Missing(&'static str),
+    /// They see it, and may not do this.
+    Forbidden(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Lets pass who may, and hands on who it is; others never reach the handler.
+pub(super) async fn enter(
+    State((app, entry)): State<(App, Entry)>,
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let mut renewed = None;
+    let account = match who_asks(&app, entry.door, request.headers(), &mut renewed).await {
+        Ok(account) => account,
+        Err(refusal) => return refusal.told_at(entry.door, &request),
+    };
+    match may_enter(&app, entry, account.as_ref(), params.ok().as_ref()).await {
+        Ok(Some(access)) => {
+            request.extensions_mut().insert(access);
+        }
+        Ok(None) => {}
+        Err(refusal) => return refusal.told_at(entry.door, &request),
+    }
+    if let Some(account) = account {
+        request.extensions_mut().insert(account);
+    }
+    let mut answer = next.run(request).await;
+    if let Some(cookie) = renewed {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    answer
+}
+
+async fn who_asks(
+    app: &App,
+    door: Door,
+    headers: &HeaderMap,
+    renewed: &mut Option<header::HeaderValue>,
+) -> Result<Option<Account>, Refusal> {
+    let may_be_token = matches!(door, Door::File | Door::Socket | Door::Api);
+    match (door, bearer(headers).filter(|_| may_be_token)) {
+        (_, Some(token)) => by_token(app, token).await.map(Some),
+        (Door::Open | Door::Delivery, None) => Ok(None),
+        (Door::Api, None) => Err(Refusal::Anonymous),
+        (Door::Page | Door::File | Door::Socket, None) => by_session(app, headers, renewed).await,
+    }
+}
+
+/// `Authorization: Bearer …` (RFC 6750).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
+    let user = app.store.token_used(token, Timestamp::now()).await?;
+    let user = user.ok_or(Refusal::BadToken("This token is unknown or has expired."))?;
+    if !admission::holds(app, &user).await? {
+        let sentence = "The settings of this server do not let the token's user in.";
+        return Err(Refusal::BadToken(sentence));
+    }
+    let is_administrator = app.admission.is_administrator(&user.login);
+    Ok(Account::new(user, is_administrator, None))
+}
+
+/// Nobody, too, when the settings let them in no more.
+async fn by_session(
+    app: &App,
+    headers: &HeaderMap,
+    renewed: &mut Option<header::HeaderValue>,
+) -> Result<Option<Account>, Refusal> {
+    let Some(secret) = app.cookies.session(headers) else { return Ok(None) };
+    let Some(session) = app.store.session_used(&secret, Timestamp::now()).await? else {
+        return Ok(None);
+    };
+    if !admission::holds(app, &session.user).await? {
+        return Ok(None);
+    }
+    if session.is_renewed {
+        *renewed = app.cookies.keep_session(&secret);
+    }
+    let is_administrator = app.admission.is_administrator(&session.user.login);
+    Ok(Some(Account::new(session.user, is_administrator, Some(session.id))))
+}
+
+async fn may_enter(
+    app: &App,
+    entry: Entry,
+    account: Option<&Account>,
+    params: Option<&RawPathParams>,
+) -> Result<Option<Access>, Refusal> {
+    let needed = match (entry.who, account) {
+        (Who::Anyone, _) | (Who::SignedIn, Some(_)) => return Ok(None),
+        (Who::SignedIn | Who::Administrator, None) => return Err(Refusal::Anonymous),
+        (Who::Administrator, Some(account)) if account.is_administrator => return Ok(None),
+        (Who::Administrator, Some(_)) => {
+            return Err(Refusal::Forbidden(
+                "This is for the administrators of this installation (KOZMIC_ADMINS).",
+            ));
+        }
+        (Who::Member, _) => Role::Member,
+        (Who::Manager, _) => Role::Manager,
+        (Who::Owner, _) => Role::Owner,
+    };
+    let wanted = params.and_then(Wanted::of);
+    let missing = || match account {
+        None => Refusal::Anonymous,
+        Some(_) => Refusal::Missing(wanted.as_ref().map_or("page", Wanted::noun)),
+    };
+    let project = match &wanted {
+        Some(wanted) => wanted.project(app).await?,
+        None => None,
+    };
+    let project = project.ok_or_else(missing)?;
+    let role = match account {
+        None => None,
+        Some(account) if account.is_administrator => Some(Role::Owner),
+        Some(account) => app.store.role(project.id, account.id).await?,
+    };
+    let may_look = needed == Role::Member && project.is_visible_to_all;
+    match role {
+        _ if may_look => Ok(Some(Access { project, role })),
+        Some(role) if role.allows(needed) => Ok(Some(Access { project, role: Some(role) })),
+        // What they see is not hidden from them.
+        Some(_) => Err(Refusal::Forbidden(reserved(needed))),
+        None if project.is_visible_to_all && account.is_some() => {
+            Err(Refusal::Forbidden(reserved(needed)))
+        }
+        None => Err(missing()),
+    }
+}
+
+fn reserved(needed: Role) -> &'static str {
+    match needed {
+        Role::Owner => "Only the owner of the project may do this.",
+        Role::Manager => "Members may look; managers and the owner may change this.",
+        Role::Member => "Only members of the project may see this.",
+    }
+}
+
+/// What a path names, by the names of its parameters.
+enum Wanted<'a> {
+    Project(&'a str),
+    /// A build or a job without its project.
+    Build(&'a str),
+    Job(&'a str),
+    Tailer(&'a str),
+}
+
+impl<'a> Wanted<'a> {
+    fn of(params: &'a RawPathParams) -> Option<Self> {
+        // The first one: what follows a project is looked for in it by the handler.
+        params.iter().find_map(|(name, value)| match name {
+            "project" => Some(Self::Project(value)),
+            "build" => Some(Self::Build(value)),
+            "job" => Some(Self::Job(value)),
+            "uuid" => Some(Self::Tailer(value)),
+            _ => None,
+        })
+    }
+
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Project(_) => "project",
+            Self::Build(_) => "build",
+            Self::Job(_) | Self::Tailer(_) => "job",
+        }
+    }
+
+    async fn project(&self, app: &App) -> Result<Option<Project>, StoreError> {
+        let store = &app.store;
+        let job = match self {
+            Self::Project(id) => {
+                let Ok(id) = id.parse() else { return Ok(None) };
+                return store.project(ProjectId(id)).await;
+            }
+            Self::Build(id) => {
+                let Ok(id) = id.parse() else { return Ok(None) };
+                let Some(build) = store.build(BuildId(id)).await? else { return Ok(None) };
+                return store.project(build.project).await;
+            }
+            Self::Job(id) => {
+                let Ok(id) = id.parse() else { return Ok(None) };
+                store.job(JobId(id)).await?
+            }
+            Self::Tailer(uuid) => {
+                let Ok(uuid) = uuid.parse::<JobUuid>() else { return Ok(None) };
+                store.job_by_uuid(uuid).await?
+            }
+        };
+        let Some(job) = job else { return Ok(None) };
+        let Some(build) = store.build(job.build).await? else { return Ok(None) };
+        store.project(build.project).await
+    }
+}
+
+impl Refusal {
+    fn told_at(self, door: Door, request: &Request) -> Response {
+        match door {
+            Door::Api => Problem::from(self).into_response(),
+            Door::Page | Door::File if matches!(self, Self::Anonymous) => {
+                to_sign_in(request.method(), request.uri()).into_response()
+            }
+            _ => PageError::from(self).into_response(),
+        }
+    }
+}
+
+/// And back to where they wanted to go, when that can be gone to.
+fn to_sign_in(method: &Method, uri: &Uri) -> Redirect {
+    let mut target = "/login/".to_owned();
+    if method == Method::GET && uri.path() != "/" {
+        let back = uri.path_and_query().map_or("/", |path| path.as_str());
+        let query: String =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("next", back).finish();
+        target = format!("{target}?{query}");
+    }
+    Redirect::to(&target)
+}
+
+impl From<Refusal> for PageError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Anonymous => {
+                Self::Unauthorized("Sign in, or send an API token as `Authorization: Bearer …`.")
+            }
+            Refusal::BadToken(sentence) => Self::Unauthorized(sentence),
+            Refusal::Missing(what) => Self::no_such(what),
+            Refusal::Forbidden(sentence) => Self::Forbidden(sentence.into()),
+            Refusal::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Anonymous => Self::unauthorized(
+                "Send a token as `Authorization: Bearer …`; `kozmic token create` makes one.",
+            ),
+            Refusal::BadToken(sentence) => Self::unauthorized(sentence),
+            Refusal::Missing(what) => Self::not_found(what),
+            Refusal::Forbidden(sentence) => Self::forbidden(sentence),
+            Refusal::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The table of all routes: what they answer, and who may enter.
+
+use axum::handler::Handler;
+use axum::routing::MethodRouter;
+
+use super::gate::Door::{Delivery, File, Open, Page, Socket};
+use super::gate::Who::{Anyone, Manager, Member, Owner, SignedIn};
+use super::gate::{Door, Entry, Who};
+use super::{
+    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs,
+    repositories, settings, sign_in, static_files, tailer,
+};
+
+/// A line of the table.
+pub(super) struct Route {
+    pub(super) entry: Entry,
+    pub(super) handler: MethodRouter<App>,
+}
+
+pub(super) fn get<T: 'static>(
+    path: &'static str,
+    door: Door,
+    who: Who,
+    handler: impl Handler<T, App>,
+) -> Route {
+    let entry = Entry { method: "GET", path, door, who };
+    Route { entry, handler: axum::routing::get(handler) }
+}
+
+pub(super) fn post<T: 'static>(
+    path: &'static str,
+    door: Door,
+    who: Who,
+    handler: impl Handler<T, App>,
+) -> Route {
+    let entry = Entry { method: "POST", path, door, who };
+    Route { entry, handler: axum::routing::post(handler) }
+}
+
+/// Every route there is. A last slash is left out, and may be sent.
+pub(super) fn table() -> Vec<Route> {
+    let mut routes = vec![
+        post("/_hooks/hook/{hook}", Delivery, Anyone, hook::deliver),
+        get("/badges/{login}/{name}/{*ref}", Open, Anyone, badge::badge),
+        get("/healthz", Open, Anyone, health::healthz),
+        get("/readyz", Open, Anyone, health::readyz),
+        get("/static/{*path}", Open, Anyone, static_files::file),
+        // Signing in and out.
+        get("/login", Page, Anyone, sign_in::login),
+        get("/_auth", Page, Anyone, sign_in::begin),
+        get("/_auth/auth-callback", Page, Anyone, sign_in::callback),
+        post("/logout", Page, SignedIn, sign_in::logout),
+        get("/account/settings", Page, SignedIn, account::settings),
+        post("/account/memberships/sync", Page, SignedIn, account::sync),
+        // Repositories become projects.
+        get("/repositories", Page, SignedIn, repositories::list),
+        post("/repositories/sync", Page, SignedIn, repositories::sync),
+        post("/repositories/{repository}/on", Page, SignedIn, repositories::on),
+        get("/projects/{project}/settings", Page, Member, settings::show),
+        post("/projects/{project}/options", Page, Manager, settings::set_options),
+        post("/projects/{project}/memberships/sync", Page, Manager, settings::sync),
+        post("/projects/{project}/take-over", Page, Manager, settings::take_over),
+        post("/projects/{project}/delete", Page, Owner, settings::delete),
+        get("/projects/{project}/hooks/add", Page, Manager, hook_form::add_form),
+        post("/projects/{project}/hooks/add", Page, Manager, hook_form::add),
+        post("/projects/{project}/hooks/ensure", Page, Manager, settings::ensure_hooks),
+        get("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit_form),
+        post("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit),
+        post("/projects/{project}/hooks/{hook}/delete", Page, Manager, hook_form::delete),
+        // Projects.
+        get("/", Page, SignedIn, history::home),
+        get("/projects", Page, SignedIn, history::home),
+        get("/projects/{project}", Page, Member, history::project),
+        get("/projects/{project}/history", Page, Member, history::history),
+        get("/projects/{project}/builds/{build}", Page, Member, builds::build),
+        get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
+        get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),
+        get("/tailer/{uuid}", Socket, Member, tailer::tail),
+        post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
+        post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),
+        post("/projects/{project}/jobs/{job}/cancel", Page, Manager, actions::cancel_job),
+        post("/projects/{project}/jobs/{job}/restart", Page, Manager, actions::restart_job),
+    ];
+    routes.extend(api::routes());
+    routes
+}
+
+/// Every route with who may enter.
+pub fn entries() -> Vec<Entry> {
+    table().into_iter().map(|route| route.entry).collect()
+}

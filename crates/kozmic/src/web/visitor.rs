@@ -1,0 +1,93 @@
+//! Who asks, and what they are in the project of the route. The gate finds it
+//! out once for each request (see `gate`); handlers take it as an argument.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::error::PageError;
+use crate::model::{Role, SessionId, UserId};
+use crate::store::{KnownUser, Listed, Project};
+
+/// Somebody who is known, by a session or a token. As an argument of a handler it
+/// needs a route that is not for anyone.
+#[derive(Debug, Clone)]
+pub(super) struct Account {
+    pub(super) id: UserId,
+    pub(super) login: String,
+    pub(super) name: String,
+    pub(super) email: Option<String>,
+    pub(super) is_administrator: bool,
+    /// None with a token.
+    pub(super) session: Option<SessionId>,
+}
+
+impl Account {
+    pub(super) fn new(user: KnownUser, is_administrator: bool, session: Option<SessionId>) -> Self {
+        let KnownUser { id, login, name, email, .. } = user;
+        Self { id, login, name, email, is_administrator, session }
+    }
+}
+
+/// Whoever asks; none: nobody that is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Visitor(pub(super) Option<Account>);
+
+impl Visitor {
+    /// The projects that lists show them.
+    pub(super) fn projects(&self) -> Listed {
+        match &self.0 {
+            Some(account) if account.is_administrator => Listed::All,
+            Some(account) => Listed::Of(account.id),
+            None => Listed::VisibleToAll,
+        }
+    }
+}
+
+/// The project that a route's path leads to, and what the visitor is in it. As an
+/// argument it needs a route for members, managers or the owner.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    pub(super) project: Project,
+    /// An administrator is what the owner is; none: the project is visible to all.
+    pub(super) role: Option<Role>,
+}
+
+impl Access {
+    pub(super) fn may_manage(&self) -> bool {
+        self.role.is_some_and(|role| role.allows(Role::Manager))
+    }
+}
+
+/// What the gate put there; a route that was declared otherwise has none.
+fn from_gate<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<T, PageError> {
+    parts.extensions.get::<T>().cloned().ok_or_else(|| {
+        tracing::error!(path = parts.uri.path(), "the route is declared for others than it serves");
+        PageError::Internal
+    })
+}
+
+impl<S: Sync> FromRequestParts<S> for Account {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        from_gate(parts)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Access {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        from_gate(parts)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned()))
+    }
+}

@@ -1,0 +1,283 @@
+//! Who may enter: every route, visited by everybody.
+
+use std::collections::BTreeSet;
+
+use kozmic::web::{Door, Who, entries};
+use reqwest::{Client, Method, RequestBuilder};
+
+use crate::harness::{World, location};
+
+const LOGINS: [&str; 5] = ["stranger", "member", "manager", "octo", "admin"];
+
+/// What a visitor is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// What the route answers to those who may enter.
+    Enters,
+    /// Sent to `/login/`, to come back.
+    SignsIn,
+    Status(u16),
+}
+use Told::{Enters, SignsIn, Status};
+
+/// What each is told: nobody; with a session the stranger, a member, a manager, the
+/// owner, an administrator; with an API token the same.
+type Expected = (Told, [Told; 5], [Told; 5]);
+
+/// A page knows no tokens: who comes with one is nobody.
+const FOR_ALL: Expected = (Enters, [Enters; 5], [Enters; 5]);
+const SIGNED_IN: Expected = (SignsIn, [Enters; 5], [SignsIn; 5]);
+const MEMBERS: Expected = (SignsIn, [Status(404), Enters, Enters, Enters, Enters], [SignsIn; 5]);
+const MANAGERS: Expected =
+    (SignsIn, [Status(404), Status(403), Enters, Enters, Enters], [SignsIn; 5]);
+const FILE: Expected = (SignsIn, MEMBERS.1, MEMBERS.1);
+const SOCKET: Expected = (Status(401), MEMBERS.1, MEMBERS.1);
+/// The API knows no sessions.
+const API: Expected = (Status(401), [Status(401); 5], [Enters; 5]);
+const API_MEMBERS: Expected = (Status(401), [Status(401); 5], MEMBERS.1);
+const API_MANAGERS: Expected = (Status(401), [Status(401); 5], MANAGERS.1);
+
+/// A route as it is declared, a path that fits it, what those who may enter get, and
+/// what everybody is told. Changes are such that they come too late: nobody's visit
+/// changes what the next one finds.
+const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
+    ("POST", "/_hooks/hook/{hook}", "/_hooks/hook/1/", 401, FOR_ALL),
+    ("GET", "/badges/{login}/{name}/{*ref}", "/badges/octo/orbit/main", 200, FOR_ALL),
+    ("GET", "/healthz", "/healthz", 200, FOR_ALL),
+    ("GET", "/readyz", "/readyz", 200, FOR_ALL),
+    ("GET", "/static/{*path}", "/static/x/kozmic.css", 200, FOR_ALL),
+    ("GET", "/login", "/login/", 200, (Enters, [Status(303); 5], [Enters; 5])),
+    ("GET", "/_auth", "/_auth/", 303, FOR_ALL),
+    ("GET", "/_auth/auth-callback", "/_auth/auth-callback/", 400, FOR_ALL),
+    ("GET", "/account/settings", "/account/settings/", 200, SIGNED_IN),
+    ("GET", "/", "/", 303, (SignsIn, [Status(200), Enters, Enters, Enters, Enters], [SignsIn; 5])),
+    (
+        "GET",
+        "/projects",
+        "/projects/",
+        303,
+        (SignsIn, [Status(200), Enters, Enters, Enters, Enters], [SignsIn; 5]),
+    ),
+    ("GET", "/projects/{project}", "/projects/1/", 303, MEMBERS),
+    ("GET", "/projects/{project}/history", "/projects/1/history/", 200, MEMBERS),
+    ("GET", "/projects/{project}/builds/{build}", "/projects/1/builds/1/", 200, MEMBERS),
+    (
+        "GET",
+        "/projects/{project}/builds/{build}/jobs/{job}",
+        "/projects/1/builds/1/jobs/1/",
+        200,
+        MEMBERS,
+    ),
+    ("GET", "/projects/{project}/jobs/{job}/log", "/projects/1/jobs/1/log/", 200, FILE),
+    ("GET", "/tailer/{uuid}", "/tailer/UUID/", 101, SOCKET),
+    (
+        "POST",
+        "/projects/{project}/builds/{build}/cancel",
+        "/projects/1/builds/1/cancel/",
+        409,
+        MANAGERS,
+    ),
+    (
+        "POST",
+        "/projects/{project}/builds/{build}/restart",
+        "/projects/1/builds/1/restart/",
+        409,
+        MANAGERS,
+    ),
+    ("POST", "/projects/{project}/jobs/{job}/cancel", "/projects/1/jobs/1/cancel/", 409, MANAGERS),
+    (
+        "POST",
+        "/projects/{project}/jobs/{job}/restart",
+        "/projects/1/jobs/1/restart/",
+        409,
+        MANAGERS,
+    ),
+    ("GET", "/api/v1/projects", "/api/v1/projects", 200, API),
+    ("GET", "/api/v1/projects/{project}", "/api/v1/projects/1", 200, API_MEMBERS),
+    ("GET", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 200, API_MEMBERS),
+    ("GET", "/api/v1/builds/{build}", "/api/v1/builds/1", 200, API_MEMBERS),
+    ("POST", "/api/v1/builds/{build}/cancel", "/api/v1/builds/1/cancel", 409, API_MANAGERS),
+    (
+        "POST",
+        "/api/v1/builds/{build}/restart",
+        "/api/v1/builds/1/restart?failed=true",
+        409,
+        API_MANAGERS,
+    ),
+    ("GET", "/api/v1/jobs/{job}", "/api/v1/jobs/1", 200, API_MEMBERS),
+    ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/1/log", 200, API_MEMBERS),
+    ("POST", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/1/cancel", 409, API_MANAGERS),
+    ("POST", "/api/v1/jobs/{job}/restart", "/api/v1/jobs/1/restart", 409, API_MANAGERS),
+    // The last one: it ends the session. Everybody ends up at `/login/`.
+    ("POST", "/logout", "/logout/", 303, (SignsIn, [SignsIn; 5], [SignsIn; 5])),
+];
+
+/// A project with a finished build, and people who are something in it.
+struct Doors {
+    world: World,
+    server: crate::harness::Server,
+    sessions: Vec<Client>,
+    tokens: Vec<String>,
+    uuid: String,
+}
+
+impl Doors {
+    async fn new() -> Self {
+        let world = World::with(&[("KOZMIC_ADMINS", "Admin")]).await;
+        let server = world.serve_with("#!/bin/sh\n:\n").await;
+        let sha = world.push(&[("a", b"a")]).await;
+        let build = world.finished(&server.url, &sha).await;
+        // The first job has a newer one, so that it can't be run again.
+        let restart = format!("{}/api/v1/jobs/1/restart", server.url);
+        let token = world.api_token().await;
+        world.http.post(restart).bearer_auth(token).send().await.unwrap();
+        world.finished(&server.url, &sha).await;
+        for login in LOGINS.iter().filter(|login| **login != "octo") {
+            world.sim.add_user(login).await.unwrap();
+        }
+        let (mut sessions, mut tokens) = (Vec::new(), Vec::new());
+        for login in LOGINS {
+            sessions.push(world.visitor(&server.url, login).await);
+            let made = world.run(&server.url, &["token", "create", "--user", login]).await;
+            tokens.push(String::from_utf8(made.stdout).unwrap().trim().to_owned());
+        }
+        for (login, manages) in [("member", 0), ("manager", 1)] {
+            world.add_member(login, manages).await;
+        }
+        let uuid = build.jobs[0].uuid.clone();
+        Self { world, server, sessions, tokens, uuid }
+    }
+
+    fn request(&self, client: &Client, method: &str, path: &str) -> RequestBuilder {
+        let url = format!("{}{}", self.server.url, path.replace("UUID", &self.uuid));
+        let method: Method = method.parse().unwrap();
+        let is_form = method == Method::POST;
+        let mut request = client.request(method, url);
+        if path.starts_with("/tailer/") {
+            for (name, value) in [
+                ("connection", "upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ] {
+                request = request.header(name, value);
+            }
+        }
+        if is_form && !path.starts_with("/api/") {
+            let kind = "application/x-www-form-urlencoded";
+            request = request.header("content-type", kind).body("jobs=failed");
+        }
+        request
+    }
+
+    async fn told(&self, request: RequestBuilder, enters: u16) -> Told {
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        if status == 303 && location(&answer).starts_with("/login/") {
+            SignsIn
+        } else if status == enters {
+            Enters
+        } else {
+            Status(status)
+        }
+    }
+
+    /// What everybody is told at a route.
+    async fn tell(&self, method: &str, path: &str, enters: u16) -> Expected {
+        let nobody = self.told(self.request(&self.world.http, method, path), enters).await;
+        let (mut by_session, mut by_token) = ([nobody; 5], [nobody; 5]);
+        for (index, session) in self.sessions.iter().enumerate() {
+            by_session[index] = self.told(self.request(session, method, path), enters).await;
+        }
+        for (index, token) in self.tokens.iter().enumerate() {
+            let request = self.request(&self.world.http, method, path).bearer_auth(token);
+            by_token[index] = self.told(request, enters).await;
+        }
+        (nobody, by_session, by_token)
+    }
+}
+
+#[test]
+fn every_route_is_expected() {
+    let declared = entries().into_iter().map(|entry| (entry.method, entry.path));
+    let expected = ROUTES.iter().map(|(method, path, ..)| (*method, *path));
+    assert_eq!(declared.collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_lets_in_whom_it_is_for() {
+    let doors = Doors::new().await;
+    for (method, template, path, enters, expected) in ROUTES {
+        let told = doors.tell(method, path, *enters).await;
+        assert_eq!(told, *expected, "{method} {template}: nobody, {LOGINS:?}, their tokens");
+    }
+    doors.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_is_visible_to_all_is_looked_at_by_all_and_changed_by_few() {
+    let doors = Doors::new().await;
+    let visible = ["project", "set", "octo/orbit", "--visible-to-all", "on"];
+    assert!(doors.world.run(&doors.server.url, &visible).await.status.success());
+    for entry in entries() {
+        let found =
+            ROUTES.iter().find(|(method, path, ..)| (*method, *path) == (entry.method, entry.path));
+        let (method, template, path, enters, _) = found.unwrap();
+        let changed = [Status(403), Status(403), Enters, Enters, Enters];
+        let expected = match (entry.who, entry.door) {
+            (Who::Member, Door::Api) => API,
+            (Who::Member, _) => FOR_ALL,
+            (Who::Manager, Door::Api) => (Status(401), [Status(401); 5], changed),
+            (Who::Manager, _) => (SignsIn, changed, [SignsIn; 5]),
+            _ => continue,
+        };
+        let told = doors.tell(method, path, *enters).await;
+        assert_eq!(told, expected, "{method} {template}: nobody, {LOGINS:?}, their tokens");
+    }
+    let page = doors.world.http.get(format!("{}/projects/1/builds/1/", doors.server.url));
+    let page = page.send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("Sign in") && !page.contains("Run all again"), "{page}");
+    assert!(
+        doors
+            .world
+            .page(&format!("{}/projects/1/builds/1/", doors.server.url))
+            .await
+            .contains("Run all again")
+    );
+    doors.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_may_not_see_looks_like_what_is_not_there() {
+    let doors = Doors::new().await;
+    let (stranger, token) = (&doors.sessions[0], &doors.tokens[0]);
+    for (hidden, missing) in [
+        ("/projects/1/", "/projects/77/"),
+        ("/projects/1/history/", "/projects/77/history/"),
+        ("/projects/1/jobs/1/log/", "/projects/77/jobs/1/log/"),
+        ("/tailer/UUID/", "/tailer/00000000-0000-4000-8000-000000000000/"),
+        ("/api/v1/builds/1", "/api/v1/builds/77"),
+        ("/api/v1/jobs/1/log", "/api/v1/jobs/77/log"),
+        ("/api/v1/jobs/1", "/api/v1/jobs/x"),
+    ] {
+        let look = async |path: &str| {
+            let mut request = doors.request(stranger, "GET", path);
+            if path.starts_with("/api/") {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.unwrap();
+            (answer.status(), answer.text().await.unwrap())
+        };
+        let seen = look(hidden).await;
+        assert_eq!(seen.0, 404);
+        assert_eq!(seen, look(missing).await, "{hidden}");
+        // Neither does the way to the sign-in tell.
+        if !hidden.starts_with("/api/") && !hidden.starts_with("/tailer/") {
+            for path in [hidden, missing] {
+                let request = doors.request(&doors.world.http, "GET", path);
+                assert_eq!(doors.told(request, 200).await, SignsIn, "{path}");
+            }
+        }
+    }
+    doors.server.stop().await;
+}
