@@ -108,7 +108,11 @@ test("in dark and on a phone nothing overflows", async () => {
   ];
   for (const [name, options] of looks) {
     const page = await world.page(options);
-    for (const [kind, url] of [["build", job.url], ["history", `${world.url}/projects/1/history/`]]) {
+    for (const [kind, url] of [
+      ["build", job.url],
+      ["history", `${world.url}/projects/1/history/`],
+      ["account", `${world.url}/account/settings/`],
+    ]) {
       await page.goto(url);
       const overflow = await page.evaluate(
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -118,4 +122,23 @@ test("in dark and on a phone nothing overflows", async () => {
     }
     assert.deepEqual(page.problems, []);
   }
+});
+
+test("who signs out is asked to sign in, and comes back to where they were", async () => {
+  const build = await world.finished();
+  const page = await world.page();
+  // Of its own, so that the other tests stay signed in.
+  await page.context().clearCookies();
+  await page.goto(build.url);
+  await page.getByRole("link", { name: "Sign in with GitHub" }).waitFor();
+  await picture(page, "login");
+  await page.getByRole("link", { name: "Sign in with GitHub" }).click();
+  await page.getByRole("button", { name: "Authorize as octo" }).click();
+  await page.locator("#log .l").first().waitFor();
+  assert.equal(page.url().replace(/\/$/, ""), build.url.replace(/\/$/, ""));
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await page.goBack();
+  await page.getByRole("link", { name: "Sign in with GitHub" }).waitFor();
+  assert.deepEqual(page.problems, []);
 });

@@ -61,6 +61,8 @@ export class World {
     await eventually("GitHub's stand-in", () => fetch(github).then(() => true, () => false));
     const token = await this.github("user", "add", "octo");
     await this.github("repo", "add", "octo/orbit");
+    const app = await this.github("oauth-app", "add", "Kozmic", `${this.url}/_auth/`);
+    const [clientId, clientSecret] = app.split("\t");
     this.environment = {
       PATH: process.env.PATH,
       ...(process.env.DOCKER_HOST && { DOCKER_HOST: process.env.DOCKER_HOST }),
@@ -69,6 +71,8 @@ export class World {
       KOZMIC_GITHUB_URL: github,
       KOZMIC_GITHUB_API_URL: `${github}/api/v3`,
       KOZMIC_GITHUB_TOKEN: token,
+      KOZMIC_GITHUB_CLIENT_ID: clientId,
+      KOZMIC_GITHUB_CLIENT_SECRET: clientSecret,
     };
     this.spawn("KOZMIC_BIN", ["serve"]);
     await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
@@ -84,6 +88,18 @@ export class World {
       // Chromium's own sandbox does not work as root, nor in most containers.
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
     });
+    this.session = await this.#signIn("octo");
+  }
+
+  /** What a browser keeps of somebody who has signed in, by the pages that lead there. */
+  async #signIn(login) {
+    const page = await this.page();
+    await page.goto(`${this.url}/account/settings/`);
+    await page.getByRole("link", { name: "Sign in with GitHub" }).click();
+    await page.getByRole("button", { name: `Authorize as ${login}` }).click();
+    await page.getByRole("heading", { name: "Account" }).waitFor();
+    if (page.problems.length) throw new Error(page.problems.join("\n"));
+    return page.context().storageState();
   }
 
   spawn(variable, args) {
@@ -122,9 +138,10 @@ export class World {
     });
   }
 
-  /** A page that remembers what went wrong in it. */
+  /** A page of the owner's that remembers what went wrong in it. */
   async page(options = {}) {
-    const context = await this.browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+    const usual = { viewport: { width: 1200, height: 800 }, storageState: this.session };
+    const context = await this.browser.newContext({ ...usual, ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     page.problems = [];

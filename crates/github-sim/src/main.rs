@@ -38,6 +38,9 @@ enum Command {
     /// Repositories.
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// OAuth apps.
+    #[command(subcommand)]
+    OauthApp(OAuthAppCommand),
     /// Commit and push as a person would; prints the id of the commit.
     Push(PushArgs),
     /// Open a pull request; prints its number.
@@ -85,6 +88,16 @@ enum Command {
 enum UserCommand {
     /// Make a user; prints an access token.
     Add { login: String },
+}
+
+#[derive(Subcommand)]
+enum OAuthAppCommand {
+    /// Register one; prints its client id and its client secret, with a tab between.
+    Add {
+        name: String,
+        /// Where users go back to; an address on 127.0.0.1 fits every port.
+        callback: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -148,6 +161,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
                 bail!("{repository:?} is not OWNER/NAME");
             };
             say(&sim.add_repository(owner, name).await?.to_string());
+        }
+        Command::OauthApp(OAuthAppCommand::Add { name, callback }) => {
+            let app = sim.add_oauth_app(&name, &callback).await?;
+            say(&row(&[&app.client_id, &app.client_secret]));
         }
         Command::Push(args) => say(&sim.push(&args.push()?).await?),
         Command::PullRequest { repository, login, head, base, title, body } => {

@@ -179,7 +179,7 @@ async fn ask(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Respo
     }
     let (name, scope) = (escaped(&found.name), escaped(&asked.scope));
     let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Authorize {name}</title>\
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Authorize {name}</title><link rel=\"icon\" href=\"data:,\">\
          <body style=\"font: 16px/1.5 system-ui, sans-serif; max-width: 32rem; margin: 3rem auto\">\
          <h1>Authorize {name}</h1><p>This is the stand-in for GitHub. {name} asks for: <code>{scope}</code>\
          <form method=\"post\">{fields}<p><button>Cancel</button></form></body></html>"

@@ -52,6 +52,11 @@ fn a_script_makes_a_repository_pushes_and_looks() {
     let mut github = Program::start(&folder.path().join("github"));
     assert!(github.said(&["user", "add", "alice"]).starts_with("ghp_"));
     github.said(&["repo", "add", "alice/site"]);
+    let app = github.said(&["oauth-app", "add", "CI", "http://127.0.0.1/_auth/"]);
+    assert!(
+        app.split_once('\t')
+            .is_some_and(|(id, secret)| id.starts_with("Ov23li") && secret.len() == 40)
+    );
     let sha = github.said(&["push", "alice/site", "--as", "alice", "--write", "README=one"]);
     assert_eq!(sha.len(), 40);
     github.said(&[

@@ -52,8 +52,8 @@ fn router(app: App) -> Router {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
     let pages = pages
-        // What one may see, another may not.
-        .layer(header(header::CACHE_CONTROL, "private, no-cache"))
+        // What one may see, another may not: also after signing out, by going back.
+        .layer(header(header::CACHE_CONTROL, "no-store"))
         // Browsers say where a form was sent from; other sites' forms are refused.
         .layer(CsrfLayer::new())
         .layer(middleware::from_fn_with_state(app.clone(), access::known_host));
