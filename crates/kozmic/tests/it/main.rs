@@ -36,5 +36,6 @@ mod scripts;
 mod signin;
 mod store;
 mod synced;
+mod turn_on;
 mod upkeep;
 mod variables;

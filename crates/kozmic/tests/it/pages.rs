@@ -10,7 +10,7 @@ async fn pages_lead_from_home_to_the_log() {
     let server = world.serve().await;
     let url = &server.url;
     let empty = world.page(&format!("{url}/")).await;
-    assert!(empty.contains("kozmic project add OWNER/NAME"));
+    assert!(empty.contains("Turn on a repository"));
     world
         .project(
             url,
