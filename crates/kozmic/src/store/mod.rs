@@ -10,6 +10,7 @@ mod dialect;
 mod disk;
 mod hooks;
 mod jobs;
+mod keys;
 mod leases;
 mod members;
 mod outbox;
@@ -130,6 +131,11 @@ impl Store {
             .await
             .map_err(failed("read the installation's name"))?;
         row.text("instance")
+    }
+
+    /// What the store seals with.
+    pub fn seal(&self) -> Arc<Seal> {
+        self.seal.clone()
     }
 
     /// Whether the database answers.
