@@ -25,6 +25,11 @@ pub(crate) fn of<'a>(headers: &HeaderMap, users: &'a Users) -> Credentials<'a> {
         .map_or(Credentials::Wrong, Credentials::User)
 }
 
+/// Whether the caller is a person in their own browser: faults and limits do not concern them.
+pub(crate) fn is_browser(headers: &HeaderMap, users: &Users) -> bool {
+    token_of(headers).is_some_and(|token| users.by_session(&token).is_some())
+}
+
 /// The token itself, whether anybody has it or not.
 pub(crate) fn token_of(headers: &HeaderMap) -> Option<String> {
     token(headers.get(AUTHORIZATION)?.to_str().ok()?)
