@@ -63,24 +63,16 @@ impl Seal {
         Ok(Self { key, key_id })
     }
 
-    /// From the key file in the data folder, made with mode 0600 when absent.
-    pub fn from_file(path: &Path) -> Result<Self, SealError> {
-        let failed = |source| SealError::KeyFile { path: path.display().to_string(), source };
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::from_text(&text.into()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let text = random_hex()?;
-                let mut file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-                    .map_err(failed)?;
-                writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)?;
-                Self::from_text(&text.into())
-            }
-            Err(error) => Err(failed(error)),
-        }
+    /// What every value that is sealed with the key begins with, as hex digits. It tells
+    /// keys apart, and nothing of the key.
+    pub fn key_id(&self) -> String {
+        hex::encode(self.key_id)
+    }
+
+    /// The id of the key that a value is sealed with; none when it is no sealed value.
+    pub fn key_id_of(sealed: &[u8]) -> Option<String> {
+        let header = sealed.first_chunk::<HEADER_LEN>()?;
+        (header[0] == VERSION).then(|| hex::encode(&header[1..=KEY_ID_LEN]))
     }
 
     /// `place` is `table:row:column`.
@@ -126,6 +118,43 @@ impl Seal {
             .map(SecretString::from)
             .map_err(|_| SealError::Damaged(place.to_owned()))
     }
+}
+
+/// The key in a file; none when there is no such file.
+pub fn read_key(path: &Path) -> Result<Option<SecretString>, SealError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(in_file(path)(error)),
+    }
+}
+
+/// Writes a key to a file of mode 0600 that must not be there yet. It is on the disk when
+/// this returns: what is sealed with it afterwards can be opened again.
+pub fn write_key(path: &Path, key: &SecretString) -> Result<(), SealError> {
+    let write = || {
+        let mut new = std::fs::OpenOptions::new();
+        let mut file = new.write(true).create_new(true).mode(0o600).open(path)?;
+        writeln!(file, "{}", key.expose_secret().trim())?;
+        file.sync_all()?;
+        sync_folder(path)
+    };
+    write().map_err(in_file(path))
+}
+
+/// Puts the key of one file in the place of another's.
+pub fn replace_key(new: &Path, old: &Path) -> Result<(), SealError> {
+    std::fs::rename(new, old).and_then(|()| sync_folder(old)).map_err(in_file(old))
+}
+
+/// A name that is not on the disk yet is lost with the power, whatever its file holds.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn in_file(path: &Path) -> impl Fn(std::io::Error) -> SealError {
+    move |source| SealError::KeyFile { path: path.display().to_string(), source }
 }
 
 /// 32 random bytes as 64 hex digits: a key, or a webhook's secret.
@@ -176,13 +205,29 @@ mod tests {
     }
 
     #[test]
-    fn the_key_file_is_private_and_stays() {
+    fn a_key_file_is_private_and_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret-key");
-        let sealed = Seal::from_file(&path).unwrap().seal("p", b"abc").unwrap();
-        assert_eq!(Seal::from_file(&path).unwrap().open("p", &sealed).unwrap(), b"abc");
+        assert!(read_key(&path).unwrap().is_none());
+        write_key(&path, &"first".into()).unwrap();
+        assert!(write_key(&path, &"second".into()).is_err(), "none is written over");
+        assert_eq!(read_key(&path).unwrap().unwrap().expose_secret(), "first\n");
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
         assert_eq!(mode & 0o777, 0o600);
+        let new = folder.path().join("new");
+        write_key(&new, &"second".into()).unwrap();
+        replace_key(&new, &path).unwrap();
+        assert_eq!(read_key(&path).unwrap().unwrap().expose_secret(), "second\n");
+        assert!(read_key(&new).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_value_tells_which_key_it_was_sealed_with() {
+        let seal = seal("k");
+        let sealed = seal.seal("p", b"abc").unwrap();
+        assert_eq!(Seal::key_id_of(&sealed), Some(seal.key_id()));
+        assert_eq!(Seal::key_id_of(b"no sealed value, but long enough"), None);
+        assert_eq!(Seal::key_id_of(b""), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod migrate;
 mod project;
 mod remote;
 mod run;
+mod secret_key;
 mod serve;
 mod table;
 mod token;
@@ -21,7 +22,6 @@ use crate::config::Settings;
 use crate::engine::ContainerLimits;
 use crate::github::Client;
 use crate::model::{FullName, Timestamp};
-use crate::seal::Seal;
 use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
 use crate::worker::Limits;
@@ -55,6 +55,9 @@ enum Command {
     /// A project's hooks as plain files: scripts with a small header
     #[command(subcommand)]
     Hooks(hooks::Command),
+    /// The key that tokens and secrets are sealed with
+    #[command(subcommand)]
+    SecretKey(secret_key::Command),
     /// API tokens of this server's users
     #[command(subcommand)]
     Token(token::Command),
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,
+            Command::SecretKey(command) => secret_key::run(&settings()?, command).await?,
             Command::Token(command) => token::run(&settings()?, command).await?,
             // It talks to a server and needs none of this machine's settings.
             Command::Remote(command) => remote::run(command).await?,
@@ -149,16 +153,7 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 
 /// As [`open_store`], where the data folder is there already.
 async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
-    let store = Store::open(&settings.database_url, seal(settings)?).await?;
-    store.migrate().await?;
-    Ok(store)
-}
-
-fn seal(settings: &Settings) -> anyhow::Result<Seal> {
-    Ok(match &settings.secret_key {
-        Some(key) => Seal::from_text(key)?,
-        None => Seal::from_file(&settings.data_dir.join("secret-key"))?,
-    })
+    secret_key::open(settings).await
 }
 
 /// What holds for a job whose hook asks for nothing else.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{connect_store, limits, make_data_dir, now, seal};
+use super::{connect_store, limits, make_data_dir, now};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -117,7 +117,7 @@ pub async fn serve(
         upkeep: upkeep.clone(),
         oauth: oauth.context("KOZMIC_GITHUB_URL")?,
         admission: Arc::new(settings.admission.clone()),
-        cookies: Cookies::new(&settings.public_url, Arc::new(seal(&settings)?)),
+        cookies: Cookies::new(&settings.public_url, store.seal()),
         bus,
         logs,
         unready: unready(store.clone(), engine, disk.clone()),

@@ -105,9 +105,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting { secret: true, ..planned("KOZMIC_SENTRY_DSN", "", "where Kozmic's own errors go") },
 ];
 
-/// Names that belong to jobs or to the client commands; never settings.
+/// Names that belong to jobs or to single commands; never settings.
 pub(super) fn is_reserved(name: &str) -> bool {
     name.starts_with("KOZMIC_JOB_")
         || name.starts_with("KOZMIC_BUILD_")
-        || matches!(name, "KOZMIC_CONFIG" | "KOZMIC_SERVER" | "KOZMIC_TOKEN" | "KOZMIC_LOG")
+        || matches!(
+            name,
+            "KOZMIC_CONFIG"
+                | "KOZMIC_SERVER"
+                | "KOZMIC_TOKEN"
+                | "KOZMIC_LOG"
+                | "KOZMIC_NEW_SECRET_KEY"
+        )
 }

@@ -30,6 +30,11 @@ impl Dialect {
         }
     }
 
+    /// Whether servers on several machines may work on it.
+    pub(super) fn is_shared(self) -> bool {
+        self == Self::Postgres
+    }
+
     pub(super) fn connections(self) -> u32 {
         match self {
             // One writes at a time; the others read beside it.

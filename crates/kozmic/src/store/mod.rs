@@ -11,6 +11,7 @@ mod disk;
 mod hook_changes;
 mod hooks;
 mod jobs;
+mod keys;
 mod leases;
 mod members;
 mod outbox;
@@ -139,6 +140,11 @@ impl Store {
             .await
             .map_err(failed("read the installation's name"))?;
         row.text("instance")
+    }
+
+    /// What the store seals with.
+    pub fn seal(&self) -> Arc<Seal> {
+        self.seal.clone()
     }
 
     /// Whether the database answers.

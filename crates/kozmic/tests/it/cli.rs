@@ -97,7 +97,7 @@ async fn another_secret_key_is_said_to_be_another() {
     std::fs::write(world.data_dir().join("secret-key"), "x".repeat(64)).unwrap();
     let output = world.run("http://127.0.0.1:0", &["hooks", "export", "octo/orbit", "out"]).await;
     let text = errors(&output);
-    assert!(text.contains("was sealed with another secret key"), "{text}");
+    assert!(text.contains("does not hold the key that the database was sealed with"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

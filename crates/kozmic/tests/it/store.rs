@@ -24,7 +24,7 @@ fn seal() -> Seal {
 }
 
 /// Runs a story on both databases; each starts empty.
-async fn on_both(told: impl AsyncFn(Store)) {
+pub async fn on_both(told: impl AsyncFn(Store)) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}", folder.path().join("kozmic.db").display());
     let postgres = Postgres::start().await;
@@ -36,7 +36,7 @@ async fn on_both(told: impl AsyncFn(Store)) {
     }
 }
 
-async fn project(store: &Store, titles: &[&str]) -> (ProjectId, Vec<Hook>) {
+pub async fn project(store: &Store, titles: &[&str]) -> (ProjectId, Vec<Hook>) {
     let user = GithubUser {
         gh_id: 5,
         login: "octo".into(),
@@ -75,7 +75,7 @@ fn spec(title: &str) -> HookSpec {
     }
 }
 
-fn build(branch: &str, digit: char) -> NewBuild {
+pub fn build(branch: &str, digit: char) -> NewBuild {
     NewBuild {
         git_ref: GitRef::branch(branch).unwrap(),
         commit: Commit {
@@ -88,7 +88,7 @@ fn build(branch: &str, digit: char) -> NewBuild {
     }
 }
 
-fn delivery(hook: &Hook, guid: &str) -> Delivery {
+pub fn delivery(hook: &Hook, guid: &str) -> Delivery {
     Delivery {
         hook: hook.id,
         project: hook.project,

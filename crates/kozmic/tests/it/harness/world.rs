@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use github_sim::client::{OAuthApp, Push, Sim, Status};
 use kozmic::config::Settings;
 use kozmic::model::HookId;
-use kozmic::seal::Seal;
+use kozmic::seal::{Seal, read_key};
 use kozmic::shutdown::Shutdown;
 use kozmic::store::{Hook, Store};
 use serde::Deserialize;
@@ -315,8 +315,10 @@ impl World {
 
     /// A second look at the database, beside the server.
     pub async fn store(&self) -> Store {
-        let seal = Seal::from_file(&self.data_dir().join("secret-key")).unwrap();
-        Store::open(&self.settings().database_url, seal).await.unwrap()
+        let settings = self.settings();
+        let file = || read_key(&self.data_dir().join("secret-key")).unwrap().expect("a key");
+        let key = settings.secret_key.unwrap_or_else(file);
+        Store::open(&settings.database_url, Seal::from_text(&key).unwrap()).await.unwrap()
     }
 
     pub async fn hook(&self, id: i64) -> Hook {
