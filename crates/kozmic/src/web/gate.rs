@@ -33,13 +33,15 @@ pub enum Door {
     Api,
 }
 
-/// Who may enter. Each of the last five may do what those before may.
+/// Who may enter. Each of the last six may do what those before may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
     Anyone,
     SignedIn,
     /// Of the project that the path leads to; anyone, when the project is visible to all.
     Member,
+    /// As a member, also of a project that is visible to all.
+    Insider,
     Manager,
     Owner,
     /// Of the installation.
@@ -63,6 +65,7 @@ impl fmt::Display for Entry {
             (_, Who::Anyone) => "anyone",
             (_, Who::SignedIn) => "who is signed in",
             (_, Who::Member) => "members",
+            (_, Who::Insider) => "members, never everybody",
             (_, Who::Manager) => "managers",
             (_, Who::Owner) => "the owner",
             (_, Who::Administrator) => "administrators",
@@ -185,7 +188,7 @@ async fn may_enter(
                 "This is for the administrators of this installation (KOZMIC_ADMINS).",
             ));
         }
-        (Who::Member, _) => Role::Member,
+        (Who::Member | Who::Insider, _) => Role::Member,
         (Who::Manager, _) => Role::Manager,
         (Who::Owner, _) => Role::Owner,
     };
@@ -204,7 +207,7 @@ async fn may_enter(
         Some(account) if account.is_administrator => Some(Role::Owner),
         Some(account) => app.store.role(project.id, account.id).await?,
     };
-    let may_look = needed == Role::Member && project.is_visible_to_all;
+    let may_look = entry.who == Who::Member && project.is_visible_to_all;
     match role {
         _ if may_look => Ok(Some(Access { project, role })),
         Some(role) if role.allows(needed) => Ok(Some(Access { project, role: Some(role) })),

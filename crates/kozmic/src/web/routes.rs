@@ -4,7 +4,7 @@ use axum::handler::Handler;
 use axum::routing::MethodRouter;
 
 use super::gate::Door::{Delivery, File, Open, Page, Socket};
-use super::gate::Who::{Anyone, Manager, Member, Owner, SignedIn};
+use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs,
@@ -56,7 +56,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/repositories", Page, SignedIn, repositories::list),
         post("/repositories/sync", Page, SignedIn, repositories::sync),
         post("/repositories/{repository}/on", Page, SignedIn, repositories::on),
-        get("/projects/{project}/settings", Page, Member, settings::show),
+        get("/projects/{project}/settings", Page, Insider, settings::show),
         post("/projects/{project}/options", Page, Manager, settings::set_options),
         post("/projects/{project}/memberships/sync", Page, Manager, settings::sync),
         post("/projects/{project}/take-over", Page, Manager, settings::take_over),

@@ -50,9 +50,6 @@ struct Said {
 }
 
 pub(super) async fn show(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
-    if access.role.is_none() {
-        return Err(PageError::Forbidden("Only members of the project see its settings.".into()));
-    }
     page(&app, visitor, access, Said::default()).await
 }
 

@@ -30,6 +30,11 @@ const SIGNED_IN: Expected = (SignsIn, [Enters; 5], [SignsIn; 5]);
 const MEMBERS: Expected = (SignsIn, [Status(404), Enters, Enters, Enters, Enters], [SignsIn; 5]);
 const MANAGERS: Expected =
     (SignsIn, [Status(404), Status(403), Enters, Enters, Enters], [SignsIn; 5]);
+/// Where what they would change is not there: a stranger can't tell the difference.
+const MANAGERS_OF_NOTHING: Expected =
+    (SignsIn, [Enters, Status(403), Enters, Enters, Enters], [SignsIn; 5]);
+const OWNER: Expected =
+    (SignsIn, [Status(404), Status(403), Status(403), Enters, Enters], [SignsIn; 5]);
 const FILE: Expected = (SignsIn, MEMBERS.1, MEMBERS.1);
 const SOCKET: Expected = (Status(401), MEMBERS.1, MEMBERS.1);
 /// The API knows no sessions.
@@ -50,6 +55,35 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/_auth", "/_auth/", 303, FOR_ALL),
     ("GET", "/_auth/auth-callback", "/_auth/auth-callback/", 400, FOR_ALL),
     ("GET", "/account/settings", "/account/settings/", 200, SIGNED_IN),
+    ("POST", "/account/memberships/sync", "/account/memberships/sync/", 303, SIGNED_IN),
+    ("GET", "/repositories", "/repositories/", 200, SIGNED_IN),
+    ("POST", "/repositories/sync", "/repositories/sync/", 303, SIGNED_IN),
+    ("POST", "/repositories/{repository}/on", "/repositories/1/on/", 404, SIGNED_IN),
+    ("GET", "/projects/{project}/settings", "/projects/1/settings/", 200, MEMBERS),
+    ("POST", "/projects/{project}/options", "/projects/1/options/", 422, MANAGERS),
+    (
+        "POST",
+        "/projects/{project}/memberships/sync",
+        "/projects/1/memberships/sync/",
+        200,
+        MANAGERS,
+    ),
+    // Nobody may: its owner has not left.
+    ("POST", "/projects/{project}/take-over", "/projects/1/take-over/", 200, MANAGERS),
+    // Not confirmed by the name.
+    ("POST", "/projects/{project}/delete", "/projects/1/delete/", 200, OWNER),
+    ("GET", "/projects/{project}/hooks/add", "/projects/1/hooks/add/", 200, MANAGERS),
+    ("POST", "/projects/{project}/hooks/add", "/projects/1/hooks/add/", 422, MANAGERS),
+    ("POST", "/projects/{project}/hooks/ensure", "/projects/1/hooks/ensure/", 200, MANAGERS),
+    ("GET", "/projects/{project}/hooks/{hook}/edit", "/projects/1/hooks/1/edit/", 200, MANAGERS),
+    ("POST", "/projects/{project}/hooks/{hook}/edit", "/projects/1/hooks/1/edit/", 422, MANAGERS),
+    (
+        "POST",
+        "/projects/{project}/hooks/{hook}/delete",
+        "/projects/1/hooks/9/delete/",
+        404,
+        MANAGERS_OF_NOTHING,
+    ),
     ("GET", "/", "/", 303, (SignsIn, [Status(200), Enters, Enters, Enters, Enters], [SignsIn; 5])),
     (
         "GET",
@@ -112,6 +146,9 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("POST", "/logout", "/logout/", 303, (SignsIn, [SignsIn; 5], [SignsIn; 5])),
 ];
 
+/// What every form is sent with: the options of a project are not to be understood.
+const FORM: &str = "jobs=failed&cancels_superseded=perhaps";
+
 /// A project with a finished build, and people who are something in it.
 struct Doors {
     world: World,
@@ -135,14 +172,14 @@ impl Doors {
         for login in LOGINS.iter().filter(|login| **login != "octo") {
             world.sim.add_user(login).await.unwrap();
         }
+        for (login, role) in [("member", "pull"), ("manager", "push")] {
+            world.sim.add_collaborator("octo/orbit", login, role).await.unwrap();
+        }
         let (mut sessions, mut tokens) = (Vec::new(), Vec::new());
         for login in LOGINS {
             sessions.push(world.visitor(&server.url, login).await);
             let made = world.run(&server.url, &["token", "create", "--user", login]).await;
             tokens.push(String::from_utf8(made.stdout).unwrap().trim().to_owned());
-        }
-        for (login, manages) in [("member", 0), ("manager", 1)] {
-            world.add_member(login, manages).await;
         }
         let uuid = build.jobs[0].uuid.clone();
         Self { world, server, sessions, tokens, uuid }
@@ -165,7 +202,7 @@ impl Doors {
         }
         if is_form && !path.starts_with("/api/") {
             let kind = "application/x-www-form-urlencoded";
-            request = request.header("content-type", kind).body("jobs=failed");
+            request = request.header("content-type", kind).body(FORM);
         }
         request
     }
@@ -225,6 +262,9 @@ async fn a_project_that_is_visible_to_all_is_looked_at_by_all_and_changed_by_few
         let (method, template, path, enters, _) = found.unwrap();
         let changed = [Status(403), Status(403), Enters, Enters, Enters];
         let expected = match (entry.who, entry.door) {
+            (Who::Insider, _) => {
+                (SignsIn, [Status(403), Enters, Enters, Enters, Enters], [SignsIn; 5])
+            }
             (Who::Member, Door::Api) => API,
             (Who::Member, _) => FOR_ALL,
             (Who::Manager, Door::Api) => (Status(401), [Status(401); 5], changed),

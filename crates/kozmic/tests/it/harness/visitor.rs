@@ -44,15 +44,6 @@ impl World {
         self.back(&self.sim.authorize(&page, login).await.unwrap(), &cookie).await
     }
 
-    /// Makes somebody who signed in a member, or a manager, of the project.
-    pub async fn add_member(&self, login: &str, manages: i64) {
-        self.change(&format!(
-            "INSERT INTO memberships (project_id, user_id, allows_management, created_at) \
-             SELECT 1, id, {manages}, 0 FROM users WHERE gh_login = '{login}'"
-        ))
-        .await;
-    }
-
     /// Changes the database behind the server's back: what time does, and other people.
     pub async fn change(&self, statement: &str) {
         sqlx::any::install_default_drivers();
