@@ -295,3 +295,49 @@ async fn without_an_oauth_app_pages_say_what_to_set() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_an_allowed_organization_are_let_in_as_long_as_they_are_members() {
+    let world = World::with(&[("KOZMIC_ALLOWED_ORGANIZATIONS", "nobodys, acme")]).await;
+    let server = world.serve().await;
+    let url = &server.url;
+    for login in ["boss", "member"] {
+        world.sim.add_user(login).await.unwrap();
+    }
+    world.sim.add_organization("acme", "boss").await.unwrap();
+    world.sim.add_member("acme", "member").await.unwrap();
+    let sentence = refused(world.sign_in(url, "octo").await, 403).await;
+    assert!(sentence.contains("octo is none of them"), "{sentence}");
+    let member = world.visitor(url, "member").await;
+    let asked = async || {
+        let requests = world.sim.requests().await.unwrap();
+        let asked = requests.iter().filter(|request| request.path.ends_with("/orgs/acme"));
+        asked.count()
+    };
+    let before = asked().await;
+    assert!(!is_out(&member, url).await);
+    assert_eq!(asked().await, before, "what GitHub said counts for a day");
+    let a_day_later = async || {
+        world.change("UPDATE users SET admitted_at = admitted_at - 86400000").await;
+    };
+    a_day_later().await;
+    assert!(!is_out(&member, url).await);
+    assert_eq!(asked().await, before + 1);
+    // GitHub is away: nobody is locked out for that, and it is asked again an hour later.
+    a_day_later().await;
+    let away = Fault {
+        method: None,
+        path_contains: "/orgs/acme".into(),
+        kind: FaultKind::Status(503),
+        times: 1,
+    };
+    world.sim.add_fault(away).await.unwrap();
+    assert!(!is_out(&member, url).await && !is_out(&member, url).await);
+    assert_eq!(asked().await, before + 2);
+    // Who has left the organization is out.
+    world.sim.remove_member("acme", "member").await.unwrap();
+    a_day_later().await;
+    assert!(is_out(&member, url).await);
+    assert!(refused(world.sign_in(url, "member").await, 403).await.contains("member is none"));
+    server.stop().await;
+}
