@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use secrecy::SecretString;
 
 use super::{find_project, now, open_store, say};
 use crate::config::Settings;
 use crate::github::{Client, HookConfig};
 use crate::model::{FullName, HookId, HookSpec};
 use crate::seal::random_hex;
-use crate::store::{Project, Store};
+use crate::store::{Hook, Project, Store};
 
 /// Who changes hooks from this command line, in the history of changes.
 const BY: &str = "command line";
@@ -57,6 +58,7 @@ async fn apply(settings: &Settings, name: &FullName, dir: &std::path::Path) -> a
             }
             Some(hook) if hook.spec == *spec => say(&format!("unchanged  {}", spec.title)),
             Some(hook) => {
+                listen(settings, &store, &project, hook, spec).await?;
                 store.hook_edited(hook, spec, BY, now()).await?;
                 say(&format!("changed    {}", spec.title));
             }
@@ -80,7 +82,8 @@ async fn add(
 ) -> anyhow::Result<()> {
     let secret = random_hex()?.into();
     let id = store.hook_added(project.id, spec, &secret, BY, now()).await?;
-    let hook = HookConfig { url: settings.page_url(&format!("/_hooks/hook/{id}/")), secret };
+    let url = settings.page_url(&format!("/_hooks/hook/{id}/"));
+    let hook = HookConfig { url, secret, events: spec.options.wanted.webhook_events() };
     match connect(settings, store, project, id, &hook).await {
         Ok(gh_id) => {
             say(&format!(
@@ -104,14 +107,42 @@ async fn connect(
     id: HookId,
     hook: &HookConfig,
 ) -> anyhow::Result<i64> {
-    let owner = store.user(project.owner).await?.and_then(|owner| owner.token);
-    let token = owner
-        .or_else(|| settings.github_token.clone())
-        .context("the project's owner has no GitHub token")?;
+    let token = token(settings, store, project).await?;
     let github = Client::new(&settings.github_api_url)?;
     let gh_id = github.create_hook(&token, &project.repository.full_name, hook).await?;
     store.hook_connected(id, gh_id).await?;
     Ok(gh_id)
+}
+
+async fn token(
+    settings: &Settings,
+    store: &Store,
+    project: &Project,
+) -> anyhow::Result<SecretString> {
+    let owner = store.user(project.owner).await?.and_then(|owner| owner.token);
+    owner
+        .or_else(|| settings.github_token.clone())
+        .context("the project's owner has no GitHub token")
+}
+
+/// Has GitHub tell of what the hook wants from now on. Before the hook is changed here,
+/// so that the same command does it again when GitHub does not answer.
+async fn listen(
+    settings: &Settings,
+    store: &Store,
+    project: &Project,
+    hook: &Hook,
+    spec: &HookSpec,
+) -> anyhow::Result<()> {
+    let events = spec.options.wanted.webhook_events();
+    let Some(gh_id) = hook.gh_id else { return Ok(()) };
+    if events == hook.spec.options.wanted.webhook_events() {
+        return Ok(());
+    }
+    let token = token(settings, store, project).await?;
+    let github = Client::new(&settings.github_api_url)?;
+    let told = github.hook_listens(&token, &project.repository.full_name, gh_id, &events).await;
+    told.with_context(|| format!("the hook `{}` was not changed", spec.title))
 }
 
 async fn export(settings: &Settings, name: &FullName, dir: &std::path::Path) -> anyhow::Result<()> {

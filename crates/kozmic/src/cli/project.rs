@@ -9,7 +9,7 @@ use clap::{ArgGroup, Subcommand};
 use super::{find_project, now, open_store, say};
 use crate::config::Settings;
 use crate::github::Client;
-use crate::model::{FullName, ProjectId, RemoteRepository, parse_own_variable};
+use crate::model::{ForkPolicy, FullName, ProjectId, RemoteRepository, parse_own_variable};
 use crate::store::{Project, ProjectChange};
 use deploy_key::{KeyRefused, Keys};
 
@@ -30,6 +30,12 @@ pub(super) enum Command {
         /// Whether a newer push to a branch cancels the older builds of it
         #[arg(long, group = "change", value_name = "on|off", value_parser = on_or_off)]
         cancel_superseded: Option<bool>,
+        /// What becomes of pull requests from forks: built, built once a manager agrees, or not
+        #[arg(long, group = "change", value_name = "build|ask|never")]
+        forks: Option<ForkPolicy>,
+        /// An author whose pull requests are to need approval again. May be repeated
+        #[arg(long, group = "change", value_name = "LOGIN")]
+        distrust: Vec<String>,
         /// A plain variable of all its scripts, shown to whoever may see a log: not for
         /// secrets. A hook's own of the same name goes before it. May be repeated
         #[arg(long, group = "change", value_name = "NAME=VALUE", value_parser = parse_own_variable)]
@@ -57,8 +63,9 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Add { name } => add(settings, &name).await,
-        Command::Set { name, cancel_superseded, env, unset_env } => {
-            set(settings, &name, &change_of(cancel_superseded, env, unset_env)?).await
+        Command::Set { name, cancel_superseded, forks, distrust, env, unset_env } => {
+            let change = change_of(cancel_superseded, env, unset_env)?;
+            set(settings, &name, &ProjectChange { forks, distrust, ..change }).await
         }
         Command::Show { name } => show::run(settings, &name).await,
     }
@@ -88,12 +95,23 @@ fn change_of(
 async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> anyhow::Result<()> {
     let store = open_store(settings).await?;
     let project = find_project(&store, name).await?;
-    let changed = store.project_options_changed(project.id, change).await;
+    let changed = store.project_options_changed(project.id, change, now()).await;
     changed.with_context(|| format!("{name} was not changed"))?;
     store.close().await;
     if let Some(cancels) = change.cancels_superseded {
         let word = if cancels { "cancels" } else { "leaves alone" };
         say(&format!("A newer push to a branch of {name} now {word} its older builds."));
+    }
+    if let Some(forks) = change.forks {
+        let become_of = match forks {
+            ForkPolicy::Build => "are built",
+            ForkPolicy::Ask => "wait for a manager's approval",
+            ForkPolicy::Never => "are not built",
+        };
+        say(&format!("Pull requests from forks of {name} now {become_of}."));
+    }
+    for login in &change.distrust {
+        say(&format!("Pull requests of {login} need approval again."));
     }
     for variable in change.env.keys() {
         say(&format!("Jobs of {name} made from now on have the variable {variable}."));

@@ -57,6 +57,8 @@ pub struct Client {
 pub struct HookConfig {
     pub url: String,
     pub secret: SecretString,
+    /// Of which it is told.
+    pub events: Vec<&'static str>,
 }
 
 /// A commit status to be made.
@@ -154,8 +156,19 @@ impl Client {
         name: &FullName,
         sha: &CommitSha,
     ) -> Result<Commit> {
+        self.commit_at(token, name, sha.as_str()).await
+    }
+
+    /// The same of a commit's id, or of `tags/NAME`, percent-encoded.
+    pub(super) async fn commit_at(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        at: &str,
+    ) -> Result<Commit> {
         #[derive(Deserialize)]
         struct Answer {
+            sha: String,
             commit: Inner,
         }
         #[derive(Deserialize)]
@@ -167,15 +180,18 @@ impl Client {
         struct Person {
             name: Option<String>,
         }
-        let answer: Answer = self.get(token, &format!("/repos/{name}/commits/{sha}")).await?;
+        let call = format!("/repos/{name}/commits/{at}");
+        let answer: Answer = self.get(token, &call).await?;
         Ok(Commit {
-            sha: sha.clone(),
+            sha: answer.sha.parse().map_err(|error: crate::model::Invalid| {
+                GithubError::Unreadable { call, problem: error.to_string() }
+            })?,
             author: answer.commit.author.and_then(|person| person.name).unwrap_or_default(),
             message: answer.commit.message,
         })
     }
 
-    /// "Create a repository webhook", for pushes and pull requests; its id.
+    /// "Create a repository webhook"; its id.
     pub async fn create_hook(
         &self,
         token: &SecretString,
@@ -189,7 +205,7 @@ impl Client {
         let body = serde_json::json!({
             "name": "web",
             "active": true,
-            "events": ["push", "pull_request"],
+            "events": hook.events,
             "config": {
                 "url": hook.url,
                 "content_type": "json",

@@ -1,5 +1,6 @@
 //! GitHub's words and wires: what it signs, what it sends, what it is asked.
 
+mod changes;
 mod client;
 mod deploy_key;
 mod payload;
@@ -7,5 +8,7 @@ mod signature;
 
 pub use client::{Client, GithubError, HookConfig, NewStatus};
 pub use deploy_key::KeyPair;
-pub use payload::{Event, PullRequestEvent, PushEvent, parse};
+pub use payload::{
+    Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, parse,
+};
 pub use signature::{HEADER as SIGNATURE_HEADER, SignatureError, verify};

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, commit, failed, read_json, to_json};
-use crate::model::{BuildStatus, FullName, ProjectId, RemoteRepository, Timestamp, UserId};
+use super::{
+    Columns as _, Result, Store, StoreError, approvals, commit, failed, read_json, to_json,
+};
+use crate::model::{
+    BuildStatus, ForkPolicy, FullName, ProjectId, RemoteRepository, Timestamp, UserId,
+};
 
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -19,6 +23,7 @@ pub struct Project {
 pub struct ProjectOptions {
     /// A newer push to a ref cancels the older builds of it.
     pub cancels_superseded: bool,
+    pub forks: ForkPolicy,
     /// Plain variables of all hooks' scripts; a hook's own go before them.
     pub env: BTreeMap<String, String>,
 }
@@ -27,6 +32,9 @@ pub struct ProjectOptions {
 #[derive(Debug, Clone, Default)]
 pub struct ProjectChange {
     pub cancels_superseded: Option<bool>,
+    pub forks: Option<ForkPolicy>,
+    /// Logins of authors who are not trusted any more.
+    pub distrust: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
 }
@@ -57,12 +65,13 @@ impl Project {
     }
 }
 
-const OPTIONS: &str = "SELECT cancels_superseded, env FROM projects WHERE id = $1";
+const OPTIONS: &str = "SELECT cancels_superseded, fork_policy, env FROM projects WHERE id = $1";
 
 impl ProjectOptions {
     fn read(row: &AnyRow) -> Result<Self> {
         Ok(Self {
             cancels_superseded: row.flag("cancels_superseded")?,
+            forks: row.text("fork_policy")?.parse()?,
             env: read_json(row, "env")?,
         })
     }
@@ -165,19 +174,17 @@ impl Store {
         ProjectOptions::read(&row)
     }
 
-    /// All of a change or nothing; refused when a variable to be unset is not set.
+    /// All of a change or nothing; refused when a variable to be unset is not set, or an
+    /// author to be distrusted not trusted.
     /// Jobs that exist keep what they were made with.
     pub async fn project_options_changed(
         &self,
         project: ProjectId,
         change: &ProjectChange,
+        now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query(self.dialect.lock_project())
-            .bind(project.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("lock a project"))?;
+        self.lock_project(&mut tx, project).await?;
         let row = sqlx::query(OPTIONS)
             .bind(project.0)
             .fetch_one(&mut *tx)
@@ -189,15 +196,21 @@ impl Store {
                 return Err(StoreError::Refused(format!("the project has no variable {name}")));
             }
         }
+        for login in &change.distrust {
+            approvals::distrust(&mut tx, project, login, now).await?;
+        }
         options.env.extend(change.env.clone());
         let cancels_superseded = change.cancels_superseded.unwrap_or(options.cancels_superseded);
-        sqlx::query("UPDATE projects SET cancels_superseded = $1, env = $2 WHERE id = $3")
-            .bind(i64::from(cancels_superseded))
-            .bind(to_json(&options.env, "env")?)
-            .bind(project.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("change a project"))?;
+        sqlx::query(
+            "UPDATE projects SET cancels_superseded = $1, fork_policy = $2, env = $3 WHERE id = $4",
+        )
+        .bind(i64::from(cancels_superseded))
+        .bind(change.forks.unwrap_or(options.forks).as_str())
+        .bind(to_json(&options.env, "env")?)
+        .bind(project.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("change a project"))?;
         commit(tx).await
     }
 

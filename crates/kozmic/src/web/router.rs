@@ -50,6 +50,7 @@ fn router(app: App) -> Router {
         .route("/tailer/{uuid}", get(tailer::tail))
         .route("/projects/{project}/builds/{build}/cancel", post(actions::cancel_build))
         .route("/projects/{project}/builds/{build}/restart", post(actions::restart_build))
+        .route("/projects/{project}/builds/{build}/approve", post(actions::approve_build))
         .route("/projects/{project}/jobs/{job}/cancel", post(actions::cancel_job))
         .route("/projects/{project}/jobs/{job}/restart", post(actions::restart_job))
         // Browsers say where a form was sent from; other sites' forms are refused.

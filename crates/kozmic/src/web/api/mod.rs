@@ -22,6 +22,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/builds/{build}", get(builds::one))
         .route("/builds/{build}/cancel", post(builds::cancel))
         .route("/builds/{build}/restart", post(builds::restart))
+        .route("/builds/{build}/approve", post(builds::approve))
         .route("/jobs/{job}", get(jobs::one))
         .route("/jobs/{job}/log", get(jobs::log))
         .route("/jobs/{job}/cancel", post(jobs::cancel))
