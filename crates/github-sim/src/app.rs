@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::{
     deliver::{Letter, Postman},
     git::bare::Bare,
-    state::{World, deliveries::Delivery, repositories::Repository},
+    shape,
+    state::{World, deliveries::Delivery, repositories::Repository, webhooks::Webhook},
 };
 
 /// Cheap to clone; all clones are the same GitHub.
@@ -58,7 +59,7 @@ impl App {
             .filter(|webhook| webhook.active && webhook.wants(event))
             .map(|webhook| webhook.id)
             .collect();
-        let letter = Letter::new(event, action, payload);
+        let letter = Letter::new(event, action, &self.with_organization(repository, payload));
         for webhook in receivers {
             self.0.postman.send(self, webhook, letter.clone());
         }
@@ -66,8 +67,32 @@ impl App {
 
     /// Tells one webhook, whatever it subscribes to.
     pub(crate) fn tell_one(&self, webhook: u64, event: &str, payload: &Value) {
-        let letter = Letter::new(event, None, payload);
-        self.0.postman.send(self, webhook, letter);
+        let repository = self.world().webhooks.by_id(webhook).map(|found| found.repository);
+        let payload = self.with_organization(repository.unwrap_or_default(), payload);
+        self.0.postman.send(self, webhook, Letter::new(event, None, &payload));
+    }
+
+    /// Tells a webhook that is no longer there.
+    pub(crate) fn tell_removed(
+        &self,
+        webhook: Webhook,
+        event: &str,
+        action: &str,
+        payload: &Value,
+    ) {
+        let letter = Letter::new(event, Some(action), payload);
+        self.0.postman.send_last(self, webhook, letter);
+    }
+
+    /// Payloads about an organization's repository name the organization.
+    fn with_organization(&self, repository: u64, payload: &Value) -> Value {
+        let mut payload = payload.clone();
+        let world = self.world();
+        let owner = world.repositories.by_id(repository).map(|found| found.owner);
+        if let Some(found) = owner.and_then(|owner| world.organizations.by_id(owner)) {
+            payload["organization"] = shape::organization::simple(&world, found);
+        }
+        payload
     }
 
     /// Sends what was sent before once more, with the same GUID and the secret of now.

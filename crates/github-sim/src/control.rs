@@ -3,12 +3,15 @@
 //! No credentials are asked for: whoever reaches this port may do anything. Errors are one
 //! sentence in `message`.
 
+mod accounts;
+mod circumstances;
+
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,12 +23,7 @@ use crate::{
     faults::Fault,
     git::{GitError, bare::is_full_id},
     shape,
-    state::{
-        Invalid,
-        deliveries::Delivery,
-        deploy_keys::DeployKey,
-        repositories::{Repository, Role},
-    },
+    state::{Invalid, deliveries::Delivery, deploy_keys::DeployKey, repositories::Repository},
 };
 
 pub(crate) fn routes() -> Router<App> {
@@ -34,14 +32,15 @@ pub(crate) fn routes() -> Router<App> {
         .route("/users/{login}/token", get(token))
         .route("/repositories", post(add_repository))
         .route("/vanish", post(vanish))
-        .route("/policy", post(change_policy))
-        .route("/collaborators", post(add_collaborator))
         .route("/ssh", post(serve_ssh))
         .route("/authorized_keys", get(authorized_keys))
         .route("/deliveries", get(deliveries))
         .route("/redeliver", post(redeliver))
         .route("/faults", post(add_fault).delete(clear_faults))
+        .route("/faults/{id}", delete(lift_fault))
         .route("/requests", get(requests))
+        .merge(accounts::routes())
+        .merge(circumstances::routes())
         .fallback(async || Failure::new(StatusCode::NOT_FOUND, "there is no such control endpoint"))
 }
 
@@ -56,11 +55,23 @@ impl Failure {
     }
 
     fn no_repository(full_name: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no repository {full_name}"))
+        Self::missing(format!("there is no repository {full_name}"))
     }
 
     fn no_user(login: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no user {login}"))
+        Self::missing(format!("there is no user {login}"))
+    }
+
+    fn no_team(organization: &str, slug: &str) -> Self {
+        Self::missing(format!("{organization} has no team {slug}"))
+    }
+
+    fn missing(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    fn broken(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 }
 
@@ -98,13 +109,15 @@ async fn add_user(State(app): State<App>, Json(new): Json<NewUser>) -> Answer<Va
     Ok(Json(json!({"id": id, "token": token})))
 }
 
-/// Any token of the user; a person knows their own.
+/// The user's first token that was not revoked, and what their browser has; of an organization,
+/// an owner's.
 async fn token(State(app): State<App>, Path(login): Path<String>) -> Answer<Value> {
     let world = app.world();
-    let user = world.users.by_login(&login);
-    let token = user.and_then(|user| user.tokens.first());
-    let token = token.ok_or_else(|| Failure::no_user(&login))?;
-    Ok(Json(json!({"token": token})))
+    let account = world.users.by_login(&login).ok_or_else(|| Failure::no_user(&login))?;
+    let user = world.users.by_id(world.person_of(account.id));
+    let user = user.ok_or_else(|| Failure::no_user(&login))?;
+    let token = user.tokens.first();
+    Ok(Json(json!({"token": token, "session": user.session})))
 }
 
 #[derive(Deserialize)]
@@ -163,45 +176,6 @@ async fn vanish(State(app): State<App>, Json(wanted): Json<Vanish>) -> Answer<Va
         let message = format!("{sha} is still there after git gc");
         return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message));
     }
-    Ok(Json(json!({})))
-}
-
-/// What GitHub's web pages change about a repository; what is not said stays.
-#[derive(Deserialize)]
-struct Policy {
-    repository: String,
-    private: Option<bool>,
-    allows_deploy_keys: Option<bool>,
-}
-
-async fn change_policy(State(app): State<App>, Json(wanted): Json<Policy>) -> Answer<Value> {
-    let mut world = app.world();
-    let found = world.repositories.by_full_name_mut(&wanted.repository);
-    let found = found.ok_or_else(|| Failure::no_repository(&wanted.repository))?;
-    found.private = wanted.private.unwrap_or(found.private);
-    found.allows_deploy_keys = wanted.allows_deploy_keys.unwrap_or(found.allows_deploy_keys);
-    Ok(Json(json!({})))
-}
-
-#[derive(Deserialize)]
-struct Collaborator {
-    repository: String,
-    login: String,
-    /// `read`, `write` or `admin`.
-    role: Role,
-}
-
-/// Invites somebody, who accepts at once.
-async fn add_collaborator(
-    State(app): State<App>,
-    Json(wanted): Json<Collaborator>,
-) -> Answer<Value> {
-    let mut world = app.world();
-    let user = world.users.by_login(&wanted.login).map(|user| user.id);
-    let user = user.ok_or_else(|| Failure::no_user(&wanted.login))?;
-    let found = world.repositories.by_full_name_mut(&wanted.repository);
-    let found = found.ok_or_else(|| Failure::no_repository(&wanted.repository))?;
-    found.invite(user, wanted.role);
     Ok(Json(json!({})))
 }
 
@@ -276,7 +250,14 @@ async fn redeliver(State(app): State<App>, Json(wanted): Json<Redeliver>) -> Ans
 }
 
 async fn add_fault(State(app): State<App>, Json(fault): Json<Fault>) -> Json<Value> {
-    app.world().faults.add(fault);
+    let mut world = app.world();
+    let id = world.next_id();
+    world.faults.add(id, fault);
+    Json(json!({"id": id}))
+}
+
+async fn lift_fault(State(app): State<App>, Path(id): Path<u64>) -> Json<Value> {
+    app.world().faults.lift(id);
     Json(json!({}))
 }
 

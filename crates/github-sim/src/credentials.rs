@@ -17,15 +17,22 @@ pub(crate) enum Credentials<'a> {
 ///
 /// Follows <https://docs.github.com/rest/authentication/authenticating-to-the-rest-api>.
 pub(crate) fn of<'a>(headers: &HeaderMap, users: &'a Users) -> Credentials<'a> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
+    if !headers.contains_key(AUTHORIZATION) {
         return Credentials::None;
-    };
-    value
-        .to_str()
-        .ok()
-        .and_then(token)
+    }
+    token_of(headers)
         .and_then(|token| users.by_token(&token))
         .map_or(Credentials::Wrong, Credentials::User)
+}
+
+/// Whether the caller is a person in their own browser: faults and limits do not concern them.
+pub(crate) fn is_browser(headers: &HeaderMap, users: &Users) -> bool {
+    token_of(headers).is_some_and(|token| users.by_session(&token).is_some())
+}
+
+/// The token itself, whether anybody has it or not.
+pub(crate) fn token_of(headers: &HeaderMap) -> Option<String> {
+    token(headers.get(AUTHORIZATION)?.to_str().ok()?)
 }
 
 fn token(value: &str) -> Option<String> {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
+    faults::FaultKind,
     state::{deliveries::Delivery, webhooks::Webhook},
 };
 
@@ -98,6 +99,17 @@ impl Postman {
         let _ = queue.send(letter);
     }
 
+    /// The last letter to a webhook that is gone already.
+    pub(crate) fn send_last(&self, app: &App, webhook: Webhook, letter: Letter) {
+        let (app, stop) = (app.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let delivered = stop.run_until_cancelled(deliver(&app, &webhook, letter)).await;
+            if let Some(delivery) = delivered {
+                app.world().deliveries.record(delivery);
+            }
+        });
+    }
+
     /// Drops what is under way; GitHub is going away.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
@@ -153,7 +165,13 @@ async fn deliver(app: &App, webhook: &Webhook, letter: Letter) -> Delivery {
     }
     let delivered_at = Timestamp::now();
     let started = Instant::now();
-    let answer = answer_to(request).await;
+    // A fault for `DELIVER URL`: the letter is lost on its way, as when a network is down.
+    let fault = app.world().faults.take("DELIVER", &config.url);
+    let answer = match fault {
+        Some(FaultKind::Slow(_)) => Answer::failed(504, "timed out"),
+        Some(_) => Answer::failed(502, "failed to connect to host"),
+        None => answer_to(request).await,
+    };
     let duration = started.elapsed().as_secs_f64();
 
     let id = app.world().next_id();
@@ -187,6 +205,13 @@ struct Answer {
     body: String,
 }
 
+impl Answer {
+    fn failed(code: u16, status: &str) -> Self {
+        let (headers, body) = (BTreeMap::new(), String::new());
+        Self { code, status: status.to_owned(), headers, body }
+    }
+}
+
 async fn answer_to(request: reqwest::RequestBuilder) -> Answer {
     let received = async {
         let response = request.send().await?;
@@ -207,16 +232,10 @@ async fn answer_to(request: reqwest::RequestBuilder) -> Answer {
             body,
         },
         Err(error) => {
-            let (code, status) = if error.is_timeout() {
-                (504, "timed out")
+            if error.is_timeout() {
+                Answer::failed(504, "timed out")
             } else {
-                (502, "failed to connect to host")
-            };
-            Answer {
-                code,
-                status: status.to_owned(),
-                headers: BTreeMap::new(),
-                body: String::new(),
+                Answer::failed(502, "failed to connect to host")
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `/api/v3/…` | GitHub's REST API, where an Enterprise Server has it |
 //! | `/{owner}/{repository}.git/…` | git over smart HTTP |
+//! | `/login/oauth/…` | where users let OAuth apps act for them |
 //! | `/_sim/…` | control, which GitHub does not have: make users and repositories, set faults, look at deliveries |
 //!
 //! The rooms, from the outside in:
@@ -18,6 +19,7 @@
 //! - [`person`] what a person does with git: clone, commit, push
 //! - `rest`     the REST API, one file per noun
 //! - `git`      bare repositories and smart HTTP
+//! - `oauth`    authorizing OAuth apps
 //! - `control`  the `/_sim/…` endpoints
 //! - [`faults`] GitHub on a bad day
 //! - `events`   what follows from a push or a pull request
@@ -35,6 +37,7 @@ mod deliver;
 mod events;
 pub mod faults;
 mod git;
+mod oauth;
 pub mod person;
 mod rest;
 mod shape;
@@ -78,7 +81,8 @@ pub async fn serve(
     let app = app::App::new(format!("http://{address}"), root)?;
     let router = Router::new()
         .nest("/api/v3", rest::routes(&app))
-        .nest("/_sim", control::routes())
+        .nest("/_sim", control::routes().merge(oauth::control()))
+        .merge(oauth::routes())
         .route("/avatars/u/{id}", get(avatar))
         .route("/{owner}/{repository}/{*rest}", any(git::http::handle))
         .layer(middleware::from_fn_with_state(app.clone(), faults::meet))

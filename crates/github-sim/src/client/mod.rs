@@ -3,7 +3,10 @@
 //! What a person can do goes by git over HTTP and by the REST API, with that person's token;
 //! the control endpoints serve only what GitHub has no door for.
 
+mod accounts;
 mod answers;
+mod circumstances;
+mod oauth;
 
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 
 use self::answers::DeliveryShape;
 pub use self::answers::{Delivery, DeployKey, LoggedRequest, Status, Webhook};
+pub use self::oauth::OAuthApp;
 use crate::person::Person;
 pub use crate::{
     faults::{Fault, FaultKind},
@@ -54,11 +58,14 @@ impl Sim {
         Ok(made.token)
     }
 
-    /// An access token of a user.
+    /// An access token of a user, of an organization an owner's.
     pub async fn token(&self, login: &str) -> anyhow::Result<String> {
-        let path = format!("/users/{login}/token");
-        let known: Token = self.control(Method::GET, &path, None).await?;
-        Ok(known.token)
+        let known = self.browser(login).await?;
+        known.token.with_context(|| format!("{login} has no token that was not revoked"))
+    }
+
+    async fn browser(&self, login: &str) -> anyhow::Result<Browser> {
+        self.control(Method::GET, &format!("/users/{login}/token"), None).await
     }
 
     /// Makes an empty public repository with the default branch `main`; its id.
@@ -203,33 +210,6 @@ impl Sim {
         Ok(found.iter().map(Webhook::from_shape).collect())
     }
 
-    /// Makes a repository private, or public again.
-    pub async fn set_private(&self, repository: &str, private: bool) -> anyhow::Result<()> {
-        self.policy(json!({"repository": repository, "private": private})).await
-    }
-
-    /// Allows or forbids deploy keys, as an organization's policy does; those that are there stay.
-    pub async fn allow_deploy_keys(&self, repository: &str, allow: bool) -> anyhow::Result<()> {
-        self.policy(json!({"repository": repository, "allows_deploy_keys": allow})).await
-    }
-
-    async fn policy(&self, wanted: Value) -> anyhow::Result<()> {
-        let _: Value = self.control(Method::POST, "/policy", Some(wanted)).await?;
-        Ok(())
-    }
-
-    /// Gives somebody the role `read`, `write` or `admin` in a repository.
-    pub async fn add_collaborator(
-        &self,
-        repository: &str,
-        login: &str,
-        role: &str,
-    ) -> anyhow::Result<()> {
-        let body = json!({"repository": repository, "login": login, "role": role});
-        let _: Value = self.control(Method::POST, "/collaborators", Some(body)).await?;
-        Ok(())
-    }
-
     /// From now on every `ssh_url` is `start` and the repository's full name, as
     /// `ssh://git@127.0.0.1:2222/` or `git@127.0.0.1:`.
     pub async fn set_ssh(&self, start: &str) -> anyhow::Result<()> {
@@ -300,14 +280,20 @@ impl Sim {
         }
     }
 
-    /// Lets the next matching requests meet a fault.
-    pub async fn add_fault(&self, fault: Fault) -> anyhow::Result<()> {
+    /// Lets the next matching requests meet a fault; its id.
+    pub async fn add_fault(&self, fault: Fault) -> anyhow::Result<u64> {
         let body = serde_json::to_value(fault)?;
-        let _: Value = self.control(Method::POST, "/faults", Some(body)).await?;
+        let made: Value = self.control(Method::POST, "/faults", Some(body)).await?;
+        made["id"].as_u64().context("the answer has no id")
+    }
+
+    /// Ends one fault; it may be used up already.
+    pub async fn lift_fault(&self, id: u64) -> anyhow::Result<()> {
+        let _: Value = self.control(Method::DELETE, &format!("/faults/{id}"), None).await?;
         Ok(())
     }
 
-    /// Removes all faults that were not used up.
+    /// Ends all faults.
     pub async fn clear_faults(&self) -> anyhow::Result<()> {
         let _: Value = self.control(Method::DELETE, "/faults", None).await?;
         Ok(())
@@ -318,7 +304,8 @@ impl Sim {
         self.control(Method::GET, "/requests", None).await
     }
 
-    /// One REST request with the token of `login`; the answer, or GitHub's own message.
+    /// One REST request as `login` (of an organization, as an owner); the answer, or GitHub's own
+    /// message. It meets no fault and no limit, and is not among [`Self::requests`].
     pub async fn rest(
         &self,
         login: &str,
@@ -326,13 +313,13 @@ impl Sim {
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<Value> {
-        let token = self.token(login).await?;
+        let session = self.browser(login).await?.session;
         let request = self
             .http
             .request(method, format!("{}{path}", self.api_url()))
             .header("Accept", "application/vnd.github+json")
             .header("User-Agent", "github-sim")
-            .bearer_auth(token);
+            .bearer_auth(session);
         self.answer(request, body).await
     }
 
@@ -374,9 +361,9 @@ impl Sim {
         let me = self.rest(login, Method::GET, "/user", None).await?;
         Ok(Person {
             url: self.url.clone(),
-            login: login.to_owned(),
+            login: me["login"].as_str().unwrap_or(login).to_owned(),
             email: me["email"].as_str().unwrap_or_default().to_owned(),
-            token: self.token(login).await?,
+            token: self.browser(login).await?.session,
         })
     }
 }
@@ -417,4 +404,11 @@ fn owner_of(repository: &str) -> anyhow::Result<&str> {
 #[derive(Deserialize)]
 struct Token {
     token: String,
+}
+
+/// What a person has at hand.
+#[derive(Deserialize)]
+struct Browser {
+    token: Option<String>,
+    session: String,
 }

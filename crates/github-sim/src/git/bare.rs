@@ -121,19 +121,8 @@ impl Bare {
     /// Object id and type (`commit`, `tag`) of exactly this reference, such as `heads/main`.
     pub(crate) async fn reference(&self, name: &str) -> Result<Option<(String, String)>, GitError> {
         let full = format!("refs/{name}");
-        let listed = output(self.git([
-            "for-each-ref",
-            "--format=%(refname) %(objectname) %(objecttype)",
-            &full,
-        ]))
-        .await?;
-        Ok(String::from_utf8_lossy(&listed).lines().find_map(|line| {
-            let mut words = line.split(' ');
-            if words.next()? != full {
-                return None;
-            }
-            Some((words.next()?.to_owned(), words.next()?.to_owned()))
-        }))
+        let found = self.references(name).await?.into_iter().find(|(name, ..)| *name == full);
+        Ok(found.map(|(_, sha, kind)| (sha, kind)))
     }
 
     pub(crate) async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool, GitError> {
@@ -167,6 +156,43 @@ impl Bare {
         let mut command = self.git(["show", "--format=", "--diff-merges=first-parent"]);
         command.args(commits::FILE_OPTIONS).args([sha, "--"]);
         commits::parse_files(&output(command).await?)
+    }
+
+    /// The files that differ between two commits, with counted lines.
+    pub(crate) async fn files_between(
+        &self,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<ChangedFile>, GitError> {
+        let mut command = self.git(["diff"]);
+        command.args(commits::FILE_OPTIONS).args([from, to, "--"]);
+        commits::parse_files(&output(command).await?)
+    }
+
+    /// The commit where two histories parted; `None` when they have nothing in common.
+    pub(crate) async fn merge_base(&self, a: &str, b: &str) -> Result<Option<String>, GitError> {
+        let found = self.git(["merge-base", a, b]).output().await?;
+        let sha = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+        Ok((found.status.success() && is_object_id(&sha)).then_some(sha))
+    }
+
+    /// Name, object id and type of all references that begin so; `start` is without `refs/`.
+    pub(crate) async fn references(
+        &self,
+        start: &str,
+    ) -> Result<Vec<(String, String, String)>, GitError> {
+        let listed =
+            output(self.git(["for-each-ref", "--format=%(refname) %(objectname) %(objecttype)"]));
+        let start = format!("refs/{start}");
+        let parse = |line: &str| {
+            let mut words = line.split(' ').map(str::to_owned);
+            Some((words.next()?, words.next()?, words.next()?))
+        };
+        Ok(String::from_utf8_lossy(&listed.await?)
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .filter_map(parse)
+            .collect())
     }
 
     /// What a pull request from `head` into `base` would change since they parted.
@@ -204,6 +230,15 @@ impl Bare {
 
     pub(crate) async fn set(&self, reference: &str, sha: &str) -> Result<(), GitError> {
         output(self.git(["update-ref", reference, sha])).await.map(drop)
+    }
+
+    /// Renames a branch, and lets `HEAD` follow.
+    pub(crate) async fn rename_branch(&self, from: &str, to: &str) -> Result<(), GitError> {
+        output(self.git(["check-ref-format", "--branch", to])).await?;
+        if self.verify(&format!("refs/heads/{from}")).await?.is_some() {
+            output(self.git(["branch", "--move", from, to])).await?;
+        }
+        output(self.git(["symbolic-ref", "HEAD", &format!("refs/heads/{to}")])).await.map(drop)
     }
 
     /// The references that keep a commit alive.

@@ -48,10 +48,18 @@ pub(crate) async fn handle(
         return (StatusCode::NOT_FOUND, "Not Found").into_response();
     }
     let name = name.strip_suffix(".git").unwrap_or(&name);
+    if let Some(to) = moved_to(&app, request.headers(), &owner, name) {
+        let to = format!("{to}.git/{rest}?{query}");
+        return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, to)]).into_response();
+    }
     let access = match access(&app, request.headers(), &owner, name, pushing) {
         Ok(access) => access,
         Err(refusal) => return *refusal,
     };
+    if pushing && access.repository.archived {
+        let text = "This repository was archived so it is read-only.";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
     let cgi = Cgi {
         bare: app.bare(&access.repository),
         path: rest,
@@ -107,7 +115,7 @@ fn access(
     let visible = world
         .repositories
         .by_name(owner, name)
-        .and_then(|repository| Some((repository, repository.role(id)?)));
+        .and_then(|repository| Some((repository, world.role(repository, id)?)));
     let Some((repository, role)) = visible else {
         // Someone unknown is asked who they are; only then are they told that it is not there.
         return Err(Box::new(match user {
@@ -125,6 +133,18 @@ fn access(
         }
     }
     Ok(Access { repository: repository.clone(), pusher: id.filter(|_| role >= Role::Write), user })
+}
+
+/// Where a repository is that was renamed or transferred, for those who may read it.
+fn moved_to(app: &App, headers: &HeaderMap, owner: &str, name: &str) -> Option<String> {
+    let world = app.world();
+    let moved = world.repositories.moved(owner, name)?;
+    let caller = match credentials::of(headers, &world.users) {
+        Credentials::User(user) => Some(user.id),
+        Credentials::None | Credentials::Wrong => None,
+    };
+    world.role(moved, caller)?;
+    Some(format!("{}/{}", world.base, moved.full_name()))
 }
 
 fn challenge() -> Response {

@@ -153,7 +153,7 @@ pub(crate) fn repository(
 ) -> Result<Repository, Refusal> {
     let world = app.world();
     let found = world.repositories.by_name(owner, name).ok_or_else(Refusal::not_found)?;
-    match found.role(caller.id()) {
+    match world.role(found, caller.id()) {
         Some(role) if role >= need => Ok(found.clone()),
         Some(_) if caller.0.is_none() => Err(Refusal::requires_authentication()),
         _ => Err(Refusal::not_found()),

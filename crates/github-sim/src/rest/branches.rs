@@ -70,3 +70,22 @@ pub(crate) async fn reference(
     let shape = shape::commit::reference(&app.world(), &found, &reference, &sha, &kind);
     Ok(Json(shape).into_response())
 }
+
+/// All references that begin so; of one that is whole, those that are longer as well.
+pub(crate) async fn matching(
+    State(app): State<App>,
+    Path((owner, name, start)): Path<(String, String, String)>,
+    caller: Caller,
+) -> Answer {
+    let found = repository(&app, &caller, &owner, &name, Role::Read)?;
+    let matching = app.bare(&found).references(&start).await?;
+    let world = app.world();
+    let shapes: Vec<Value> = matching
+        .iter()
+        .filter_map(|(full, sha, kind)| {
+            let name = full.strip_prefix("refs/")?;
+            Some(shape::commit::reference(&world, &found, name, sha, kind))
+        })
+        .collect();
+    Ok(Json(shapes).into_response())
+}

@@ -1,32 +1,39 @@
 //! The REST API, under `/api/v3` as on GitHub Enterprise Server; one file per noun.
 //!
-//! Around every route: the log of requests, the headers GitHub puts on every answer, and
-//! conditional requests (`ETag`, `If-None-Match`). A caller without `User-Agent` is refused, as
-//! GitHub does. Follows <https://docs.github.com/rest>.
+//! Around every route: the log of requests, what GitHub asks of everybody (`manners`), and where
+//! repositories have moved. Follows <https://docs.github.com/rest>.
 
 mod answer;
 mod branches;
+mod collaborators;
 mod commits;
+mod compare;
 mod deliveries;
 mod deploy_keys;
+mod emails;
 mod forks;
 mod hooks;
+pub(crate) mod manners;
+mod moved;
+mod organizations;
 mod page;
 mod pulls;
 mod repositories;
+mod scopes;
 mod statuses;
+mod teams;
 mod users;
 
-use aws_lc_rs::digest;
 use axum::{
     Router,
-    body::{Body, to_bytes},
-    extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    extract::{Path, Request, State},
+    http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
+use jiff::Timestamp;
+use serde::Deserialize;
 
 use self::answer::{Caller, Refusal};
 use crate::{
@@ -36,18 +43,55 @@ use crate::{
     faults::Dropped,
 };
 
-/// Requests per hour GitHub grants a user; counted and shown here, not enforced.
-const RATE_LIMIT: usize = 5000;
-const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
-
 pub(crate) fn routes(app: &App) -> Router<App> {
+    let inner = of_repository();
+    let by_id = {
+        let inner = inner.clone();
+        move |State(app): State<App>, Path(path): Path<ById>, request: Request| async move {
+            let rest = path.rest.map(|rest| format!("/{rest}")).unwrap_or_default();
+            moved::by_id(&app, inner, path.id, &rest, request).await
+        }
+    };
     Router::new()
+        .route("/rate_limit", get(manners::rate_limit))
         .route("/user", get(users::me))
+        .route("/user/emails", get(emails::mine))
         .route("/user/repos", get(repositories::mine))
+        .route("/user/orgs", get(organizations::mine))
+        .route("/user/memberships/orgs", get(organizations::memberships))
+        .route("/user/memberships/orgs/{org}", get(organizations::membership))
+        .route("/orgs/{org}", get(organizations::get))
+        .route("/orgs/{org}/repos", get(organizations::repositories))
+        .route("/orgs/{org}/members", get(organizations::members))
+        .route("/orgs/{org}/members/{user}", get(organizations::is_member))
+        .route("/orgs/{org}/teams", get(teams::list))
+        .route("/orgs/{org}/teams/{slug}", get(teams::get))
+        .route("/orgs/{org}/teams/{slug}/members", get(teams::members))
+        .merge(inner)
+        .route("/repositories/{id}", any(by_id.clone()))
+        .route("/repositories/{id}/{*rest}", any(by_id))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), scopes::check))
+        .layer(middleware::from_fn_with_state(app.clone(), around))
+}
+
+/// The routes that are found by a repository's id as well.
+fn of_repository() -> Router<App> {
+    Router::new()
         .route("/repos/{owner}/{repo}", get(repositories::get))
+        .route("/repos/{owner}/{repo}/teams", get(teams::of_repository))
+        .route("/repos/{owner}/{repo}/collaborators", get(collaborators::list))
+        .route("/repos/{owner}/{repo}/collaborators/{user}", get(collaborators::is_collaborator))
+        .route(
+            "/repos/{owner}/{repo}/collaborators/{user}/permission",
+            get(collaborators::permission),
+        )
         .route("/repos/{owner}/{repo}/branches", get(branches::list))
         .route("/repos/{owner}/{repo}/branches/{*branch}", get(branches::get))
         .route("/repos/{owner}/{repo}/git/ref/{*reference}", get(branches::reference))
+        .route("/repos/{owner}/{repo}/git/matching-refs/{*start}", get(branches::matching))
+        .route("/repos/{owner}/{repo}/compare/{*basehead}", get(compare::get))
         .route("/repos/{owner}/{repo}/commits/{*rest}", get(commits::get))
         .route("/repos/{owner}/{repo}/statuses/{sha}", post(statuses::create))
         .route("/repos/{owner}/{repo}/hooks", get(hooks::list).post(hooks::create))
@@ -67,9 +111,13 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/repos/{owner}/{repo}/forks", post(forks::create))
         .route("/repos/{owner}/{repo}/pulls", get(pulls::list).post(pulls::create))
         .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::get).patch(pulls::change))
-        .fallback(not_found)
-        .method_not_allowed_fallback(not_found)
-        .layer(middleware::from_fn_with_state(app.clone(), around))
+        .route("/repos/{owner}/{repo}/pulls/{number}/files", get(pulls::files))
+}
+
+#[derive(Deserialize)]
+struct ById {
+    id: u64,
+    rest: Option<String>,
 }
 
 /// GitHub answers so to a wrong verb as well.
@@ -79,45 +127,69 @@ async fn not_found() -> Refusal {
 
 /// What GitHub does with every request, whatever its route.
 async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let caller = {
+    let headers = request.headers();
+    let (caller, is_browser) = {
         let world = app.world();
-        match credentials::of(request.headers(), &world.users) {
+        let caller = match credentials::of(headers, &world.users) {
             Credentials::None => Ok(Caller(None)),
             Credentials::Wrong => Err(Refusal::bad_credentials()),
             Credentials::User(user) => Ok(Caller(Some((user.id, user.login.clone())))),
-        }
+        };
+        (caller, credentials::is_browser(headers, &world.users))
     };
-    let login =
-        caller.as_ref().ok().and_then(|caller| caller.0.as_ref()).map(|(_, login)| login.clone());
-    let wanted_tag = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let who = caller.as_ref().ok().and_then(Caller::id);
+    let wanted_tag = headers.get(header::IF_NONE_MATCH).cloned();
     let reading = request.method() == Method::GET;
-    let answer = match caller {
-        _ if !request.headers().contains_key(header::USER_AGENT) => no_user_agent(),
-        Err(refusal) => refusal.into_response(),
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    let is_free = is_browser || request.uri().path().ends_with("/rate_limit");
+    let now = Timestamp::now();
+    let answer = match (manners::check(headers), caller) {
+        (Err(refused), _) => *refused,
+        (_, Err(refusal)) => refusal.into_response(),
+        (_, Ok(caller)) => {
+            if !is_free && !app.world().limits.take(who, now) {
+                manners::limited(&caller)
+            } else if let Some(answer) =
+                moved::intercept(&app, &caller, request.method(), request.uri())
+            {
+                answer
+            } else {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
         }
     };
     let mut answer = if reading && answer.status() == StatusCode::OK {
-        conditional(answer, wanted_tag.as_ref()).await
+        manners::conditional(answer, wanted_tag.as_ref()).await
     } else {
         answer
     };
-    put_headers(&app, login.as_deref(), &mut answer);
+    let mut world = app.world();
+    if answer.status() == StatusCode::NOT_MODIFIED && !is_free {
+        world.limits.refund(who, now);
+    }
+    let hour = *world.limits.hour(who, now);
+    manners::put_headers(answer.headers_mut(), &hour);
     answer
 }
 
-/// Middleware outside of everything else: remembers what was asked and answered.
+/// Middleware outside of everything else: remembers what was asked and answered, but for what
+/// people do in their browsers.
 pub(crate) async fn log(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if !path.starts_with("/api/v3") {
         return next.run(request).await;
     }
-    let login = match credentials::of(request.headers(), &app.world().users) {
-        Credentials::User(user) => Some(user.login.clone()),
-        Credentials::None | Credentials::Wrong => None,
+    let (login, is_browser) = {
+        let world = app.world();
+        let login = match credentials::of(request.headers(), &world.users) {
+            Credentials::User(user) => Some(user.login.clone()),
+            Credentials::None | Credentials::Wrong => None,
+        };
+        (login, credentials::is_browser(request.headers(), &world.users))
     };
+    if is_browser {
+        return next.run(request).await;
+    }
     let method = request.method().to_string();
     let query = request.uri().query().map(str::to_owned);
     let answer = next.run(request).await;
@@ -125,60 +197,4 @@ pub(crate) async fn log(State(app): State<App>, request: Request, next: Next) ->
         if answer.extensions().get::<Dropped>().is_some() { 0 } else { answer.status().as_u16() };
     app.world().requests.push(LoggedRequest { method, path, query, status, login });
     answer
-}
-
-fn no_user_agent() -> Response {
-    let text = "Request forbidden by administrative rules. Please make sure your request has a \
-                User-Agent header (https://docs.github.com/en/rest/overview/resources-in-the-rest-api#user-agent-required). \
-                Check https://developer.github.com for other possible causes.\n";
-    (StatusCode::FORBIDDEN, text).into_response()
-}
-
-/// Follows <https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api#use-conditional-requests-if-appropriate>.
-async fn conditional(answer: Response, wanted: Option<&HeaderValue>) -> Response {
-    let (mut parts, body) = answer.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_ANSWER).await else {
-        return Refusal::broken("the answer is too large").into_response();
-    };
-    let tag = format!("W/\"{}\"", hex::encode(digest::digest(&digest::SHA256, &body)));
-    let unchanged = wanted
-        .and_then(|wanted| wanted.to_str().ok())
-        .is_some_and(|wanted| wanted.split(',').any(|one| one.trim() == tag));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        parts.headers.insert(header::ETAG, tag);
-    }
-    parts.headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, max-age=60, s-maxage=60"),
-    );
-    if unchanged {
-        parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers.remove(header::CONTENT_TYPE);
-        parts.headers.remove(header::CONTENT_LENGTH);
-        return Response::from_parts(parts, Body::empty());
-    }
-    Response::from_parts(parts, Body::from(body))
-}
-
-/// Follows <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#checking-the-status-of-your-rate-limit>.
-fn put_headers(app: &App, login: Option<&str>, answer: &mut Response) {
-    let used =
-        app.world().requests.iter().filter(|request| request.login.as_deref() == login).count() + 1;
-    let reset = jiff::Timestamp::now().as_second() + 3600;
-    let id = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
-    let headers = answer.headers_mut();
-    for (name, value) in [
-        ("x-github-request-id", format!("{}:{}", &id[..4], &id[4..16])),
-        ("x-github-media-type", "github.v3; format=json".to_owned()),
-        ("x-github-api-version-selected", "2022-11-28".to_owned()),
-        ("x-ratelimit-limit", RATE_LIMIT.to_string()),
-        ("x-ratelimit-remaining", RATE_LIMIT.saturating_sub(used).max(1).to_string()),
-        ("x-ratelimit-used", used.to_string()),
-        ("x-ratelimit-reset", reset.to_string()),
-        ("x-ratelimit-resource", "core".to_owned()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    }
 }

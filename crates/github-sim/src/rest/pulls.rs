@@ -72,6 +72,34 @@ pub(crate) async fn get(
     Ok(Json(shape::pull_request::full(&world, pull)).into_response())
 }
 
+/// The files it changes since its branch and its base parted; GitHub lists 3,000 at most.
+pub(crate) async fn files(
+    State(app): State<App>,
+    Path((owner, name, number)): Path<(String, String, u64)>,
+    caller: Caller,
+    page: Page,
+) -> Answer {
+    let found = repository(&app, &caller, &owner, &name, Role::Read)?;
+    let pull = {
+        let world = app.world();
+        world.pull_requests.get(found.id, number).cloned().ok_or_else(Refusal::not_found)?
+    };
+    let bare = app.bare(&found);
+    let parting = bare.merge_base(&pull.base_sha, &pull.head_sha).await?;
+    let mut files = match parting {
+        Some(parting) => bare.files_between(&parting, &pull.head_sha).await?,
+        None => Vec::new(),
+    };
+    files.truncate(3000);
+    let (html, api) = {
+        let world = app.world();
+        let name = found.full_name();
+        (format!("{}/{name}", world.base), format!("{}/repos/{name}", shape::api(&world)))
+    };
+    let entry = |file| shape::commit::diff_entry(&html, &api, &pull.head_sha, file);
+    Ok(page.answer(&app, &files.iter().map(entry).collect::<Vec<_>>()))
+}
+
 /// Opens a pull request, makes `refs/pull/<n>/head` and tells about it.
 pub(crate) async fn create(
     State(app): State<App>,
@@ -153,7 +181,7 @@ pub(crate) async fn change(
         let pull = world.pull_requests.get(found.id, number);
         pull.cloned().ok_or_else(Refusal::not_found)?
     };
-    if pull.author != actor && found.role(Some(actor)) < Some(Role::Write) {
+    if pull.author != actor && app.world().role(&found, Some(actor)) < Some(Role::Write) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
             "Must have push access to the repository or be the author of the pull request.",

@@ -76,7 +76,8 @@ pub(crate) fn commit(
     shape
 }
 
-fn diff_entry(html: &str, api: &str, commit: &str, file: &ChangedFile) -> Value {
+/// `diff-entry`; `commit` is where the file is shown.
+pub(crate) fn diff_entry(html: &str, api: &str, commit: &str, file: &ChangedFile) -> Value {
     let path = &file.path;
     json!({
         "sha": file.sha,

@@ -4,13 +4,18 @@
 //! (<https://github.com/github/rest-api-description>). Every required field is there, with the
 //! value GitHub gives to a plain repository where the stand-in has no opinion.
 
+pub(crate) mod circumstance;
+pub(crate) mod collaborator;
 pub(crate) mod commit;
+pub(crate) mod comparison;
 pub(crate) mod delivery;
 pub(crate) mod deploy_key;
+pub(crate) mod organization;
 pub(crate) mod pull_request;
 pub(crate) mod push;
 pub(crate) mod repository;
 pub(crate) mod status;
+pub(crate) mod team;
 pub(crate) mod user;
 pub(crate) mod webhook;
 

@@ -20,7 +20,7 @@ pub(crate) fn plain(world: &World, repository: &Repository) -> Value {
 pub(crate) fn for_caller(world: &World, repository: &Repository, caller: Option<u64>) -> Value {
     let mut shape = plain(world, repository);
     if caller.is_some() {
-        extend(&mut shape, json!({"permissions": permissions(repository.role(caller))}));
+        extend(&mut shape, json!({"permissions": permissions(world.role(repository, caller))}));
     }
     shape
 }
@@ -78,7 +78,7 @@ pub(crate) fn full(world: &World, repository: &Repository, caller: Option<u64>) 
             "subscribers_count": 0,
         }),
     );
-    if repository.role(caller) == Some(Role::Admin) {
+    if world.role(repository, caller) == Some(Role::Admin) {
         extend(
             &mut shape,
             json!({
@@ -124,12 +124,13 @@ pub(crate) fn of_push(world: &World, repository: &Repository) -> Value {
     shape
 }
 
-fn permissions(role: Option<Role>) -> Value {
+/// What each role from `pull` to `admin` may do.
+pub(crate) fn permissions(role: Option<Role>) -> Value {
     json!({
         "admin": role >= Some(Role::Admin),
-        "maintain": role >= Some(Role::Admin),
+        "maintain": role >= Some(Role::Maintain),
         "push": role >= Some(Role::Write),
-        "triage": role >= Some(Role::Write),
+        "triage": role >= Some(Role::Triage),
         "pull": role >= Some(Role::Read),
     })
 }
@@ -162,7 +163,7 @@ fn facts(world: &World, repository: &Repository) -> Value {
         "has_discussions": false,
         "forks_count": forks,
         "mirror_url": null,
-        "archived": false,
+        "archived": repository.archived,
         "disabled": false,
         "open_issues_count": open,
         "license": null,

@@ -26,7 +26,7 @@ pub(crate) fn simple(world: &World, user: &User) -> Value {
         "repos_url": format!("{url}/repos"),
         "events_url": format!("{url}/events{{/privacy}}"),
         "received_events_url": format!("{url}/received_events"),
-        "type": "User",
+        "type": if user.is_organization { "Organization" } else { "User" },
         "site_admin": false,
     })
 }
@@ -39,9 +39,8 @@ pub(crate) fn by_id(world: &World, id: u64) -> Value {
 /// `private-user`: what a user sees of themselves.
 /// Follows <https://docs.github.com/rest/users/users#get-the-authenticated-user>.
 pub(crate) fn private(world: &World, user: &User) -> Value {
-    let owned = world.repositories.of_user(user.id);
-    let count =
-        |private| owned.iter().filter(|one| one.owner == user.id && one.private == private).count();
+    let owned = world.repositories.owned_by(user.id);
+    let count = |private| owned.iter().filter(|one| one.private == private).count();
     let (secret, public) = (count(true), count(false));
     let mut shape = simple(world, user);
     extend(

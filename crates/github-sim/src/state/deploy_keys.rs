@@ -58,6 +58,11 @@ impl DeployKeys {
         self.list.iter().filter(move |key| key.repository == repository)
     }
 
+    /// The repository is gone.
+    pub(crate) fn forget(&mut self, repository: u64) {
+        self.list.retain(|key| key.repository != repository);
+    }
+
     pub(crate) fn remove(&mut self, id: u64) {
         self.list.retain(|key| key.id != id);
     }

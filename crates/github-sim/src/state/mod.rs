@@ -1,15 +1,20 @@
-//! What GitHub knows: users, repositories, pull requests, webhooks, deploy keys, statuses,
-//! deliveries.
+//! What GitHub knows: users, organizations, teams, repositories, pull requests, webhooks, deploy
+//! keys, statuses, deliveries.
 //!
 //! Everything here is plain data and plain functions: no I/O, no clock, no async. The one
 //! [`World`] sits behind a mutex (see `app`), which is never held across an `await`. What git
 //! knows (commits, branches, tags) is not repeated here: it is asked of the bare repositories.
 
+pub(crate) mod access;
 pub(crate) mod deliveries;
 pub(crate) mod deploy_keys;
+pub(crate) mod limits;
+pub(crate) mod oauth;
+pub(crate) mod organizations;
 pub(crate) mod pull_requests;
 pub(crate) mod repositories;
 pub(crate) mod statuses;
+pub(crate) mod teams;
 pub(crate) mod users;
 pub(crate) mod webhooks;
 
@@ -25,12 +30,16 @@ pub(crate) struct World {
     pub(crate) ssh: Option<String>,
     last_id: u64,
     pub(crate) users: users::Users,
+    pub(crate) organizations: organizations::Organizations,
+    pub(crate) teams: teams::Teams,
     pub(crate) repositories: repositories::Repositories,
     pub(crate) pull_requests: pull_requests::PullRequests,
     pub(crate) webhooks: webhooks::Webhooks,
     pub(crate) deploy_keys: deploy_keys::DeployKeys,
     pub(crate) statuses: statuses::Statuses,
     pub(crate) deliveries: deliveries::Deliveries,
+    pub(crate) oauth: oauth::OAuth,
+    pub(crate) limits: limits::Limits,
     pub(crate) faults: Faults,
     /// Every REST request, oldest first.
     pub(crate) requests: Vec<crate::client::LoggedRequest>,
@@ -43,12 +52,16 @@ impl World {
             ssh: None,
             last_id: 1000,
             users: users::Users::default(),
+            organizations: organizations::Organizations::default(),
+            teams: teams::Teams::default(),
             repositories: repositories::Repositories::default(),
             pull_requests: pull_requests::PullRequests::default(),
             webhooks: webhooks::Webhooks::default(),
             deploy_keys: deploy_keys::DeployKeys::default(),
             statuses: statuses::Statuses::default(),
             deliveries: deliveries::Deliveries::default(),
+            oauth: oauth::OAuth::default(),
+            limits: limits::Limits::default(),
             faults: Faults::default(),
             requests: Vec::new(),
         }

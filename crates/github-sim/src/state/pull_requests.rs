@@ -128,6 +128,20 @@ impl PullRequests {
             .collect()
     }
 
+    /// The repository is gone, and with it the requests into it.
+    pub(crate) fn forget(&mut self, repository: u64) {
+        self.list.retain(|pull| pull.base_repository != repository);
+    }
+
+    /// The base branch has another name now.
+    pub(crate) fn rename_base(&mut self, repository: u64, from: &str, to: &str) {
+        for pull in &mut self.list {
+            if pull.base_repository == repository && pull.base == from {
+                to.clone_into(&mut pull.base);
+            }
+        }
+    }
+
     fn open(&self) -> impl Iterator<Item = &PullRequest> {
         self.list.iter().filter(|pull| pull.open)
     }

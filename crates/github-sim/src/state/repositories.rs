@@ -1,6 +1,6 @@
 //! Repositories and forks: who owns them and who may do what with them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -10,9 +10,42 @@ use super::{Invalid, users::User};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
+    #[serde(alias = "pull")]
     Read,
+    Triage,
+    #[serde(alias = "push")]
     Write,
+    Maintain,
     Admin,
+}
+
+impl Role {
+    /// `role_name` of the REST API.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Triage => "triage",
+            Self::Write => "write",
+            Self::Maintain => "maintain",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// As `permission` and `permissions` call it.
+    pub(crate) fn permission(self) -> &'static str {
+        match self {
+            Self::Read => "pull",
+            Self::Write => "push",
+            other => other.name(),
+        }
+    }
+
+    /// A word of [`Self::permission`].
+    pub(crate) fn of_permission(word: &str) -> Option<Self> {
+        [Self::Read, Self::Triage, Self::Write, Self::Maintain, Self::Admin]
+            .into_iter()
+            .find(|role| role.permission() == word)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -22,6 +55,8 @@ pub(crate) struct Repository {
     pub(crate) owner_login: String,
     pub(crate) name: String,
     pub(crate) private: bool,
+    /// Nobody can change it any more.
+    pub(crate) archived: bool,
     /// Whether deploy keys may be made; a policy of its organization may forbid them.
     pub(crate) allows_deploy_keys: bool,
     pub(crate) default_branch: String,
@@ -48,20 +83,17 @@ impl Repository {
         self.collaborators.push((user, role));
     }
 
-    /// What this user may do here; `None` when they must not even learn that it exists.
-    pub(crate) fn role(&self, user: Option<u64>) -> Option<Role> {
-        let public = (!self.private).then_some(Role::Read);
-        let Some(user) = user else { return public };
-        if user == self.owner {
-            return Some(Role::Admin);
-        }
-        self.collaborators.iter().find(|(id, _)| *id == user).map(|(_, role)| *role).or(public)
+    /// The role somebody was given here, by name.
+    pub(crate) fn invited(&self, user: u64) -> Option<Role> {
+        self.collaborators.iter().find(|(id, _)| *id == user).map(|(_, role)| *role)
     }
 }
 
 #[derive(Default)]
 pub(crate) struct Repositories {
     list: Vec<Repository>,
+    /// Full names, in small letters, that repositories once had.
+    moved: HashMap<String, u64>,
 }
 
 impl Repositories {
@@ -88,6 +120,7 @@ impl Repositories {
             owner_login: owner.login.clone(),
             name: name.to_owned(),
             private: parent.is_some_and(|parent| parent.private),
+            archived: false,
             allows_deploy_keys: true,
             default_branch: parent
                 .map_or_else(|| "main".to_owned(), |parent| parent.default_branch.clone()),
@@ -104,6 +137,53 @@ impl Repositories {
 
     pub(crate) fn remove(&mut self, id: u64) {
         self.list.retain(|repository| repository.id != id);
+        self.moved.retain(|_, to| *to != id);
+    }
+
+    /// Gives a repository another owner, name or both; the old full name leads to it until
+    /// another repository takes that.
+    pub(crate) fn relocate(&mut self, id: u64, owner: &User, name: &str) -> Result<(), Invalid> {
+        let taken = self.by_name(&owner.login, name).is_some_and(|other| other.id != id);
+        if !is_name(name) || taken {
+            return Err(Invalid::field("Repository", "name", "custom").with_message(format!(
+                "{}/{name} is no full name, or another repository has it",
+                owner.login
+            )));
+        }
+        if let Some(repository) = self.list.iter_mut().find(|one| one.id == id) {
+            self.moved.insert(repository.full_name().to_ascii_lowercase(), id);
+            repository.owner = owner.id;
+            repository.owner_login.clone_from(&owner.login);
+            name.clone_into(&mut repository.name);
+        }
+        Ok(())
+    }
+
+    /// The repository that had this full name before, unless one has it now.
+    pub(crate) fn moved(&self, owner: &str, name: &str) -> Option<&Repository> {
+        if self.by_name(owner, name).is_some() {
+            return None;
+        }
+        let old = format!("{owner}/{name}").to_ascii_lowercase();
+        self.moved.get(&old).and_then(|id| self.by_id(*id))
+    }
+
+    /// All that an account owns, by full name.
+    pub(crate) fn owned_by(&self, account: u64) -> Vec<&Repository> {
+        let mut found: Vec<_> = self.list.iter().filter(|one| one.owner == account).collect();
+        found.sort_by_key(|one| one.full_name().to_ascii_lowercase());
+        found
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Repository> {
+        self.list.iter()
+    }
+
+    /// The user is gone, and with them every invitation.
+    pub(crate) fn forget(&mut self, user: u64) {
+        for repository in &mut self.list {
+            repository.collaborators.retain(|(id, _)| *id != user);
+        }
     }
 
     /// Owner and name are case-insensitive on GitHub.
@@ -127,20 +207,6 @@ impl Repositories {
 
     pub(crate) fn by_id(&self, id: u64) -> Option<&Repository> {
         self.list.iter().find(|repository| repository.id == id)
-    }
-
-    /// All that the user owns or was invited to, by full name.
-    pub(crate) fn of_user(&self, user: u64) -> Vec<&Repository> {
-        let mut found: Vec<_> = self
-            .list
-            .iter()
-            .filter(|repository| {
-                repository.owner == user
-                    || repository.collaborators.iter().any(|(id, _)| *id == user)
-            })
-            .collect();
-        found.sort_by_key(|repository| repository.full_name().to_ascii_lowercase());
-        found
     }
 
     pub(crate) fn forks_of(&self, id: u64) -> impl Iterator<Item = &Repository> {
@@ -186,30 +252,8 @@ fn is_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may stop at once")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_stranger_reads_a_public_repository_and_does_not_see_a_private_one() {
-        let owner = User {
-            id: 1,
-            login: "alice".to_owned(),
-            tokens: Vec::new(),
-            created_at: Timestamp::UNIX_EPOCH,
-        };
-        let mut repositories = Repositories::default();
-        let mut repository =
-            repositories.add(2, &owner, "site", None, Timestamp::UNIX_EPOCH).unwrap();
-        repository.invite(3, Role::Write);
-        assert_eq!(repository.role(None), Some(Role::Read));
-        assert_eq!(repository.role(Some(1)), Some(Role::Admin));
-        assert_eq!(repository.role(Some(3)), Some(Role::Write));
-        repository.private = true;
-        assert_eq!(repository.role(None), None);
-        assert_eq!(repository.role(Some(9)), None);
-        assert_eq!(repository.role(Some(3)), Some(Role::Write));
-    }
 
     #[test]
     fn names_that_would_leave_the_folder_are_refused() {

@@ -8,8 +8,11 @@ use super::Invalid;
 pub(crate) struct User {
     pub(crate) id: u64,
     pub(crate) login: String,
+    pub(crate) is_organization: bool,
     /// Classic personal access tokens; all of them may do all that the user may.
     pub(crate) tokens: Vec<String>,
+    /// What the user's own browser has; unlike a token it is never revoked.
+    pub(crate) session: String,
     pub(crate) created_at: Timestamp,
 }
 
@@ -42,8 +45,75 @@ impl Users {
             return Err(Invalid::field("User", "login", "already_exists")
                 .with_message(format!("There is a user {login} already")));
         }
-        self.list.push(User { id, login: login.to_owned(), tokens: vec![token], created_at: now });
+        let session = format!("session-{token}");
+        self.list.push(User {
+            id,
+            login: login.to_owned(),
+            is_organization: false,
+            tokens: vec![token],
+            session,
+            created_at: now,
+        });
         Ok(&self.list[self.list.len() - 1])
+    }
+
+    /// The account of an organization; nobody signs in with it.
+    pub(crate) fn add_organization(
+        &mut self,
+        id: u64,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<(), Invalid> {
+        self.add(id, login, String::new(), now)?;
+        if let Some(account) = self.by_id_mut(id) {
+            account.is_organization = true;
+            account.tokens.clear();
+            account.session.clear();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rename(&mut self, id: u64, login: &str) -> Result<(), Invalid> {
+        if !is_login(login) || self.by_login(login).is_some_and(|known| known.id != id) {
+            return Err(Invalid::field("User", "login", "custom")
+                .with_message(format!("{login:?} is no login, or another's")));
+        }
+        if let Some(user) = self.by_id_mut(id) {
+            login.clone_into(&mut user.login);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) {
+        self.list.retain(|user| user.id != id);
+    }
+
+    fn by_id_mut(&mut self, id: u64) -> Option<&mut User> {
+        self.list.iter_mut().find(|user| user.id == id)
+    }
+
+    /// Somebody has let an app act for them.
+    pub(crate) fn add_token(&mut self, user: u64, token: String) {
+        if let Some(user) = self.by_id_mut(user) {
+            user.tokens.push(token);
+        }
+    }
+
+    /// Whoever has the token can't use it any more; whether anybody had it.
+    pub(crate) fn revoke(&mut self, token: &str) -> bool {
+        let mut known = false;
+        for user in &mut self.list {
+            let before = user.tokens.len();
+            user.tokens.retain(|one| one != token);
+            known |= user.tokens.len() < before;
+        }
+        known
+    }
+
+    /// Of people, oldest first.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = &str> {
+        let people = self.list.iter().filter(|user| !user.is_organization);
+        people.map(|user| user.login.as_str())
     }
 
     /// Logins are case-insensitive on GitHub.
@@ -55,8 +125,16 @@ impl Users {
         self.list.iter().find(|user| user.id == id)
     }
 
+    /// By an access token, or by what the user's own browser has.
     pub(crate) fn by_token(&self, token: &str) -> Option<&User> {
-        self.list.iter().find(|user| user.tokens.iter().any(|known| known == token))
+        let of_browser = self.by_session(token);
+        of_browser.or_else(|| {
+            self.list.iter().find(|user| user.tokens.iter().any(|known| known == token))
+        })
+    }
+
+    pub(crate) fn by_session(&self, session: &str) -> Option<&User> {
+        self.list.iter().find(|user| !session.is_empty() && user.session == session)
     }
 
     pub(crate) fn by_email(&self, email: &str) -> Option<&User> {

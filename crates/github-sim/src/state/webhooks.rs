@@ -235,6 +235,11 @@ impl Webhooks {
         self.list.retain(|webhook| webhook.id != id);
     }
 
+    /// The repository is gone.
+    pub(crate) fn forget(&mut self, repository: u64) {
+        self.list.retain(|webhook| webhook.repository != repository);
+    }
+
     pub(crate) fn answered(&mut self, id: u64, code: u16, status: &str) {
         if let Some(webhook) = self.list.iter_mut().find(|webhook| webhook.id == id) {
             webhook.last_response = Some((code, status.to_owned()));

@@ -6,6 +6,7 @@
 mod deploy_keys;
 mod faults;
 mod github;
+mod oauth;
 mod program;
 mod pull_requests;
 mod pushes;
