@@ -10,7 +10,7 @@ use clap::{ArgGroup, Subcommand};
 use super::{find_project, now, open_store, say, upkeep};
 use crate::config::Settings;
 use crate::github::Client;
-use crate::model::{FullName, RemoteRepository, UserId, parse_own_variable};
+use crate::model::{ForkPolicy, FullName, RemoteRepository, UserId, parse_own_variable};
 use crate::store::{Project, ProjectChange};
 use crate::upkeep::{Ensured, TurnedOn, Upkeep};
 
@@ -38,6 +38,12 @@ pub(super) enum Command {
         /// Whether anyone may see its builds and logs, without signing in
         #[arg(long, group = "change", value_name = "on|off", value_parser = on_or_off)]
         visible_to_all: Option<bool>,
+        /// What becomes of pull requests from forks: built, built once a manager agrees, or not
+        #[arg(long, group = "change", value_name = "build|ask|never")]
+        forks: Option<ForkPolicy>,
+        /// An author whose pull requests are to need approval again. May be repeated
+        #[arg(long, group = "change", value_name = "LOGIN")]
+        distrust: Vec<String>,
         /// A plain variable of all its scripts, shown to whoever may see a log: not for
         /// secrets. A hook's own of the same name goes before it. May be repeated
         #[arg(long, group = "change", value_name = "NAME=VALUE", value_parser = parse_own_variable)]
@@ -81,10 +87,20 @@ fn on_or_off(text: &str) -> Result<bool, String> {
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Add { name, visible_to_all } => add(settings, &name, visible_to_all).await,
-        Command::Set { name, cancel_superseded, visible_to_all, env, unset_env } => {
+        Command::Set {
+            name,
+            cancel_superseded,
+            visible_to_all,
+            forks,
+            distrust,
+            env,
+            unset_env,
+        } => {
             let change = ProjectChange {
                 cancels_superseded: cancel_superseded,
                 is_visible_to_all: visible_to_all,
+                forks,
+                distrust,
                 ..variables(env, unset_env)?
             };
             set(settings, &name, &change).await
@@ -115,7 +131,7 @@ fn variables(env: Vec<(String, String)>, unset_env: Vec<String>) -> anyhow::Resu
 async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> anyhow::Result<()> {
     let store = open_store(settings).await?;
     let project = find_project(&store, name).await?;
-    let changed = store.project_options_changed(project.id, change).await;
+    let changed = store.project_options_changed(project.id, change, now()).await;
     changed.with_context(|| format!("{name} was not changed"))?;
     store.close().await;
     if let Some(cancels) = change.cancels_superseded {
@@ -124,6 +140,12 @@ async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> an
     }
     if let Some(is_visible) = change.is_visible_to_all {
         say(&seen_by(name, is_visible));
+    }
+    if let Some(forks) = change.forks {
+        say(&format!("Pull requests from forks of {name} now {}.", forks.in_words()));
+    }
+    for login in &change.distrust {
+        say(&format!("Pull requests of {login} need approval again."));
     }
     for variable in change.env.keys() {
         say(&format!("Jobs of {name} made from now on have the variable {variable}."));
@@ -158,7 +180,7 @@ async fn add(settings: &Settings, name: &FullName, visible_to_all: bool) -> anyh
     if visible_to_all {
         let change = ProjectChange { is_visible_to_all: Some(true), ..ProjectChange::default() };
         let project = find_project(&store, name).await?;
-        store.project_options_changed(project.id, &change).await?;
+        store.project_options_changed(project.id, &change, now()).await?;
     }
     store.close().await;
     say(&told);

@@ -54,6 +54,18 @@ pub(super) enum Command {
         server: Server,
         job: i64,
     },
+    /// Let the jobs of a pull request from a fork run, once you have looked at its commit
+    Approve {
+        #[command(flatten)]
+        server: Server,
+        /// The project, as owner/name
+        project: FullName,
+        /// The build's number in the project
+        build: i64,
+        /// From now on, let all run that its author sends from their forks
+        #[arg(long)]
+        trust_author: bool,
+    },
     /// Stop a job
     Cancel {
         #[command(flatten)]
@@ -81,12 +93,14 @@ struct Builds {
 
 #[derive(Deserialize)]
 struct Build {
+    id: i64,
     number: i64,
     status: String,
     #[serde(rename = "ref")]
     git_ref: String,
     sha: String,
     message: String,
+    url: String,
     jobs: Vec<Job>,
 }
 
@@ -107,6 +121,9 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             say(&table(["project", "page"], rows));
         }
         Command::Builds { server, project } => builds(&server, &project).await?,
+        Command::Approve { server, project, build, trust_author } => {
+            approve(&server, &project, build, trust_author).await?;
+        }
         Command::Logs { server, job, follow } => logs(&server, job, follow).await?,
         Command::Restart { server, job } => {
             let new: Job = server.json(Method::POST, &format!("jobs/{job}/restart")).await?;
@@ -120,13 +137,28 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn approve(
+    server: &Server,
+    name: &FullName,
+    number: i64,
+    trust_author: bool,
+) -> anyhow::Result<()> {
+    let project = server.project(name).await?;
+    let before = number.saturating_add(1);
+    let path = format!("projects/{}/builds?before={before}", project.id);
+    let builds: Builds = server.json(Method::GET, &path).await?;
+    let build = builds.builds.into_iter().find(|build| build.number == number);
+    let build = build.with_context(|| format!("{name} has no build #{number}"))?;
+    // For exactly the commit that has this number.
+    let query = format!("?sha={}&trust_author={trust_author}", build.sha);
+    let path = format!("builds/{}/approve{query}", build.id);
+    let build: Build = server.json(Method::POST, &path).await?;
+    say(&format!("Build #{number} is approved: {}", build.url));
+    Ok(())
+}
+
 async fn builds(server: &Server, name: &FullName) -> anyhow::Result<()> {
-    let projects = server.projects().await?;
-    let name = name.to_string();
-    let project = projects
-        .into_iter()
-        .find(|project| project.full_name.eq_ignore_ascii_case(&name))
-        .with_context(|| format!("{name} is no project of yours on {}", server.server))?;
+    let project = server.project(name).await?;
     let builds: Builds =
         server.json(Method::GET, &format!("projects/{}/builds", project.id)).await?;
     let rows = builds.builds.into_iter().map(|build| {
@@ -164,6 +196,14 @@ async fn logs(server: &Server, job: i64, follow: bool) -> anyhow::Result<()> {
 impl Server {
     async fn projects(&self) -> anyhow::Result<Vec<Project>> {
         Ok(self.json::<Projects>(Method::GET, "projects").await?.projects)
+    }
+
+    async fn project(&self, name: &FullName) -> anyhow::Result<Project> {
+        let name = name.to_string();
+        let mut projects = self.projects().await?.into_iter();
+        projects
+            .find(|project| project.full_name.eq_ignore_ascii_case(&name))
+            .with_context(|| format!("{name} is no project of yours on {}", self.server))
     }
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<T> {

@@ -1,6 +1,7 @@
 //! GitHub's words and wires: what it signs, what it sends, what it is asked.
 
 mod account;
+mod changes;
 mod client;
 mod deploy_key;
 mod error;
@@ -19,7 +20,10 @@ pub use client::Client;
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;
 pub use oauth::{OAuthApp, OAuthError};
-pub use payload::{Event, PullRequestEvent, PushEvent, Repository, parse};
+pub use payload::{
+    Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, Repository,
+    parse,
+};
 pub use people::{Access, Account, Collaborator, Team};
 pub use repositories::ListedRepository;
 pub use signature::{HEADER as SIGNATURE_HEADER, SignatureError, verify};

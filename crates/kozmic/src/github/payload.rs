@@ -12,6 +12,7 @@ impl Event {
         match self {
             Self::Push(event) => Some(&event.repository),
             Self::PullRequest(event) => Some(&event.repository),
+            Self::Release(event) => Some(&event.repository),
             Self::Ping { .. } | Self::Other => None,
         }
     }
@@ -25,6 +26,7 @@ pub enum Event {
     },
     Push(Box<PushEvent>),
     PullRequest(Box<PullRequestEvent>),
+    Release(Box<ReleaseEvent>),
     /// One that nothing is built for.
     Other,
 }
@@ -33,11 +35,36 @@ pub enum Event {
 pub struct PushEvent {
     #[serde(rename = "ref")]
     pub git_ref: String,
+    #[serde(default)]
+    pub before: String,
     pub after: String,
     #[serde(default)]
+    pub created: bool,
+    #[serde(default)]
     pub deleted: bool,
+    #[serde(default)]
+    pub forced: bool,
+    /// Oldest first, at most [`PushEvent::MOST_COMMITS`].
+    #[serde(default)]
+    pub commits: Vec<PushedCommit>,
     pub head_commit: Option<HeadCommit>,
     pub repository: Repository,
+}
+
+impl PushEvent {
+    /// GitHub lists no more commits than these.
+    pub const MOST_COMMITS: usize = 2048;
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct PushedCommit {
+    pub id: String,
+    #[serde(default)]
+    pub added: Vec<String>,
+    #[serde(default)]
+    pub removed: Vec<String>,
+    #[serde(default)]
+    pub modified: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -69,6 +96,14 @@ pub struct PullRequestBody {
     pub body: Option<String>,
     pub user: Option<Account>,
     pub head: Head,
+    pub base: Option<Base>,
+}
+
+/// The branch that a pull request would be merged into.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Base {
+    #[serde(rename = "ref")]
+    pub git_ref: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -76,8 +111,22 @@ pub struct Head {
     #[serde(rename = "ref")]
     pub git_ref: String,
     pub sha: String,
+    /// Whose account the head lies in.
+    pub user: Option<Account>,
     /// None when the fork was deleted.
     pub repo: Option<Repository>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct ReleaseEvent {
+    pub action: String,
+    pub release: Release,
+    pub repository: Repository,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Release {
+    pub tag_name: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -107,6 +156,7 @@ impl Repository {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Account {
+    pub id: Option<i64>,
     #[serde(default)]
     pub login: String,
 }
@@ -126,6 +176,7 @@ pub fn parse(event: &str, body: &[u8]) -> Result<Event, Invalid> {
             Event::Ping { hook_id: serde_json::from_slice::<Ping>(body).map_err(read)?.hook_id }
         }
         "push" => Event::Push(serde_json::from_slice(body).map_err(read)?),
+        "release" => Event::Release(serde_json::from_slice(body).map_err(read)?),
         "pull_request" => Event::PullRequest(serde_json::from_slice(body).map_err(read)?),
         _ => Event::Other,
     })

@@ -116,8 +116,19 @@ impl Client {
         name: &FullName,
         sha: &CommitSha,
     ) -> Result<Commit> {
+        self.commit_at(token, name, sha.as_str()).await
+    }
+
+    /// The same of a commit's id, or of `tags/NAME`, percent-encoded.
+    pub(super) async fn commit_at(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        at: &str,
+    ) -> Result<Commit> {
         #[derive(Deserialize)]
         struct Answer {
+            sha: String,
             commit: Inner,
         }
         #[derive(Deserialize)]
@@ -129,9 +140,13 @@ impl Client {
         struct Person {
             name: Option<String>,
         }
-        let answer: Answer = self.get(token, &format!("/repos/{name}/commits/{sha}")).await?;
+        let call = format!("/repos/{name}/commits/{at}");
+        let answer: Answer = self.get(token, &call).await?;
         Ok(Commit {
-            sha: sha.clone(),
+            sha: answer.sha.parse().map_err(|error: Invalid| GithubError::Unreadable {
+                call,
+                problem: error.to_string(),
+            })?,
             author: answer.commit.author.and_then(|person| person.name).unwrap_or_default(),
             message: answer.commit.message,
         })

@@ -1,19 +1,14 @@
 //! From a verified delivery to a build in the store.
 
+mod ask;
 mod decide;
 
-use std::time::Duration;
+use crate::github::{Client, Repository};
+use crate::model::{Head, Timestamp};
+use crate::store::{Delivery, Hook, Project, Store, StoreError};
+use ask::Ask;
 
-use secrecy::SecretString;
-
-use crate::github::{Client, GithubError, Repository};
-use crate::model::{Commit, Timestamp};
-use crate::store::{Delivery, Hook, NewBuild, Project, Store, StoreError};
-
-pub use decide::{Decision, decide};
-
-/// GitHub gives a delivery 10 s; the commit's message must be known before that.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+pub use decide::{Decision, Differences, Wish, decide};
 
 /// What answers GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,55 +32,46 @@ pub async fn take(
         Ok(event) => event,
         Err(problem) => return Ok(Answer::Refused(problem.to_string())),
     };
-    let decision = decide(&event, project.repository.gh_id, hook.gh_id);
-    let ignored = async |why: String| {
-        store.delivery_ignored(delivery, &why, Timestamp::now()).await?;
+    let forks = store.project_options(project.id).await?.forks;
+    let decision = decide(&event, project.repository.gh_id, hook.gh_id, forks);
+    if let Decision::Build(_) | Decision::Release(_) = decision
+        && let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await?
+    {
+        return Ok(Answer::Ok(format!("This delivery was taken before: {outcome}")));
+    }
+    // Renamed, transferred, made private: what is built from is known before it is.
+    let current = event.repository().and_then(Repository::current);
+    if let (Decision::Build(_), Some(current)) = (&decision, current)
+        && current != project.repository
+    {
+        store.repository_changed(project.id, &current).await?;
+    }
+    let ask = Ask::of(store, github, project).await?;
+    let decision = match decision {
+        Decision::Build(mut wish) => {
+            ask.complete(&mut wish).await?;
+            decide::passed_over(&wish.build, &[&wish.build.commit.message])
+                .unwrap_or(Decision::Build(wish))
+        }
+        Decision::Release(tag) => match ask.release(&tag).await {
+            Ok(wish) => Decision::Build(Box::new(wish)),
+            Err(error) => Decision::Refuse(format!("The commit of {tag} is not known: {error}.")),
+        },
+        other => other,
+    };
+    let ignored = async |why: String, head: Option<Head>| {
+        store.delivery_ignored(delivery, &why, head.as_ref(), Timestamp::now()).await?;
         Ok(Answer::Ok(why))
     };
     match decision {
         Decision::Pong => Ok(Answer::Ok("pong".into())),
         Decision::Refuse(why) => Ok(Answer::Refused(why)),
-        Decision::Ignore(why) => ignored(why).await,
-        Decision::Build { mut build, needs_commit } => {
-            if let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await? {
-                return Ok(Answer::Ok(format!("This delivery was taken before: {outcome}")));
-            }
-            // Renamed, transferred, made private: what is built from is known before it is.
-            let current = event.repository().and_then(Repository::current);
-            if let Some(current) = current.filter(|current| *current != project.repository) {
-                store.repository_changed(project.id, &current).await?;
-            }
-            if needs_commit {
-                let owner = store.user(project.owner).await?;
-                let token = owner.and_then(|owner| owner.token);
-                match commit_of(github, token, project, &build).await {
-                    Ok(Some(commit)) => build.commit = commit,
-                    // Without it, the pull request's title speaks for the commit.
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "a commit's message could not be asked for");
-                    }
-                }
-                if let Some(why) = decide::skip_reason(&[&build.commit.message]) {
-                    return ignored(why).await;
-                }
-            }
-            let recorded = store.hook_called(delivery, &build, Timestamp::now()).await?;
+        Decision::Release(tag) => Ok(Answer::Refused(format!("{tag} was not looked up."))),
+        Decision::Ignore(why) => ignored(why, None).await,
+        Decision::PassOver { why, head } => ignored(why, Some(head)).await,
+        Decision::Build(wish) => {
+            let recorded = store.hook_called(delivery, &wish.build, Timestamp::now()).await?;
             Ok(Answer::Ok(recorded.sentence()))
         }
-    }
-}
-
-async fn commit_of(
-    github: &Client,
-    token: Option<SecretString>,
-    project: &Project,
-    build: &NewBuild,
-) -> Result<Option<Commit>, GithubError> {
-    let Some(token) = token else { return Ok(None) };
-    let asked = github.commit(&token, &project.repository.full_name, &build.commit.sha);
-    match tokio::time::timeout(COMMIT_TIMEOUT, asked).await {
-        Ok(commit) => commit.map(Some),
-        Err(_) => Ok(None),
     }
 }

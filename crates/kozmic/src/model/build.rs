@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Invalid;
+use super::{Fork, Invalid};
 
 /// A full commit id: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,9 +66,18 @@ impl GitRef {
         &self.0
     }
 
+    pub fn tag(name: &str) -> Result<Self, Invalid> {
+        format!("refs/tags/{name}").parse()
+    }
+
     /// The branch's name, when it is a branch of the project itself.
     pub fn branch_name(&self) -> Option<&str> {
         self.0.strip_prefix("refs/heads/")
+    }
+
+    /// The tag's name, when it is one.
+    pub fn tag_name(&self) -> Option<&str> {
+        self.0.strip_prefix("refs/tags/")
     }
 
     /// What a person or a badge URL writes: a branch's name or a full ref.
@@ -120,11 +129,21 @@ impl FromStr for GitRef {
     }
 }
 
+/// Where a branch, a tag or a pull request stands at GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The full name; a pull request's is `refs/pull/7/head`, wherever it comes from.
+    pub name: String,
+    /// None when it is gone.
+    pub sha: Option<CommitSha>,
+}
+
 /// What asked for a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trigger {
     Push,
     PullRequest,
+    Release,
     /// Found by comparing with GitHub: the delivery never came.
     Reconciliation,
     Manual,
@@ -138,6 +157,7 @@ impl Trigger {
         match self {
             Self::Push => "push",
             Self::PullRequest => "pull_request",
+            Self::Release => "release",
             Self::Reconciliation => "reconciliation",
             Self::Manual => "manual",
             Self::Cron => "cron",
@@ -150,10 +170,18 @@ impl FromStr for Trigger {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        [Self::Push, Self::PullRequest, Self::Reconciliation, Self::Manual, Self::Cron, Self::Try]
-            .into_iter()
-            .find(|trigger| trigger.as_str() == text)
-            .ok_or_else(|| Invalid::new(format!("`{text}` is not a trigger")))
+        [
+            Self::Push,
+            Self::PullRequest,
+            Self::Release,
+            Self::Reconciliation,
+            Self::Manual,
+            Self::Cron,
+            Self::Try,
+        ]
+        .into_iter()
+        .find(|trigger| trigger.as_str() == text)
+        .ok_or_else(|| Invalid::new(format!("`{text}` is not a trigger")))
     }
 }
 
@@ -171,8 +199,10 @@ pub struct PullRequest {
     pub number: i64,
     pub title: String,
     pub author: String,
-    /// The head lies in another repository, or in one that is gone.
-    pub from_fork: bool,
+    /// GitHub's id of the author; none when the account is gone.
+    pub author_id: Option<i64>,
+    /// Where the head lies, when that is another repository, or one that is gone.
+    pub fork: Option<Fork>,
 }
 
 #[cfg(test)]

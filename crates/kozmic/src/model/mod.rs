@@ -4,6 +4,7 @@
 mod build;
 mod cache_id;
 mod disk;
+mod forks;
 mod hook;
 mod ids;
 mod job;
@@ -13,10 +14,12 @@ mod project;
 mod status;
 mod time;
 mod user;
+mod wanted;
 
-pub use build::{Commit, CommitSha, GitRef, PullRequest, Trigger};
+pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
+pub use forks::{Approval, Fork, ForkPolicy};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
 pub use job::{ErrorKind, JobEnd};
@@ -26,6 +29,7 @@ pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use time::{Timestamp, readable};
 pub use user::{GithubUser, Role, TokenHolder};
+pub use wanted::{Change, HookEvent, Wanted};
 
 /// A value from outside that is not what it should be. The text says what is
 /// wrong and what would be right, and is fit to be shown to a person.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Invalid;
+use super::{Invalid, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub struct HookOptions {
     pub retry: bool,
     /// Plain variables of the scripts.
     pub env: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Wanted::is_default")]
+    pub wanted: Wanted,
 }
 
 impl Default for HookOptions {
@@ -42,17 +44,29 @@ impl Default for HookOptions {
             job_timeout: None,
             retry: true,
             env: BTreeMap::new(),
+            wanted: Wanted::default(),
         }
     }
 }
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 7] =
-    ["memory", "cpus", "pids", "stall-timeout", "job-timeout", "retry", "env"];
+pub const OPTION_NAMES: [&str; 11] = [
+    "memory",
+    "cpus",
+    "pids",
+    "stall-timeout",
+    "job-timeout",
+    "retry",
+    "env",
+    "event",
+    "branch",
+    "tag",
+    "path",
+];
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env`, of which there may be many.
+    /// but for `env` and what is wanted, of which there may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -76,6 +90,7 @@ impl HookOptions {
                     None => Ok(()),
                 }
             }
+            wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
     }
@@ -93,6 +108,7 @@ impl HookOptions {
         let given = numbers.into_iter().filter_map(|(name, value)| Some((name, value?)));
         given
             .chain(self.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))))
+            .chain(self.wanted.written())
             .collect()
     }
 }
@@ -183,6 +199,12 @@ mod tests {
             ("retry", "no"),
             ("env", "A=b=c"),
             ("env", "B="),
+            ("event", "tag"),
+            ("event", "push"),
+            ("branch", "release/*"),
+            ("tag", "v*"),
+            ("path", "src/**"),
+            ("path", "!src/made here/**"),
         ] {
             options.set(name, value).unwrap();
         }

@@ -4,8 +4,8 @@ use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
 use crate::model::{
-    BuildId, BuildStatus, Commit, GitRef, JobStatus, ProjectId, PullRequest, Timestamp, Trigger,
-    build_status,
+    Approval, BuildId, BuildStatus, Change, Commit, Fork, GitRef, Head, JobStatus, ProjectId,
+    PullRequest, Timestamp, Trigger, build_status,
 };
 
 /// A build to be made, unless the commit has one.
@@ -15,6 +15,23 @@ pub struct NewBuild {
     pub commit: Commit,
     pub trigger: Trigger,
     pub pull_request: Option<PullRequest>,
+    /// The project asks a manager first, unless the author is trusted.
+    pub asks_first: bool,
+    /// How reconciliation came upon it.
+    pub missed_because: Option<String>,
+    /// What hooks choose by.
+    pub change: Change,
+}
+
+impl NewBuild {
+    /// What it says of where a head stands.
+    pub fn head(&self) -> Head {
+        let name = match &self.pull_request {
+            Some(pull) => GitRef::pull_request(pull.number),
+            None => self.git_ref.clone(),
+        };
+        Head { name: name.as_full().to_owned(), sha: Some(self.commit.sha.clone()) }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -26,6 +43,9 @@ pub struct Build {
     pub commit: Commit,
     pub trigger: Trigger,
     pub pull_request: Option<PullRequest>,
+    pub approval: Approval,
+    /// How reconciliation came upon it, when it did.
+    pub missed_because: Option<String>,
     pub status: BuildStatus,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -33,15 +53,31 @@ pub struct Build {
 }
 
 impl Build {
-    fn read(row: &AnyRow) -> Result<Self> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
         let pull_request = match row.int_or_null("pull_request_number")? {
             Some(number) => Some(PullRequest {
                 number,
                 title: row.text_or_null("pull_request_title")?.unwrap_or_default(),
                 author: row.text_or_null("pull_request_author")?.unwrap_or_default(),
-                from_fork: row.flag("is_from_fork")?,
+                author_id: row.int_or_null("pull_request_author_id")?,
+                fork: if row.flag("is_from_fork")? {
+                    Some(Fork {
+                        owner: row.text_or_null("fork_owner")?.unwrap_or_default(),
+                        owner_id: row.int_or_null("fork_owner_id")?,
+                    })
+                } else {
+                    None
+                },
             }),
             None => None,
+        };
+        let approval = match row.text("approval")?.as_str() {
+            "awaited" => Approval::Awaited,
+            "given" => Approval::Given {
+                by: row.text_or_null("approved_by")?.unwrap_or_default(),
+                at: Timestamp(row.int_or_null("approved_at")?.unwrap_or_default()),
+            },
+            _ => Approval::NotNeeded,
         };
         Ok(Self {
             id: BuildId(row.int("id")?),
@@ -55,6 +91,8 @@ impl Build {
             },
             trigger: row.text("triggered_by")?.parse()?,
             pull_request,
+            approval,
+            missed_because: row.text_or_null("missed_because")?,
             status: row.text("status")?.parse()?,
             created_at: Timestamp(row.int("created_at")?),
             started_at: row.int_or_null("started_at")?.map(Timestamp),
@@ -96,6 +134,17 @@ impl Store {
         row.as_ref().map(Build::read).transpose()
     }
 
+    /// The hooks that have no job in a build, each with the reason.
+    pub async fn hooks_not_run(&self, build: BuildId) -> Result<Vec<(String, String)>> {
+        let rows =
+            sqlx::query("SELECT title, reason FROM hooks_not_run WHERE build_id = $1 ORDER BY id")
+                .bind(build.0)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed("list the hooks that don't run"))?;
+        rows.iter().map(|row| Ok((row.text("title")?, row.text("reason")?))).collect()
+    }
+
     /// Builds with a number below `before` (all of them when it is none),
     /// newest first, at most `limit`.
     pub async fn builds_before(
@@ -124,7 +173,7 @@ pub(super) async fn of_commit(
 ) -> Result<Option<(BuildId, i64)>> {
     let row = sqlx::query(
         "SELECT id, number FROM builds WHERE project_id = $1 AND gh_commit_ref = $2 AND gh_commit_sha = $3 \
-         AND triggered_by IN ('push', 'pull_request', 'reconciliation')",
+         AND triggered_by IN ('push', 'pull_request', 'release', 'reconciliation')",
     )
     .bind(project.0)
     .bind(build.git_ref.as_full())
@@ -139,14 +188,23 @@ pub(super) async fn insert(
     tx: &mut Transaction,
     project: ProjectId,
     build: &NewBuild,
+    approval: &Approval,
     now: Timestamp,
 ) -> Result<(BuildId, i64)> {
+    let pull = build.pull_request.as_ref();
+    let fork = pull.and_then(|pull| pull.fork.as_ref());
+    let (approved_by, approved_at) = match approval {
+        Approval::Given { by, at } => (Some(by), Some(at.0)),
+        Approval::NotNeeded | Approval::Awaited => (None, None),
+    };
     let row = sqlx::query(
         "INSERT INTO builds (project_id, number, gh_commit_ref, gh_commit_sha, gh_commit_author, \
          gh_commit_message, triggered_by, pull_request_number, pull_request_title, pull_request_author, \
-         is_from_fork, status, created_at) \
+         pull_request_author_id, is_from_fork, fork_owner, fork_owner_id, approval, approved_by, \
+         approved_at, missed_because, status, created_at) \
          VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM builds WHERE project_id = $1), \
-         $2, $3, $4, $5, $6, $7, $8, $9, $10, 'enqueued', $11) RETURNING id, number",
+         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'enqueued', $18) \
+         RETURNING id, number",
     )
     .bind(project.0)
     .bind(build.git_ref.as_full())
@@ -154,10 +212,17 @@ pub(super) async fn insert(
     .bind(&build.commit.author)
     .bind(&build.commit.message)
     .bind(build.trigger.as_str())
-    .bind(build.pull_request.as_ref().map(|pull| pull.number))
-    .bind(build.pull_request.as_ref().map(|pull| pull.title.clone()))
-    .bind(build.pull_request.as_ref().map(|pull| pull.author.clone()))
-    .bind(i64::from(build.pull_request.as_ref().is_some_and(|pull| pull.from_fork)))
+    .bind(pull.map(|pull| pull.number))
+    .bind(pull.map(|pull| &pull.title))
+    .bind(pull.map(|pull| &pull.author))
+    .bind(pull.and_then(|pull| pull.author_id))
+    .bind(i64::from(fork.is_some()))
+    .bind(fork.map(|fork| &fork.owner))
+    .bind(fork.and_then(|fork| fork.owner_id))
+    .bind(approval.as_str())
+    .bind(approved_by)
+    .bind(approved_at)
+    .bind(&build.missed_because)
     .bind(now.0)
     .fetch_one(&mut **tx)
     .await
@@ -173,12 +238,13 @@ pub(super) async fn belongs_to_pull_request(
 ) -> Result<()> {
     let Some(pull) = &build.pull_request else { return Ok(()) };
     sqlx::query(
-        "UPDATE builds SET pull_request_number = $1, pull_request_title = $2, pull_request_author = $3 \
-         WHERE id = $4 AND pull_request_number IS NULL",
+        "UPDATE builds SET pull_request_number = $1, pull_request_title = $2, pull_request_author = $3, \
+         pull_request_author_id = $4 WHERE id = $5 AND pull_request_number IS NULL",
     )
     .bind(pull.number)
     .bind(&pull.title)
     .bind(&pull.author)
+    .bind(pull.author_id)
     .bind(id.0)
     .execute(&mut **tx)
     .await

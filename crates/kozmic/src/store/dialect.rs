@@ -83,7 +83,7 @@ impl Dialect {
         }
     }
 
-    /// The longest-waiting job, taken by nobody else. Parameters: worker,
+    /// The longest-waiting job that needs no approval, taken by nobody else. Parameters: worker,
     /// lease end, now.
     pub(super) fn claim_job(self) -> &'static str {
         match self {
@@ -91,15 +91,18 @@ impl Dialect {
                 "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
                  script_started = 0, \
                  lease_owner = $1, lease_until = $2, started_at = $3 \
-                 WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1) \
+                 WHERE id = (SELECT jobs.id FROM jobs JOIN builds ON builds.id = jobs.build_id \
+                             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' \
+                             ORDER BY jobs.id LIMIT 1) \
                  RETURNING id, build_id"
             }
             Self::Postgres => {
                 "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
                  script_started = 0, \
                  lease_owner = $1, lease_until = $2, started_at = $3 \
-                 WHERE id = (SELECT id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1 \
-                             FOR UPDATE SKIP LOCKED) \
+                 WHERE id = (SELECT jobs.id FROM jobs JOIN builds ON builds.id = jobs.build_id \
+                             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' \
+                             ORDER BY jobs.id LIMIT 1 FOR UPDATE OF jobs SKIP LOCKED) \
                  RETURNING id, build_id"
             }
         }

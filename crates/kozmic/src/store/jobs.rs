@@ -253,14 +253,16 @@ impl Store {
         rows.iter().map(Job::read).collect()
     }
 
-    /// The jobs that wait before this one.
+    /// The jobs that wait for a worker before this one.
     pub async fn jobs_ahead_of(&self, job: JobId) -> Result<i64> {
-        let row =
-            sqlx::query("SELECT COUNT(*) AS ahead FROM jobs WHERE status = 'enqueued' AND id < $1")
-                .bind(job.0)
-                .fetch_one(&self.pool)
-                .await
-                .map_err(failed("count the queue"))?;
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS ahead FROM jobs JOIN builds ON builds.id = jobs.build_id \
+             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' AND jobs.id < $1",
+        )
+        .bind(job.0)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed("count the queue"))?;
         row.int("ahead")
     }
 

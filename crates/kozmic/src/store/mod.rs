@@ -3,7 +3,9 @@
 //! one transaction. Each query's text is written once for SQLite and
 //! PostgreSQL; only `dialect` knows which one it is.
 
+mod approvals;
 mod builds;
+mod commits;
 mod deliveries;
 mod deploy_keys;
 mod dialect;
@@ -18,6 +20,7 @@ mod outbox;
 mod projects;
 mod repositories;
 mod restarts;
+mod seen_heads;
 mod sessions;
 mod tokens;
 mod upkeep;
@@ -35,10 +38,11 @@ use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
 
-use crate::model::{HookOptions, Invalid, JobUuid, Timestamp};
+use crate::model::{HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
+pub use approvals::TrustedAuthor;
 pub use builds::{Build, NewBuild};
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
@@ -52,6 +56,7 @@ pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use projects::{Listed, Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
+pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
@@ -181,6 +186,16 @@ impl Store {
     /// A transaction that means to write.
     async fn begin(&self) -> Result<Transaction> {
         self.pool.begin_with(self.dialect.begin()).await.map_err(failed("begin a transaction"))
+    }
+
+    /// Until the transaction ends nobody else changes what belongs to the project.
+    async fn lock_project(&self, tx: &mut Transaction, project: ProjectId) -> Result<()> {
+        sqlx::query(self.dialect.lock_project())
+            .bind(project.0)
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("lock a project"))?;
+        Ok(())
     }
 
     fn open_sealed(&self, place: &str, sealed: Option<Vec<u8>>) -> Result<Option<SecretString>> {

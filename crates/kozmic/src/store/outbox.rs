@@ -172,7 +172,7 @@ pub(super) async fn build_changed(
     now: Timestamp,
 ) -> Result<()> {
     let row = sqlx::query(
-        "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, \
+        "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, approval, fork_owner, \
          (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \
           AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try') AS newest, triggered_by \
          FROM builds WHERE id = $1",
@@ -199,13 +199,19 @@ pub(super) async fn build_changed(
     .await
     .map_err(failed("read a build's jobs"))?;
     let page = format!("/projects/{project}/builds/{build}/");
+    let under_way = if row.text("approval")? == "awaited" {
+        let owner = row.text_or_null("fork_owner")?.unwrap_or_default();
+        format!("Waiting for a manager's approval: pull request from a fork of {owner}")
+    } else {
+        format!("Build #{number} is under way")
+    };
     let mut to_blame = Vec::new();
     for job in &jobs {
         let title = job.text("title")?;
         let job_status: JobStatus = job.text("status")?.parse()?;
         let took = duration(job.int_or_null("started_at")?, job.int_or_null("finished_at")?);
         let description = match job_status {
-            JobStatus::Enqueued | JobStatus::Pending => format!("Build #{number} is under way"),
+            JobStatus::Enqueued | JobStatus::Pending => under_way.clone(),
             JobStatus::Success => format!("Passed{took}"),
             JobStatus::Failure => format!("Failed{took}: {}", job.text("reason")?),
             JobStatus::Error | JobStatus::Cancelled => job.text("reason")?,
@@ -234,7 +240,7 @@ pub(super) async fn build_changed(
     }
     let to_blame = to_blame.join(", ");
     let description = match status {
-        BuildStatus::Enqueued | BuildStatus::Pending => format!("Build #{number} is under way"),
+        BuildStatus::Enqueued | BuildStatus::Pending => under_way,
         BuildStatus::Success => format!("Build #{number} passed{build_took}"),
         BuildStatus::Failure => format!("Build #{number} failed: {to_blame}"),
         BuildStatus::Error => format!("Build #{number} could not be carried out: {to_blame}"),

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, commit, failed, read_json, to_json};
-use crate::model::{BuildStatus, FullName, ProjectId, RemoteRepository, Timestamp, UserId};
+use super::{
+    Columns as _, Result, Store, StoreError, approvals, commit, failed, read_json, to_json,
+};
+use crate::model::{
+    BuildStatus, ForkPolicy, FullName, ProjectId, RemoteRepository, Timestamp, UserId,
+};
 
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -23,6 +27,7 @@ pub struct ProjectOptions {
     pub cancels_superseded: bool,
     /// Anyone may see its builds and logs.
     pub is_visible_to_all: bool,
+    pub forks: ForkPolicy,
     /// Plain variables of all hooks' scripts; a hook's own go before them.
     pub env: BTreeMap<String, String>,
 }
@@ -32,6 +37,9 @@ pub struct ProjectOptions {
 pub struct ProjectChange {
     pub cancels_superseded: Option<bool>,
     pub is_visible_to_all: Option<bool>,
+    pub forks: Option<ForkPolicy>,
+    /// Logins of authors who are not trusted any more.
+    pub distrust: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
 }
@@ -73,14 +81,15 @@ impl Project {
     }
 }
 
-const OPTIONS: &str =
-    "SELECT cancels_superseded, is_visible_to_all, env FROM projects WHERE id = $1";
+const OPTIONS: &str = "SELECT cancels_superseded, is_visible_to_all, fork_policy, env FROM projects \
+                       WHERE id = $1";
 
 impl ProjectOptions {
     fn read(row: &AnyRow) -> Result<Self> {
         Ok(Self {
             cancels_superseded: row.flag("cancels_superseded")?,
             is_visible_to_all: row.flag("is_visible_to_all")?,
+            forks: row.text("fork_policy")?.parse()?,
             env: read_json(row, "env")?,
         })
     }
@@ -183,19 +192,17 @@ impl Store {
         ProjectOptions::read(&row)
     }
 
-    /// All of a change or nothing; refused when a variable to be unset is not set.
+    /// All of a change or nothing; refused when a variable to be unset is not set, or an
+    /// author to be distrusted not trusted.
     /// Jobs that exist keep what they were made with.
     pub async fn project_options_changed(
         &self,
         project: ProjectId,
         change: &ProjectChange,
+        now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query(self.dialect.lock_project())
-            .bind(project.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("lock a project"))?;
+        self.lock_project(&mut tx, project).await?;
         let row = sqlx::query(OPTIONS)
             .bind(project.0)
             .fetch_one(&mut *tx)
@@ -207,15 +214,19 @@ impl Store {
                 return Err(StoreError::Refused(format!("the project has no variable {name}")));
             }
         }
+        for login in &change.distrust {
+            approvals::distrust(&mut tx, project, login, now).await?;
+        }
         options.env.extend(change.env.clone());
         let cancels_superseded = change.cancels_superseded.unwrap_or(options.cancels_superseded);
         let is_visible_to_all = change.is_visible_to_all.unwrap_or(options.is_visible_to_all);
         sqlx::query(
-            "UPDATE projects SET cancels_superseded = $1, is_visible_to_all = $2, env = $3 \
-             WHERE id = $4",
+            "UPDATE projects SET cancels_superseded = $1, is_visible_to_all = $2, fork_policy = $3, \
+             env = $4 WHERE id = $5",
         )
         .bind(i64::from(cancels_superseded))
         .bind(i64::from(is_visible_to_all))
+        .bind(change.forks.unwrap_or(options.forks).as_str())
         .bind(to_json(&options.env, "env")?)
         .bind(project.0)
         .execute(&mut *tx)

@@ -1,6 +1,8 @@
 //! Jobs that people stop, or run again. The old jobs and their logs stay.
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, hooks, jobs};
+use super::{
+    Columns as _, Result, Store, StoreError, Transaction, approvals, commit, failed, hooks, jobs,
+};
 use crate::model::{BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, Timestamp};
 
 /// What became of a wish to cancel.
@@ -154,7 +156,9 @@ async fn restart(
     };
     let source = hook.as_ref().unwrap_or(&old);
     let call = old.int("hook_call_id")?;
-    let reason = format!("run again by {by}; waiting for a worker");
+    // A job that was cancelled before anybody approved it still needs that.
+    let waits = approvals::why_it_waits(tx, build).await?;
+    let reason = waits.unwrap_or_else(|| format!("run again by {by}; waiting for a worker"));
     let new = jobs::enqueue(tx, build, call, source, &tracked, &reason, now).await?;
     sqlx::query("UPDATE jobs SET replaced_by_id = $1 WHERE id = $2")
         .bind(new.0)

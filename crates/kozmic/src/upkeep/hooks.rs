@@ -112,6 +112,6 @@ impl Upkeep {
 }
 
 /// What GitHub has to deliver for a hook.
-fn events_of(_spec: &HookSpec) -> Vec<&'static str> {
-    vec!["push", "pull_request"]
+fn events_of(spec: &HookSpec) -> Vec<&'static str> {
+    spec.options.wanted.webhook_events()
 }

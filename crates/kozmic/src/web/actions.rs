@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::visitor::{Access, Account};
 use super::{App, builds, jobs};
-use crate::model::{BuildId, JobId, JobUuid, Timestamp};
+use crate::model::{BuildId, CommitSha, JobId, JobUuid, Timestamp};
 use crate::store::{Cancelled, Project, StoreError};
 
 #[derive(Deserialize)]
@@ -16,6 +16,33 @@ pub(super) struct Which {
     /// `failed`: only what is not green.
     #[serde(default)]
     jobs: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Approved {
+    /// The commit that the page showed.
+    sha: String,
+    /// `trusted`: what its author sends from now on needs no approval.
+    #[serde(default)]
+    author: String,
+}
+
+pub(super) async fn approve_build(
+    State(app): State<App>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path((_, build)): Path<(i64, i64)>,
+    Form(approved): Form<Approved>,
+) -> Result<Redirect, PageError> {
+    let build = builds::find(&app, &project, Some(build)).await?;
+    let seen: CommitSha = approved
+        .sha
+        .parse()
+        .map_err(|problem: crate::model::Invalid| PageError::BadRequest(problem.to_string()))?;
+    let trusts = approved.author == "trusted";
+    let now = Timestamp::now();
+    app.store.build_approved(build.id, Some(&seen), trusts, &account.login, now).await?;
+    Ok(to_build(&project, build.id))
 }
 
 pub(super) async fn cancel_job(

@@ -9,11 +9,12 @@ use super::error::PageError;
 use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
 use super::visitor::{Access, Visitor};
 use super::{App, jobs};
-use crate::model::{BuildId, GitRef, JobStatus, Timestamp};
+use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
 #[derive(Template)]
 #[template(path = "build.html")]
+#[allow(clippy::struct_excessive_bools, reason = "each shows or hides a part of the page")]
 struct BuildPage {
     sidebar: Sidebar,
     project: Project,
@@ -28,7 +29,14 @@ struct BuildPage {
     message_rest: String,
     author: String,
     git_ref: String,
-    pull_request: Option<(i64, String, String)>,
+    pull_request: Option<Pull>,
+    /// Nothing of it runs until a manager agrees.
+    awaits_approval: bool,
+    approved: Option<(String, Time)>,
+    trigger: &'static str,
+    missed_because: Option<String>,
+    not_run: Vec<(String, String)>,
+    full_sha: String,
     sha: String,
     commit_url: String,
     created: Time,
@@ -37,6 +45,14 @@ struct BuildPage {
     token_trouble: Option<String>,
     tabs: Vec<Tab>,
     job: Option<ShownJob>,
+}
+
+struct Pull {
+    number: i64,
+    title: String,
+    author: String,
+    fork_owner: Option<String>,
+    url: String,
 }
 
 struct Tab {
@@ -161,7 +177,8 @@ async fn show(
     let job = match shown {
         Some(job) => {
             let is_latest = jobs.iter().any(|latest| latest.id == job.id);
-            Some(shown_job(app, &project, job, is_latest, view, now).await?)
+            let waits_in_line = build.approval != Approval::Awaited;
+            Some(shown_job(app, &project, job, (is_latest, waits_in_line), view, now).await?)
         }
         None => None,
     };
@@ -182,9 +199,22 @@ async fn show(
         message_rest,
         author: build.commit.author.clone(),
         git_ref: build.git_ref.to_string(),
-        pull_request: build.pull_request.as_ref().map(|pull| {
-            (pull.number, pull.title.clone(), format!("{repository}/pull/{}", pull.number))
+        awaits_approval: build.approval == Approval::Awaited && !build.status.is_finished(),
+        approved: match &build.approval {
+            Approval::Given { by, at } => Some((by.clone(), Time::new(*at, now))),
+            Approval::NotNeeded | Approval::Awaited => None,
+        },
+        pull_request: build.pull_request.map(|pull| Pull {
+            url: format!("{repository}/pull/{}", pull.number),
+            number: pull.number,
+            title: pull.title,
+            author: pull.author,
+            fork_owner: pull.fork.map(|fork| fork.owner),
         }),
+        trigger: trigger(build.trigger),
+        missed_because: build.missed_because,
+        not_run: app.store.hooks_not_run(build.id).await?,
+        full_sha: build.commit.sha.to_string(),
         sha: build.commit.sha.short().to_owned(),
         commit_url: format!("{repository}/commit/{}", build.commit.sha),
         created: Time::new(build.created_at, now),
@@ -201,12 +231,12 @@ async fn shown_job(
     app: &App,
     project: &Project,
     job: Job,
-    is_latest: bool,
+    (is_latest, waits_in_line): (bool, bool),
     view: &View,
     now: Timestamp,
 ) -> Result<ShownJob, PageError> {
     let reason = match job.status {
-        JobStatus::Enqueued => match app.store.jobs_ahead_of(job.id).await? {
+        JobStatus::Enqueued if waits_in_line => match app.store.jobs_ahead_of(job.id).await? {
             0 => format!("{}, first in line", job.reason),
             ahead => format!("{}, {ahead} ahead of it", job.reason),
         },
@@ -241,4 +271,17 @@ async fn shown_job(
         log_url: format!("/projects/{}/jobs/{}/log/", project.id, job.id),
         is_finished: job.status.is_finished(),
     })
+}
+
+/// What asked for it, after "by".
+fn trigger(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Push => "a push",
+        Trigger::PullRequest => "a pull request",
+        Trigger::Release => "a release",
+        Trigger::Reconciliation => "reconciliation",
+        Trigger::Manual => "hand",
+        Trigger::Cron => "the clock",
+        Trigger::Try => "a try",
+    }
 }

@@ -78,6 +78,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/tailer/{uuid}", Socket, Member, tailer::tail),
         post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
         post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),
+        post("/projects/{project}/builds/{build}/approve", Page, Manager, actions::approve_build),
         post("/projects/{project}/jobs/{job}/cancel", Page, Manager, actions::cancel_job),
         post("/projects/{project}/jobs/{job}/restart", Page, Manager, actions::restart_job),
     ];

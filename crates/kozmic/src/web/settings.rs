@@ -11,7 +11,7 @@ use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render, token_trouble};
 use super::repositories::told;
 use super::visitor::{Access, Account, Visitor};
-use crate::model::{Role, Timestamp};
+use crate::model::{ForkPolicy, Role, Timestamp};
 use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions};
 use crate::upkeep::Ensured;
 
@@ -123,6 +123,8 @@ pub(super) struct Options {
     cancels_superseded: bool,
     #[serde(default)]
     is_visible_to_all: bool,
+    /// As [`ForkPolicy`] is written.
+    forks: Option<String>,
 }
 
 /// A box that is not ticked is not sent.
@@ -131,12 +133,14 @@ pub(super) async fn set_options(
     Access { project, .. }: Access,
     Form(options): Form<Options>,
 ) -> Result<Redirect, PageError> {
+    let forks = options.forks.map(|forks| forks.parse::<ForkPolicy>()).transpose();
     let change = ProjectChange {
         cancels_superseded: Some(options.cancels_superseded),
         is_visible_to_all: Some(options.is_visible_to_all),
+        forks: forks.map_err(|problem| PageError::BadRequest(problem.to_string()))?,
         ..ProjectChange::default()
     };
-    app.store.project_options_changed(project.id, &change).await?;
+    app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;
     Ok(Redirect::to(&format!("/projects/{}/settings/", project.id)))
 }
 

@@ -132,6 +132,7 @@ async fn a_fork_s_pull_request_is_built_under_its_own_ref() {
     let server = world.serve_with("#!/bin/sh\ncat b\ngit rev-parse --abbrev-ref HEAD\n").await;
     world.push(&[("a", b"a")]).await;
     world.sim.add_user("mallory").await.unwrap();
+    world.build_forks(&server.url).await;
     let fork = world.sim.fork("octo/orbit", "mallory").await.unwrap();
     // On the fork's main, which must not be taken for ours.
     let push = Push::new(fork, "mallory").message("Add b").write("b", "from the fork\n");

@@ -173,6 +173,7 @@ async fn a_fork_can_t_poison_the_project_s_image() {
         .write("setup", "echo good | sudo tee /setup-was\n");
     world.sim.push(&first).await.unwrap();
     world.sim.add_user("mallory").await.unwrap();
+    world.build_forks(&server.url).await;
     let fork = world.sim.fork("octo/orbit", "mallory").await.unwrap();
     let poison = Push::new(fork, "mallory")
         .message("Evil")

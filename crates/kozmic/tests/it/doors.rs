@@ -118,6 +118,14 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         409,
         MANAGERS,
     ),
+    (
+        "POST",
+        "/projects/{project}/builds/{build}/approve",
+        "/projects/1/builds/1/approve/",
+        422,
+        MANAGERS,
+    ),
+    ("POST", "/api/v1/builds/{build}/approve", "/api/v1/builds/1/approve", 409, API_MANAGERS),
     ("POST", "/projects/{project}/jobs/{job}/cancel", "/projects/1/jobs/1/cancel/", 409, MANAGERS),
     (
         "POST",

@@ -93,7 +93,7 @@ async fn lists_hold_one_s_own_projects_or_those_visible_to_all() {
         assert_eq!(listed(Listed::Of(stranger)).await, 0);
         assert_eq!(listed(Listed::VisibleToAll).await, 0);
         let change = ProjectChange { is_visible_to_all: Some(true), ..ProjectChange::default() };
-        store.project_options_changed(project, &change).await.unwrap();
+        store.project_options_changed(project, &change, Timestamp(9)).await.unwrap();
         assert_eq!(listed(Listed::VisibleToAll).await, 1);
         assert_eq!(listed(Listed::Of(stranger)).await, 0);
         assert!(store.project(project).await.unwrap().unwrap().is_visible_to_all);

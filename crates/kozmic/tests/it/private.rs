@@ -135,6 +135,7 @@ async fn a_fork_s_pull_request_is_fetched_from_the_project_s_own_repository() {
     world.finished(&server.url, &sha).await;
     world.sim.add_user("mallory").await.unwrap();
     world.sim.add_collaborator("octo/orbit", "mallory", "read").await.unwrap();
+    world.build_forks(&server.url).await;
     let fork = world.sim.fork("octo/orbit", "mallory").await.unwrap();
     let push = Push::new(fork, "mallory").message("Add b").write("b", "from the fork\n");
     let sha = world.sim.push(&push).await.unwrap();

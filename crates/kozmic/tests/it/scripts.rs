@@ -140,6 +140,7 @@ async fn a_fork_s_submodules_are_of_the_project_s_host() {
     let server = world.serve_with("#!/bin/sh\n:\n").await;
     world.push(&[("a", b"a")]).await;
     world.sim.add_user("mallory").await.unwrap();
+    world.build_forks(&server.url).await;
     let fork = world.sim.fork("octo/orbit", "mallory").await.unwrap();
     // A second name of the same machine: another host for all that Kozmic knows.
     let url = format!("{}/octo/orbit.git", world.sim.url().replace("127.0.0.1", "localhost"));

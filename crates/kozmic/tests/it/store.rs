@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kozmic::model::{
-    BuildId, Commit, ErrorKind, GitRef, GithubUser, HookSpec, JobEnd, JobStatus, ProjectId,
-    PulledImage, RemoteRepository, Script, Timestamp, Trigger,
+    BuildId, Change, Commit, ErrorKind, GitRef, GithubUser, HookEvent, HookSpec, JobEnd, JobStatus,
+    ProjectId, PulledImage, RemoteRepository, Script, Timestamp, Trigger,
 };
 use kozmic::seal::Seal;
 use kozmic::store::{
@@ -17,7 +17,7 @@ use sqlx::{AnyPool, Row as _};
 
 use crate::harness::Postgres;
 
-const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE: Duration = Duration::from_secs(30);
 
 fn seal() -> Seal {
     Seal::from_text(&"k".repeat(32).into()).unwrap()
@@ -64,7 +64,7 @@ pub async fn project(store: &Store, titles: &[&str]) -> (ProjectId, Vec<Hook>) {
     (project, store.hooks(project).await.unwrap())
 }
 
-fn spec(title: &str) -> HookSpec {
+pub fn spec(title: &str) -> HookSpec {
     HookSpec {
         title: title.into(),
         image: "debian:12".parse().unwrap(),
@@ -85,6 +85,9 @@ pub fn build(branch: &str, digit: char) -> NewBuild {
         },
         trigger: Trigger::Push,
         pull_request: None,
+        asks_first: false,
+        missed_because: None,
+        change: Change { event: HookEvent::Push, name: branch.into(), paths: None },
     }
 }
 
@@ -544,7 +547,7 @@ async fn a_job_keeps_the_variables_that_held_when_it_was_made() {
         let change = async |set, unset: &[&str]| {
             let unset_env = unset.iter().map(|&name| name.to_owned()).collect();
             let change = ProjectChange { env: set, unset_env, ..ProjectChange::default() };
-            store.project_options_changed(project, &change).await
+            store.project_options_changed(project, &change, Timestamp(9)).await
         };
         let env = async || store.project_options(project).await.unwrap().env;
         assert_eq!(env().await, variables([]));

@@ -96,6 +96,7 @@ fn read_hook(path: &Path, install: Option<&Path>) -> anyhow::Result<HookSpec> {
             }
         }
     }
+    options.wanted.check().with_context(|| path.display().to_string())?;
     let missing = |key: &str, example: &str| {
         format!("{}: the header lacks a line `# {MARK} {key} = {example}`", path.display())
     };

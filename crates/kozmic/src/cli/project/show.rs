@@ -15,6 +15,7 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         None => "none",
     };
     let hooks = store.hooks(project.id).await?;
+    let trusted = store.trusted_authors(project.id).await?;
     store.close().await;
     let repository = &project.repository;
     let lines = [
@@ -26,11 +27,15 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         ("deploy key", key.into()),
         ("visible to all", yes_or_no(options.is_visible_to_all)),
         ("cancels superseded", yes_or_no(options.cancels_superseded)),
+        ("forks", options.forks.to_string()),
     ];
     let hooks = hooks.into_iter().map(|hook| ("hook", hook.spec.title));
+    let trusted = trusted.into_iter().map(|author| {
+        ("trusted author", format!("{} (by {}, {})", author.login, author.by, author.at))
+    });
     // A value may hold control characters, a terminal's included.
     let env = options.env.iter().map(|(name, value)| ("env", format!("{name}={}", visible(value))));
-    for (what, is) in lines.into_iter().chain(hooks).chain(env) {
+    for (what, is) in lines.into_iter().chain(hooks).chain(trusted).chain(env) {
         say(&format!("{what:<20}{is}"));
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::model::Timestamp;
-use crate::store::{Build, Job, Project};
+use crate::model::{Approval, Timestamp};
+use crate::store::{Build, Job, Project, StoreError};
 use crate::web::App;
 
 #[derive(Serialize)]
@@ -28,11 +28,29 @@ pub(super) struct BuildAnswer {
     message: String,
     trigger: &'static str,
     pull_request: Option<i64>,
+    pull_request_title: Option<String>,
+    pull_request_author: Option<String>,
+    /// Of the account that a pull request's fork is in.
+    fork_owner: Option<String>,
+    /// `not_needed`, `awaited` or `given`.
+    approval: &'static str,
+    approved_by: Option<String>,
+    approved_at: Option<String>,
+    /// How reconciliation came upon it.
+    missed_because: Option<String>,
+    /// Hooks that have no job in it.
+    not_run: Vec<NotRunAnswer>,
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
     url: String,
     jobs: Vec<JobAnswer>,
+}
+
+#[derive(Serialize)]
+pub(super) struct NotRunAnswer {
+    hook: String,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -64,9 +82,16 @@ pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
     }
 }
 
-pub(super) fn build(app: &App, build: Build, jobs: Vec<Job>) -> BuildAnswer {
+pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreError> {
     let project = build.project.0;
-    BuildAnswer {
+    let jobs = app.store.jobs_of(build.id).await?;
+    let not_run = app.store.hooks_not_run(build.id).await?.into_iter();
+    let pull = build.pull_request.as_ref();
+    let (approved_by, approved_at) = match &build.approval {
+        Approval::Given { by, at } => (Some(by.clone()), Some(at.to_string())),
+        Approval::NotNeeded | Approval::Awaited => (None, None),
+    };
+    Ok(BuildAnswer {
         id: build.id.0,
         project_id: project,
         number: build.number,
@@ -76,13 +101,21 @@ pub(super) fn build(app: &App, build: Build, jobs: Vec<Job>) -> BuildAnswer {
         author: build.commit.author,
         message: build.commit.message,
         trigger: build.trigger.as_str(),
-        pull_request: build.pull_request.map(|pull| pull.number),
+        pull_request: pull.map(|pull| pull.number),
+        pull_request_title: pull.map(|pull| pull.title.clone()),
+        pull_request_author: pull.map(|pull| pull.author.clone()),
+        fork_owner: pull.and_then(|pull| pull.fork.as_ref()).map(|fork| fork.owner.clone()),
+        approval: build.approval.as_str(),
+        approved_by,
+        approved_at,
+        missed_because: build.missed_because,
+        not_run: not_run.map(|(hook, reason)| NotRunAnswer { hook, reason }).collect(),
         created_at: build.created_at.to_string(),
         started_at: time(build.started_at),
         finished_at: time(build.finished_at),
         url: format!("{}/projects/{project}/builds/{}/", app.public_url, build.id),
         jobs: jobs.into_iter().map(|job| self::job(app, project, job)).collect(),
-    }
+    })
 }
 
 pub(super) fn job(app: &App, project: i64, job: Job) -> JobAnswer {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{self, BuildAnswer};
 use super::problem::Problem;
-use crate::model::{BuildId, Timestamp};
+use crate::model::{BuildId, CommitSha, Invalid, Timestamp};
 use crate::web::App;
 use crate::web::visitor::{Access, Account};
 
@@ -38,8 +38,7 @@ pub(super) async fn list(
 ) -> Result<Json<Builds>, Problem> {
     let mut builds = Vec::new();
     for build in app.store.builds_before(project.id, range.before, PAGE).await? {
-        let jobs = app.store.jobs_of(build.id).await?;
-        builds.push(answers::build(&app, build, jobs));
+        builds.push(answers::build(&app, build).await?);
     }
     Ok(Json(Builds { builds }))
 }
@@ -74,8 +73,34 @@ pub(super) async fn restart(
     answer(&app, build).await
 }
 
+#[derive(Deserialize)]
+pub(super) struct Approval {
+    /// The commit that was looked at; refused when the build is of another one.
+    sha: Option<String>,
+    /// What its author sends from now on needs no approval.
+    #[serde(default)]
+    trust_author: bool,
+}
+
+/// Lets the jobs of a pull request from a fork run.
+pub(super) async fn approve(
+    State(app): State<App>,
+    account: Account,
+    Path(build): Path<i64>,
+    Query(approval): Query<Approval>,
+) -> Result<Json<BuildAnswer>, Problem> {
+    let build = BuildId(build);
+    let seen: Option<CommitSha> = approval
+        .sha
+        .map(|sha| sha.parse())
+        .transpose()
+        .map_err(|problem: Invalid| Problem::bad_request(problem.to_string()))?;
+    let (trusts, by) = (approval.trust_author, &account.login);
+    app.store.build_approved(build, seen.as_ref(), trusts, by, Timestamp::now()).await?;
+    answer(&app, build).await
+}
+
 async fn answer(app: &App, id: BuildId) -> Result<Json<BuildAnswer>, Problem> {
     let build = app.store.build(id).await?.ok_or_else(|| Problem::not_found("build"))?;
-    let jobs = app.store.jobs_of(id).await?;
-    Ok(Json(answers::build(app, build, jobs)))
+    Ok(Json(answers::build(app, build).await?))
 }

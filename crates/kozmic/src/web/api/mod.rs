@@ -23,6 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
         post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),
+        post("/api/v1/builds/{build}/approve", Api, Manager, builds::approve),
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),

@@ -31,6 +31,10 @@ impl Problem {
         Self { status: StatusCode::FORBIDDEN, detail: detail.to_owned() }
     }
 
+    pub(super) fn bad_request(detail: String) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, detail }
+    }
+
     /// It was there once.
     pub(super) fn gone(detail: String) -> Self {
         Self { status: StatusCode::GONE, detail }

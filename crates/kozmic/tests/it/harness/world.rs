@@ -54,7 +54,21 @@ pub struct Build {
     pub git_ref: String,
     pub sha: String,
     pub url: String,
+    pub trigger: String,
+    pub pull_request_title: Option<String>,
+    pub pull_request_author: Option<String>,
+    pub approval: String,
+    pub approved_by: Option<String>,
+    pub missed_because: Option<String>,
+    pub not_run: Vec<NotRun>,
     pub jobs: Vec<Job>,
+}
+
+/// A hook that has no job in a build.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NotRun {
+    pub hook: String,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -196,6 +210,12 @@ impl World {
     pub async fn add_project(&self, url: &str) {
         let added = self.run(url, &["project", "add", REPOSITORY]).await;
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+
+    /// Pull requests from forks are built without being asked for.
+    pub async fn build_forks(&self, url: &str) {
+        let set = self.run(url, &["project", "set", REPOSITORY, "--forks", "build"]).await;
+        assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
     }
 
     pub async fn apply(&self, url: &str, hooks: &[String]) {

@@ -1,0 +1,117 @@
+//! What changed: the paths that differ, and the commit of a tag.
+
+use std::collections::BTreeSet;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+use super::client::{Client, Result};
+use super::error::GithubError;
+use crate::model::{Commit, FullName, GitRef};
+
+/// "Compare two commits" tells of no more files than these.
+const MOST_FILES: usize = 300;
+const PAGE: usize = 100;
+
+#[derive(Deserialize)]
+struct File {
+    filename: String,
+    /// Where it was, when it was moved.
+    previous_filename: Option<String>,
+}
+
+impl Client {
+    /// The commit that a tag names, an annotated one's included.
+    pub async fn commit_of_tag(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        tag: &GitRef,
+    ) -> Result<Commit> {
+        let short = tag.as_full().trim_start_matches("refs/");
+        self.commit_at(token, name, &encoded(short)).await
+    }
+
+    /// "Compare two commits": the paths that `head` changed since it parted from `base`;
+    /// none when there are too many to be told. Each is a commit's id or a branch.
+    pub async fn changed_between(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        base: &str,
+        head: &str,
+    ) -> Result<Option<Vec<String>>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            files: Vec<File>,
+        }
+        let (base, head) = (encoded(base), encoded(head));
+        let path = format!("/repos/{name}/compare/{base}...{head}?per_page=1");
+        let answer: Answer = self.get(token, &path).await?;
+        Ok((answer.files.len() < MOST_FILES).then(|| paths(answer.files)))
+    }
+
+    /// "List pull requests files": none when there are too many to be told.
+    pub async fn changed_in_pull_request(
+        &self,
+        token: &SecretString,
+        name: &FullName,
+        number: i64,
+    ) -> Result<Option<Vec<String>>> {
+        let mut files: Vec<File> = Vec::new();
+        for page in 1..=MOST_FILES / PAGE {
+            let path = format!("/repos/{name}/pulls/{number}/files?per_page={PAGE}&page={page}");
+            let found: Vec<File> = self.get(token, &path).await?;
+            let is_last = found.len() < PAGE;
+            files.extend(found);
+            if is_last {
+                return Ok(Some(paths(files)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn paths(files: Vec<File>) -> Vec<String> {
+    let both = files.into_iter().flat_map(|file| {
+        std::iter::once(file.filename).chain(file.previous_filename).collect::<Vec<_>>()
+    });
+    both.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// As part of a path; slashes stay.
+pub(super) fn encoded(text: &str) -> String {
+    let Ok(mut url) = Url::parse("http://x/") else { return text.to_owned() };
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().extend(text.split('/'));
+    }
+    url.path().trim_start_matches('/').to_owned()
+}
+
+impl GithubError {
+    /// Whether the owner of the token has to do something before any call can succeed.
+    pub fn is_bad_token(&self) -> bool {
+        matches!(self, Self::BadToken { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_any_character_become_paths() {
+        assert_eq!(encoded("release/1#2"), "release/1%232");
+        assert_eq!(encoded("50%"), "50%25");
+        assert_eq!(encoded("ü"), "%C3%BC");
+    }
+
+    #[test]
+    fn a_moved_file_changes_two_paths() {
+        let file: File =
+            serde_json::from_str(r#"{"filename": "b", "previous_filename": "a"}"#).unwrap();
+        assert_eq!(paths(vec![file]), ["a", "b"]);
+    }
+}
