@@ -28,6 +28,7 @@ mod guide;
 mod hook;
 mod logs;
 mod pages;
+mod prism;
 mod private;
 mod reports;
 mod run;
