@@ -1,8 +1,6 @@
 //! Before every handler: who asks, and whether they may. The table of routes says
 //! for each who may enter; nothing else decides it.
 
-use std::fmt;
-
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
@@ -53,21 +51,6 @@ pub struct Entry {
     pub path: &'static str,
     pub door: Door,
     pub who: Who,
-}
-
-/// As the documentation names them.
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.door, self.who) {
-            (Door::Delivery, _) => "GitHub, by its signature",
-            (_, Who::Anyone) => "anyone",
-            (_, Who::SignedIn) => "who is signed in",
-            (_, Who::Member) => "members",
-            (_, Who::Manager) => "managers",
-            (_, Who::Owner) => "the owner",
-            (_, Who::Administrator) => "administrators",
-        })
-    }
 }
 
 /// Why somebody may not enter.
