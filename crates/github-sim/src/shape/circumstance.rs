@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{extend, organization, repository, team, user, webhook};
+use super::{extend, organization, repository, team, user, webhook, without};
 use crate::state::{World, repositories::Repository, teams::Team, webhooks::Webhook};
 
 /// `repository`; `changes` is empty where the action has none.
@@ -54,7 +54,8 @@ pub(crate) fn team_add(world: &World, about: &Repository, added: &Team) -> Value
 /// `meta` with the action `deleted`.
 pub(crate) fn meta(world: &World, about: &Repository, deleted: &Webhook) -> Value {
     let mut shape = public(world, about);
-    let hook = webhook::webhook(world, deleted);
+    let links = ["url", "test_url", "ping_url", "deliveries_url", "last_response"];
+    let hook = without(webhook::webhook(world, deleted), &links);
     extend(&mut shape, json!({"action": "deleted", "hook_id": deleted.id, "hook": hook}));
     shape
 }

@@ -30,6 +30,7 @@ mod hook;
 mod logs;
 mod pages;
 mod people;
+mod prism;
 mod private;
 mod reports;
 mod run;

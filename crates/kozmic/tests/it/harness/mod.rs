@@ -7,6 +7,7 @@ mod disk;
 mod engine;
 mod podman;
 mod postgres;
+mod prism;
 mod sshd;
 pub mod trace;
 mod visitor;
@@ -22,6 +23,7 @@ pub use engine::{
     docker_config, engine_host, free_port, is_podman, remove_cached_images,
 };
 pub use postgres::Postgres;
+pub use prism::Prism;
 pub use sshd::Sshd;
 pub use visitor::{client, cookies, location};
 pub use world::{Build, Server, World, hook};
