@@ -37,6 +37,7 @@ const OWNED: &[(&str, &str)] = &[
     ("sqlx", "store"),
     ("reqwest", "github engine cli"),
     ("axum", "web"),
+    ("cookie", "web"),
     ("vte", "log"),
     ("ssh_key", "github model"),
     ("askama", "web"),

@@ -1,8 +1,6 @@
 //! Before every handler: who asks, and whether they may. The table of routes says
 //! for each who may enter; nothing else decides it.
 
-use std::fmt;
-
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
@@ -55,22 +53,6 @@ pub struct Entry {
     pub path: &'static str,
     pub door: Door,
     pub who: Who,
-}
-
-/// As the documentation names them.
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.door, self.who) {
-            (Door::Delivery, _) => "GitHub, by its signature",
-            (_, Who::Anyone) => "anyone",
-            (_, Who::SignedIn) => "who is signed in",
-            (_, Who::Member) => "members",
-            (_, Who::Insider) => "members, never everybody",
-            (_, Who::Manager) => "managers",
-            (_, Who::Owner) => "the owner",
-            (_, Who::Administrator) => "administrators",
-        })
-    }
 }
 
 /// Why somebody may not enter.
@@ -193,30 +175,46 @@ async fn may_enter(
         (Who::Owner, _) => Role::Owner,
     };
     let wanted = params.and_then(Wanted::of);
-    let missing = || match account {
-        None => Refusal::Anonymous,
-        Some(_) => Refusal::Missing(wanted.as_ref().map_or("page", Wanted::noun)),
-    };
     let project = match &wanted {
         Some(wanted) => wanted.project(app).await?,
         None => None,
     };
-    let project = project.ok_or_else(missing)?;
-    let role = match account {
-        None => None,
-        Some(account) if account.is_administrator => Some(Role::Owner),
-        Some(account) => app.store.role(project.id, account.id).await?,
+    let role = match (account, &project) {
+        (Some(account), Some(_)) if account.is_administrator => Some(Role::Owner),
+        (Some(account), Some(project)) => app.store.role(project.id, account.id).await?,
+        _ => None,
     };
-    let may_look = entry.who == Who::Member && project.is_visible_to_all;
+    let is_visible = project.as_ref().is_some_and(|project| project.is_visible_to_all);
+    let verdict = match (entry.who, role) {
+        (Who::Insider, None) if is_visible => Verdict::Sees,
+        _ => verdict(needed, role, is_visible),
+    };
+    match (verdict, project) {
+        (Verdict::Enters, Some(project)) => Ok(Some(Access { project, role })),
+        // Neither sees whether there is one.
+        _ if account.is_none() => Err(Refusal::Anonymous),
+        (Verdict::Sees, Some(_)) => Err(Refusal::Forbidden(reserved(needed))),
+        _ => Err(Refusal::Missing(wanted.as_ref().map_or("page", Wanted::noun))),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Enters,
+    /// May see the project, but not do this.
+    Sees,
+    /// Must not learn of it.
+    SeesNothing,
+}
+
+/// What somebody with this role, or a stranger, may do where `needed` is declared.
+fn verdict(needed: Role, role: Option<Role>, is_visible: bool) -> Verdict {
     match role {
-        _ if may_look => Ok(Some(Access { project, role })),
-        Some(role) if role.allows(needed) => Ok(Some(Access { project, role: Some(role) })),
-        // What they see is not hidden from them.
-        Some(_) => Err(Refusal::Forbidden(reserved(needed))),
-        None if project.is_visible_to_all && account.is_some() => {
-            Err(Refusal::Forbidden(reserved(needed)))
-        }
-        None => Err(missing()),
+        Some(role) if role.allows(needed) => Verdict::Enters,
+        _ if is_visible && needed == Role::Member => Verdict::Enters,
+        Some(_) => Verdict::Sees,
+        None if is_visible => Verdict::Sees,
+        None => Verdict::SeesNothing,
     }
 }
 
@@ -333,5 +331,23 @@ impl From<Refusal> for Problem {
             Refusal::Forbidden(sentence) => Self::forbidden(sentence),
             Refusal::Store(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::{Enters, Sees, SeesNothing};
+    use super::*;
+
+    #[test]
+    fn each_role_may_what_those_below_it_may() {
+        let roles = [None, Some(Role::Member), Some(Role::Manager), Some(Role::Owner)];
+        let told = |needed, is_visible| roles.map(|role| verdict(needed, role, is_visible));
+        assert_eq!(told(Role::Member, false), [SeesNothing, Enters, Enters, Enters]);
+        assert_eq!(told(Role::Manager, false), [SeesNothing, Sees, Enters, Enters]);
+        assert_eq!(told(Role::Owner, false), [SeesNothing, Sees, Sees, Enters]);
+        assert_eq!(told(Role::Member, true), [Enters, Enters, Enters, Enters]);
+        assert_eq!(told(Role::Manager, true), [Sees, Sees, Enters, Enters]);
+        assert_eq!(told(Role::Owner, true), [Sees, Sees, Sees, Enters]);
     }
 }

@@ -4,12 +4,12 @@ use std::process::Output;
 
 use crate::harness::{BASE, World, hook};
 
-fn errors(output: &Output) -> String {
+pub fn errors(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn printed(output: &Output) -> String {
+pub fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }

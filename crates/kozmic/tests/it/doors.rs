@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kozmic::web::{Door, Who, entries};
+use kozmic::web::{Door, Entry, Who, entries};
 use reqwest::{Client, Method, RequestBuilder};
 
 use crate::harness::{World, location};
@@ -247,6 +247,38 @@ fn every_route_is_expected() {
     let declared = entries().into_iter().map(|entry| (entry.method, entry.path));
     let expected = ROUTES.iter().map(|(method, path, ..)| (*method, *path));
     assert_eq!(declared.collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());
+}
+
+/// A line of docs/who-may-do-what.md.
+fn row(entry: Entry) -> String {
+    let who = match (entry.door, entry.who) {
+        (Door::Delivery, _) => "GitHub",
+        (_, Who::Anyone) => "anyone",
+        (Door::Api, Who::SignedIn) => "any user",
+        (_, Who::SignedIn) => "who is signed in",
+        (_, Who::Member) => "members; anyone, when it is visible to all",
+        (_, Who::Manager) => "managers",
+        (_, Who::Owner) => "the owner",
+        (_, Who::Administrator) => "administrators",
+    };
+    let by = match (entry.door, entry.who) {
+        (Door::Delivery, _) => "the delivery's signature",
+        (Door::Open, _) | (_, Who::Anyone) => "nothing",
+        (Door::Page, _) => "a session",
+        (Door::File | Door::Socket, _) => "a session or a token",
+        (Door::Api, _) => "a token",
+    };
+    format!("| {} | `{}` | {who} | {by} |\n", entry.method, entry.path)
+}
+
+#[test]
+fn the_documentation_has_every_route() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/who-may-do-what.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, table) = page.split_once("| method | path | who may enter | shown by |\n").unwrap();
+    let (_, table) = table.split_once('\n').unwrap();
+    let wanted: String = entries().into_iter().map(row).collect();
+    assert_eq!(table, wanted, "the table should be:\n{wanted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

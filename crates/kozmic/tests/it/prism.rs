@@ -28,6 +28,10 @@ async fn every_call_is_as_github_describes_it() {
     let sha: CommitSha = "6dcb09b5b57875f334f61aebed695e2e4193db5e".parse().unwrap();
 
     assert_eq!(client.user(&token).await.unwrap().login, "octocat");
+    let email = client.primary_email(&token).await.unwrap();
+    assert_eq!(email.as_deref(), Some("octocat@github.com"));
+    // GitHub's example is of an invitation that was not accepted yet.
+    assert!(!client.is_member(&token, "invitocat").await.unwrap());
     let repository = client.repository(&token, &name).await.unwrap();
     assert_eq!(repository.repository.full_name, name);
     is_listed(client.repositories(&token).await);

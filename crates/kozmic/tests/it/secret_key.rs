@@ -5,19 +5,10 @@ use std::process::Output;
 use secrecy::ExposeSecret as _;
 use sqlx::{AnyConnection, Connection as _};
 
+use crate::cli::{errors, printed};
 use crate::harness::{BASE, World, eventually, hook};
 
 const URL: &str = "http://127.0.0.1:0";
-
-fn failed(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
 
 async fn rotate(world: &World) -> Output {
     world.run(URL, &["secret-key", "rotate"]).await
@@ -61,7 +52,7 @@ async fn database(world: &World) -> AnyConnection {
 async fn a_missing_or_changed_key_is_named_before_anything_is_served() {
     let world = world_with_secrets(&[]).await;
     let good = key(&world);
-    let refused = async || failed(&world.run(URL, &["serve"]).await);
+    let refused = async || errors(&world.run(URL, &["serve"]).await);
     std::fs::remove_file(world.data_dir().join("secret-key")).unwrap();
     let missing = refused().await;
     assert!(missing.contains("secret-key is missing, and the database was sealed"), "{missing}");
@@ -75,7 +66,7 @@ async fn a_missing_or_changed_key_is_named_before_anything_is_served() {
     );
     let mut given = world.command(URL, &["serve"]);
     given.env("KOZMIC_SECRET_KEY", "y".repeat(64));
-    let given = failed(&given.output().await.unwrap());
+    let given = errors(&given.output().await.unwrap());
     assert!(given.contains("KOZMIC_SECRET_KEY is not the key that the database"), "{given}");
     put_key(&world, "secret-key", &good);
     world.serve().await.stop().await;
@@ -86,7 +77,7 @@ async fn after_a_rotation_only_the_new_key_opens() {
     let world = world_with_secrets(&[]).await;
     let server = world.serve().await;
     let owner = world.owner(&server.url).await.clone();
-    let busy = failed(&rotate(&world).await);
+    let busy = errors(&rotate(&world).await);
     assert!(busy.contains("stop the server before its key is changed"), "{busy}");
     server.stop().await;
     let (old, before) = (key(&world), secrets(&world).await);
@@ -105,7 +96,7 @@ async fn after_a_rotation_only_the_new_key_opens() {
     assert_eq!(page.status(), 200);
     server.stop().await;
     put_key(&world, "secret-key", &old);
-    let refused = failed(&world.run(URL, &["serve"]).await);
+    let refused = errors(&world.run(URL, &["serve"]).await);
     assert!(refused.contains("does not hold the key"), "{refused}");
 }
 
@@ -114,19 +105,19 @@ async fn a_given_key_is_changed_for_another_given_one() {
     let (old, new) = ("o".repeat(40), "n".repeat(40));
     let mut world = world_with_secrets(&[("KOZMIC_SECRET_KEY", &old)]).await;
     let before = secrets(&world).await;
-    let lacking = failed(&rotate(&world).await);
+    let lacking = errors(&rotate(&world).await);
     assert!(lacking.contains("set KOZMIC_NEW_SECRET_KEY for this command"), "{lacking}");
     for (given, told) in [("short", "it needs at least 32"), (old.as_str(), "already")] {
         let mut command = world.command(URL, &["secret-key", "rotate"]);
         command.env("KOZMIC_NEW_SECRET_KEY", given);
-        let wrong = failed(&command.output().await.unwrap());
+        let wrong = errors(&command.output().await.unwrap());
         assert!(wrong.contains(told), "{wrong}");
     }
     let mut command = world.command(URL, &["secret-key", "rotate"]);
     command.env("KOZMIC_NEW_SECRET_KEY", &new);
     let said = printed(&command.output().await.unwrap());
     assert!(said.contains("Set KOZMIC_SECRET_KEY to the new key before the next start."), "{said}");
-    let refused = failed(&world.run(URL, &["serve"]).await);
+    let refused = errors(&world.run(URL, &["serve"]).await);
     assert!(refused.contains("KOZMIC_SECRET_KEY is not the key"), "{refused}");
     world.set("KOZMIC_SECRET_KEY", &new);
     assert_eq!(secrets(&world).await, before);
@@ -173,7 +164,7 @@ async fn a_rotation_that_fails_halfway_changes_nothing() {
     let world = world_with_secrets(&[]).await;
     let (old, before) = (key(&world), secrets(&world).await);
     world.change("UPDATE hooks SET secret = X'00'").await;
-    let wrong = failed(&rotate(&world).await);
+    let wrong = errors(&rotate(&world).await);
     assert!(wrong.contains("hooks:1:secret can't be opened: it is damaged"), "{wrong}");
     assert!(!world.data_dir().join("secret-key.new").exists());
     assert_eq!(key(&world), old);
