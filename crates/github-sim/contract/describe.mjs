@@ -152,17 +152,22 @@ function reachable(seen, all) {
   return sorted(made);
 }
 
+/** Follows a reference to a parameter, a body or an answer. */
+function resolver(openapi) {
+  return (one) => {
+    if (!one.$ref) return one;
+    const [kind, name] = one.$ref.split("/").slice(-2);
+    return openapi.components[kind][name];
+  };
+}
+
 function sorted(object) {
   return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function github(openapi) {
   const seen = new Set(["basic-error", "validation-error"]);
-  const resolved = (one) => {
-    if (!one.$ref) return one;
-    const [kind, name] = one.$ref.split("/").slice(-2);
-    return openapi.components[kind][name];
-  };
+  const resolved = resolver(openapi);
   const content = (one) => one?.["application/json"]?.schema;
   const operations = {};
   for (const operation of OPERATIONS) {
@@ -214,6 +219,18 @@ function openapi(source) {
     const [method, path] = operation.split(" ");
     paths[path] ??= { parameters: source.paths[path].parameters };
     paths[path][method.toLowerCase()] = source.paths[path][method.toLowerCase()];
+  }
+  // OpenAPI has no parameter with a slash in it: each that GitHub marks so gets a twin of two.
+  for (const [path, item] of Object.entries(paths)) {
+    for (const [method, operation] of Object.entries(item)) {
+      const long = operation?.parameters?.map(resolver(source)).find((one) => one["x-multi-segment"]);
+      if (!long) continue;
+      const twin = path.replace(`{${long.name}}`, `{${long.name}}/{${long.name}_end}`);
+      const end = { name: `${long.name}_end`, in: "path", required: true, schema: long.schema };
+      const parameters = [...operation.parameters, end];
+      const operationId = `${operation.operationId}-long`;
+      paths[twin] = { ...paths[twin], [method]: { ...operation, operationId, parameters } };
+    }
   }
   const made = { openapi: source.openapi, info: source.info, paths, components: {} };
   const pending = [made.paths];

@@ -1,10 +1,10 @@
 //! A stand-in for GitHub with state that people act upon.
 //!
-//! It keeps users, repositories, forks, pull requests, webhooks, deploy keys and commit
-//! statuses; people push
-//! to it with git and talk to its REST API; it changes its state and delivers signed webhooks,
-//! as GitHub does. It shares no type with the product that is tested against it: what passes
-//! between the two is checked against GitHub's own descriptions.
+//! It keeps users, organizations, teams, repositories, forks, pull requests, webhooks, deploy keys
+//! and commit statuses; people push to it with git and talk to its REST API; it changes its state
+//! and delivers signed webhooks, as GitHub does. It shares no type with the product that is tested
+//! against it: what passes between the two is checked against GitHub's own descriptions, and the
+//! first exchange that is not valid fails the test it happened in (see [`Watch`]).
 //!
 //! | path | what |
 //! | --- | --- |

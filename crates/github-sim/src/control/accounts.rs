@@ -13,7 +13,7 @@ use super::{Answer, Failure};
 use crate::{
     app::App,
     shape,
-    state::{World, repositories::Role},
+    state::{World, repositories::Role, teams::Team},
 };
 
 pub(super) fn routes() -> Router<App> {
@@ -135,11 +135,10 @@ struct TeamMember {
 async fn join_team(State(app): State<App>, Json(wanted): Json<TeamMember>) -> Answer<Value> {
     let mut world = app.world();
     let user = user(&world, &wanted.login)?;
-    let id = organization(&world, &wanted.organization)?;
-    let team = world.teams.by_slug_mut(id, &wanted.team);
-    let team = team.ok_or_else(|| Failure::no_team(&wanted.organization, &wanted.team))?;
+    let team = team(&mut world, &wanted.organization, &wanted.team)?;
     team.members.retain(|(known, _)| *known != user);
     team.members.push((user, wanted.maintains));
+    let id = team.organization;
     if let Some(found) = world.organizations.by_id_mut(id)
         && found.member(user).is_none()
     {
@@ -151,9 +150,7 @@ async fn join_team(State(app): State<App>, Json(wanted): Json<TeamMember>) -> An
 async fn leave_team(State(app): State<App>, Json(wanted): Json<TeamMember>) -> Answer<Value> {
     let mut world = app.world();
     let user = user(&world, &wanted.login)?;
-    let id = organization(&world, &wanted.organization)?;
-    let team = world.teams.by_slug_mut(id, &wanted.team);
-    let team = team.ok_or_else(|| Failure::no_team(&wanted.organization, &wanted.team))?;
+    let team = team(&mut world, &wanted.organization, &wanted.team)?;
     team.members.retain(|(known, _)| *known != user);
     Ok(Json(json!({})))
 }
@@ -178,8 +175,7 @@ async fn grant(State(app): State<App>, Json(wanted): Json<TeamRepository>) -> An
             return Err(Failure::missing(message));
         }
         let repository = repository.clone();
-        let team = world.teams.by_slug_mut(id, &wanted.team);
-        let team = team.ok_or_else(|| Failure::no_team(&wanted.organization, &wanted.team))?;
+        let team = team(&mut world, &wanted.organization, &wanted.team)?;
         let is_new = !team.repositories.iter().any(|(known, _)| *known == repository.id);
         team.grant(repository.id, wanted.role.unwrap_or(Role::Read));
         let team = team.clone();
@@ -194,11 +190,9 @@ async fn grant(State(app): State<App>, Json(wanted): Json<TeamRepository>) -> An
 
 async fn withdraw(State(app): State<App>, Json(wanted): Json<TeamRepository>) -> Answer<Value> {
     let mut world = app.world();
-    let id = organization(&world, &wanted.organization)?;
     let repository = world.repositories.by_full_name(&wanted.repository).map(|found| found.id);
     let repository = repository.ok_or_else(|| Failure::no_repository(&wanted.repository))?;
-    let team = world.teams.by_slug_mut(id, &wanted.team);
-    let team = team.ok_or_else(|| Failure::no_team(&wanted.organization, &wanted.team))?;
+    let team = team(&mut world, &wanted.organization, &wanted.team)?;
     if !team.withdraw(repository) {
         let message = format!("{} has no role in {}", wanted.team, wanted.repository);
         return Err(Failure::missing(message));
@@ -284,6 +278,16 @@ fn organization(world: &World, login: &str) -> Result<u64, Failure> {
     found
         .map(|user| user.id)
         .ok_or_else(|| Failure::missing(format!("there is no organization {login}")))
+}
+
+fn team<'a>(
+    world: &'a mut World,
+    organization_login: &str,
+    slug: &str,
+) -> Result<&'a mut Team, Failure> {
+    let id = organization(world, organization_login)?;
+    let found = world.teams.by_slug_mut(id, slug);
+    found.ok_or_else(|| Failure::no_team(organization_login, slug))
 }
 
 /// A person or an organization.

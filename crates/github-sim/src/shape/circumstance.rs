@@ -47,7 +47,8 @@ pub(crate) fn member_event(
 /// `team_add`.
 pub(crate) fn team_add(world: &World, about: &Repository, added: &Team) -> Value {
     let mut shape = public(world, about);
-    extend(&mut shape, json!({"team": team::team(world, added, None)}));
+    let team = without(team::team(world, added, None), &["type", "organization_id"]);
+    extend(&mut shape, json!({"team": team}));
     shape
 }
 

@@ -1,9 +1,9 @@
 //! Who may do what in an organization's repositories.
 
-use github_sim::client::{Method, Sim};
-use serde_json::Value;
+use github_sim::client::{Method, Push, Sim};
+use serde_json::{Value, json};
 
-use crate::github::GitHub;
+use crate::github::{GitHub, PATIENCE, Receiver, SECRET};
 
 const ENGINE: &str = "acme/engine";
 
@@ -167,4 +167,28 @@ async fn a_user_finds_what_they_belong_to() {
     let owners = get(sim, "bob", "/orgs/acme/members?role=admin").await;
     assert_eq!(each(&owners, "login"), ["alice"]);
     assert_eq!(get(sim, "bob", "/orgs/acme/members/dora").await, Value::Null);
+}
+
+#[tokio::test]
+async fn webhooks_of_an_organization_s_repository_name_the_organization() {
+    let github = acme().await;
+    let receiver = Receiver::start().await;
+    let hook = json!({
+        "config": {"url": receiver.url, "content_type": "json", "secret": SECRET},
+        "events": ["push", "pull_request", "team_add"],
+    });
+    let hooks = format!("/repos/{ENGINE}/hooks");
+    assert_eq!(refusal(&github.sim, "dora", &hooks).await, "Not Found");
+    github.sim.rest("alice", Method::POST, &hooks, Some(hook)).await.unwrap();
+    github.sim.push(&Push::new(ENGINE, "dora").write("a", "1")).await.unwrap();
+    github.sim.push(&Push::new(ENGINE, "dora").branch("b").write("b", "1")).await.unwrap();
+    github.sim.open_pull_request(ENGINE, "erin", "b", "main", "B", "").await.unwrap();
+    github.sim.add_team("acme", "Designers", None).await.unwrap();
+    github.sim.add_team_repository("acme", "designers", ENGINE, "read").await.unwrap();
+    github.sim.wait_for_deliveries(ENGINE, 5, PATIENCE).await.unwrap();
+    assert_eq!(receiver.story(), ["push", "push", "pull_request opened", "team_add"]);
+    for event in ["ping", "push", "pull_request", "team_add"] {
+        assert_eq!(receiver.of(event)[0]["organization"]["login"], "acme", "{event}");
+    }
+    assert_eq!(receiver.of("team_add")[0]["team"]["slug"], "designers");
 }
