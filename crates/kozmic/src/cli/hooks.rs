@@ -11,7 +11,8 @@ use secrecy::SecretString;
 use super::{find_project, now, open_store, say};
 use crate::config::Settings;
 use crate::github::{Client, HookConfig};
-use crate::model::{FullName, HookId, HookSpec};
+use crate::intake;
+use crate::model::{FullName, HookEvent, HookId, HookSpec};
 use crate::seal::random_hex;
 use crate::store::{Hook, Project, Store};
 
@@ -84,7 +85,8 @@ async fn add(
     let id = store.hook_added(project.id, spec, &secret, BY, now()).await?;
     let url = settings.page_url(&format!("/_hooks/hook/{id}/"));
     let hook = HookConfig { url, secret, events: spec.options.wanted.webhook_events() };
-    match connect(settings, store, project, id, &hook).await {
+    let tags = spec.options.wanted.wants_event(HookEvent::Tag);
+    match connect(settings, store, project, id, &hook, tags).await {
         Ok(gh_id) => {
             say(&format!(
                 "added      {} (webhook {gh_id} at GitHub calls {})",
@@ -106,9 +108,11 @@ async fn connect(
     project: &Project,
     id: HookId,
     hook: &HookConfig,
+    tags: bool,
 ) -> anyhow::Result<i64> {
     let token = token(settings, store, project).await?;
     let github = Client::new(&settings.github_api_url)?;
+    intake::begin_comparison(store, &github, project, &token, tags).await?;
     let gh_id = github.create_hook(&token, &project.repository.full_name, hook).await?;
     store.hook_connected(id, gh_id).await?;
     Ok(gh_id)
@@ -134,13 +138,13 @@ async fn listen(
     hook: &Hook,
     spec: &HookSpec,
 ) -> anyhow::Result<()> {
-    let events = spec.options.wanted.webhook_events();
-    let Some(gh_id) = hook.gh_id else { return Ok(()) };
-    if events == hook.spec.options.wanted.webhook_events() {
-        return Ok(());
-    }
+    let (before, after) = (&hook.spec.options.wanted, &spec.options.wanted);
+    let Some(gh_id) = hook.gh_id.filter(|_| before.events != after.events) else { return Ok(()) };
     let token = token(settings, store, project).await?;
     let github = Client::new(&settings.github_api_url)?;
+    let tags = after.wants_event(HookEvent::Tag);
+    intake::begin_comparison(store, &github, project, &token, tags).await?;
+    let events = after.webhook_events();
     let told = github.hook_listens(&token, &project.repository.full_name, gh_id, &events).await;
     told.with_context(|| format!("the hook `{}` was not changed", spec.title))
 }

@@ -13,6 +13,7 @@ use super::{connect_store, limits, make_data_dir, now};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::github::Client;
+use crate::intake::{self, Reconciler};
 use crate::log::{Bus, LogFolder};
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
@@ -103,6 +104,11 @@ pub async fn serve(
     };
     let reporter =
         Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
+    let reconciler = Reconciler {
+        store: store.clone(),
+        github: github.clone(),
+        interval: settings.reconcile_interval,
+    };
     let app = App {
         store: store.clone(),
         github,
@@ -127,6 +133,7 @@ pub async fn serve(
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
+    let missed = shutdown.spawn(intake::reconcile(reconciler, shutdown.clone()));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
     // None of them ends by itself; without one of them the others are no server.
@@ -137,6 +144,7 @@ pub async fn serve(
         ended = sweep => ended.context("the sweep"),
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
+        ended = missed => ended.context("the reconciliation"),
     };
     shutdown.finish().await;
     // A client that reads slowly may have so much longer.

@@ -78,6 +78,7 @@ pub struct Settings {
     pub github_url: Url,
     pub github_api_url: Url,
     pub github_token: Option<SecretString>,
+    pub reconcile_interval: Duration,
     /// Of GitHub, and of the servers that the setting names.
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
@@ -190,6 +191,7 @@ impl Settings {
             github_url: required_url("KOZMIC_GITHUB_URL")?,
             github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
             github_token: values.text("KOZMIC_GITHUB_TOKEN").map(SecretString::from),
+            reconcile_interval: values.seconds("KOZMIC_RECONCILE_INTERVAL")?,
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency: match values.text("KOZMIC_CONCURRENCY") {

@@ -3,11 +3,13 @@
 mod changes;
 mod client;
 mod deploy_key;
+mod heads;
 mod payload;
 mod signature;
 
 pub use client::{Client, GithubError, HookConfig, NewStatus};
 pub use deploy_key::KeyPair;
+pub use heads::{FailedDelivery, Listed, OpenPullRequest};
 pub use payload::{
     Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, parse,
 };

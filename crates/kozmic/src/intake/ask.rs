@@ -30,22 +30,23 @@ impl<'a> Ask<'a> {
         Ok(Self { store, github, project, token: owner.and_then(|owner| owner.token) })
     }
 
-    /// Fills in the commit's message, and the changed paths where a hook depends on them.
-    /// Without an answer the pull request's title speaks for the commit, and all paths
-    /// count as changed.
-    pub(super) async fn complete(&self, wish: &mut Wish) -> Result<(), StoreError> {
+    /// Fills in the commit's message, and the changed paths where a hook depends on them;
+    /// whether the message is known now. Without an answer the pull request's title speaks
+    /// for the commit, and all paths count as changed.
+    pub(super) async fn complete(&self, wish: &mut Wish) -> Result<bool, StoreError> {
         let needs_paths = self.need_paths(&wish.build.change).await?;
         let (commit, paths) = tokio::join!(
             async { if wish.needs_commit { self.commit(&wish.build).await } else { None } },
             async { if needs_paths { self.paths(wish).await } else { None } },
         );
+        let is_known = commit.is_some() || !wish.needs_commit;
         if let Some(commit) = commit {
             wish.build.commit = commit;
         }
         if paths.is_some() {
             wish.build.change.paths = paths;
         }
-        Ok(())
+        Ok(is_known)
     }
 
     /// The build of a release.

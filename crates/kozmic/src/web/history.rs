@@ -28,6 +28,8 @@ struct HistoryPage {
     badge_url: String,
     page_url: String,
     builds: Vec<Row>,
+    /// Why missed deliveries can't be found now.
+    problem: Option<String>,
     newer: bool,
     older_before: Option<i64>,
 }
@@ -85,6 +87,7 @@ pub(super) async fn history(
         sidebar: Sidebar::load(&app, Some(id)).await?,
         badge_url: badge_url(&app, &project),
         page_url: format!("{}/projects/{id}/", app.public_url),
+        problem: app.store.comparison(project.id).await?.problem,
         newer: range.before.is_some(),
         older_before: shown.last().filter(|_| has_older).map(|build| build.number),
         builds: shown.iter().map(|build| row(build, now)).collect(),

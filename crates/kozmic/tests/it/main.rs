@@ -30,6 +30,7 @@ mod hook;
 mod logs;
 mod pages;
 mod private;
+mod reconcile;
 mod reports;
 mod run;
 mod scripts;

@@ -145,11 +145,14 @@ async fn where_heads_stand_is_known_by_deliveries_and_comparisons() {
         let called = delivery(&hooks[0], "g1");
         store.hook_called(&called, &build("main", '1'), Timestamp(10)).await.unwrap();
         let there = [head("refs/heads/main", Some('0')), head("refs/heads/old", Some('2'))];
-        store.heads_known(project, &there, false, Timestamp(11)).await.unwrap();
+        store.heads_known(project, &there, false, Timestamp(9)).await.unwrap();
         let known = [("refs/heads/main", '1'), ("refs/heads/old", '2')];
         assert_eq!(seen().await, heads(&known), "a delivery knows better");
-        assert_eq!(store.comparison(project).await.unwrap().heads_known_at, Some(Timestamp(11)));
+        assert_eq!(store.comparison(project).await.unwrap().heads_known_at, Some(Timestamp(9)));
 
+        let later = [head("refs/heads/old", Some('6'))];
+        store.heads_known(project, &later, false, Timestamp(11)).await.unwrap();
+        let known = [("refs/heads/main", '1'), ("refs/heads/old", '6')];
         let tags = [head("refs/tags/v1", Some('3'))];
         store.heads_known(project, &tags, true, Timestamp(12)).await.unwrap();
         store.tags_forgotten(project).await.unwrap();
