@@ -10,5 +10,6 @@ mod oauth;
 mod program;
 mod pull_requests;
 mod pushes;
+mod releases;
 mod rest;
 mod webhooks;

@@ -112,7 +112,9 @@ impl<'a> Ask<'a> {
                 if wish.build.change.name == *default {
                     return None;
                 }
-                in_time(what, between(default.clone(), head.to_owned())).await?
+                let asked = in_time(what, between(default.clone(), head.to_owned())).await?;
+                // A branch that was only made differs in nothing, and yet it is new.
+                asked.filter(|paths| !paths.is_empty())
             }
             Differences::OfPullRequest(number) => {
                 in_time(what, self.github.changed_in_pull_request(token, name, *number)).await?
