@@ -19,6 +19,8 @@ use crate::store::{Hook, NewBuild, Project, Store, StoreError};
 
 /// Builds that one comparison of a project makes; the next one makes more.
 const MOST_BUILDS: usize = 50;
+/// Heads whose commit GitHub does not tell; then the rest waits for the next comparison.
+const MOST_UNKNOWN: usize = 3;
 /// A delivery may be under way, and GitHub gives it 10 s.
 const GRACE: Duration = Duration::from_secs(10);
 /// Between two projects, at most.
@@ -32,8 +34,8 @@ enum ReconcileError {
     Store(#[from] StoreError),
     #[error("the project's owner has no GitHub token; they have to sign in again")]
     NoToken,
-    #[error("GitHub did not answer all that was asked about {0}")]
-    HalfKnown(String),
+    #[error("GitHub did not tell the commit of {}", .0.join(", "))]
+    HalfKnown(Vec<String>),
 }
 
 /// Compares all projects with GitHub.
@@ -262,6 +264,7 @@ impl CatchUp<'_> {
         let project = self.project;
         let forks = store.project_options(project.id).await?.forks;
         let ask = Ask::of(store, github, project).await?;
+        let mut unknown = Vec::new();
         let mut failures = Failures::new(github, project, self.token, self.hooks);
         for found in missed {
             let before = seen.get(&found.head.name).and_then(|sha| sha.parse().ok());
@@ -275,7 +278,11 @@ impl CatchUp<'_> {
             let decision = match decision {
                 Decision::Build(mut wish) => {
                     if !ask.complete(&mut wish).await? {
-                        return Err(ReconcileError::HalfKnown(found.head.name.clone()));
+                        unknown.push(found.head.name.clone());
+                        if unknown.len() == MOST_UNKNOWN {
+                            break;
+                        }
+                        continue;
                     }
                     decide::passed_over(&wish.build, &[&wish.build.commit.message])
                         .unwrap_or(Decision::Build(wish))
@@ -297,7 +304,7 @@ impl CatchUp<'_> {
             };
             tracing::info!(project = %project.repository.full_name, head = %name, outcome, "found by reconciliation");
         }
-        Ok(())
+        if unknown.is_empty() { Ok(()) } else { Err(ReconcileError::HalfKnown(unknown)) }
     }
 }
 

@@ -171,7 +171,8 @@ impl Store {
         let mut tx = self.begin().await?;
         self.lock_project(&mut tx, project).await?;
         saw(&mut tx, project, &build.head(), now).await?;
-        let recorded = Came { project, build, delivery: None, now }.take(&mut tx).await?;
+        let came = Came { project, build, delivery: None, dialect: self.dialect, now };
+        let recorded = came.take(&mut tx).await?;
         commit(tx).await?;
         self.wake_for(&recorded);
         Ok(recorded)

@@ -106,6 +106,8 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
          private             no\n\
          deploy key          none\n\
          cancels superseded  no\n\
+         forks               ask\n\
+         compared            not yet\n\
          hook                Tests\n"
     );
     set(&world, &["--cancel-superseded", "on", "--env", "B=", "--env", "A=1"]).await;
@@ -113,6 +115,8 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
     assert!(
         changed.ends_with(
             "cancels superseded  yes\n\
+             forks               ask\n\
+             compared            not yet\n\
              hook                Tests\n\
              env                 A=1\n\
              env                 B=\n"
