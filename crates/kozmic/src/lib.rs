@@ -5,7 +5,7 @@
 
 pub mod cli; // commands: parse, wire the rooms, print
 
-pub mod intake; // a verified delivery → what to build
+pub mod intake; // a verified delivery, or one that never came → what to build
 pub mod report; // outbox → GitHub
 pub mod upkeep; // projects in step with GitHub: hooks, keys, members
 pub mod web; // HTTP in; HTML, JSON and sockets out

@@ -16,7 +16,7 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     ("web", &["upkeep", "intake", "log", "github", "store", "model", "config", "seal", "shutdown"]),
-    ("upkeep", &["github", "store", "model", "config", "seal", "shutdown"]),
+    ("upkeep", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
     ("intake", &["github", "store", "model", "config", "seal", "shutdown"]),
     ("worker", &["engine", "source", "log", "store", "model", "config", "seal", "shutdown"]),
     ("report", &["github", "store", "model", "config", "seal", "shutdown"]),

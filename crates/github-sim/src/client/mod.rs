@@ -7,6 +7,7 @@ mod accounts;
 mod answers;
 mod circumstances;
 mod oauth;
+mod releases;
 
 use std::time::Duration;
 

@@ -18,9 +18,11 @@ mod moved;
 mod organizations;
 mod page;
 mod pulls;
+mod releases;
 mod repositories;
 mod scopes;
 mod statuses;
+mod tags;
 mod teams;
 mod users;
 
@@ -109,6 +111,8 @@ fn of_repository() -> Router<App> {
         .route("/repos/{owner}/{repo}/keys", get(deploy_keys::list).post(deploy_keys::create))
         .route("/repos/{owner}/{repo}/keys/{id}", get(deploy_keys::get).delete(deploy_keys::delete))
         .route("/repos/{owner}/{repo}/forks", post(forks::create))
+        .route("/repos/{owner}/{repo}/tags", get(tags::list))
+        .route("/repos/{owner}/{repo}/releases", post(releases::create))
         .route("/repos/{owner}/{repo}/pulls", get(pulls::list).post(pulls::create))
         .route("/repos/{owner}/{repo}/pulls/{number}", get(pulls::get).patch(pulls::change))
         .route("/repos/{owner}/{repo}/pulls/{number}/files", get(pulls::files))

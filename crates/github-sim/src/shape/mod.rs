@@ -13,6 +13,7 @@ pub(crate) mod deploy_key;
 pub(crate) mod organization;
 pub(crate) mod pull_request;
 pub(crate) mod push;
+pub(crate) mod release;
 pub(crate) mod repository;
 pub(crate) mod status;
 pub(crate) mod team;

@@ -14,5 +14,6 @@ mod organizations;
 mod program;
 mod pull_requests;
 mod pushes;
+mod releases;
 mod rest;
 mod webhooks;

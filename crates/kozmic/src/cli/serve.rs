@@ -13,6 +13,7 @@ use super::{connect_store, limits, make_data_dir, now};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
+use crate::intake::{self, Reconciler};
 use crate::log::{Bus, LogFolder};
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
@@ -111,6 +112,11 @@ pub async fn serve(
         Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
     let oauth = settings.oauth.as_ref();
     let oauth = oauth.map(|keys| OAuthApp::new(keys, &settings.github_url, &github)).transpose();
+    let reconciler = Reconciler {
+        store: store.clone(),
+        github: github.clone(),
+        interval: settings.reconcile_interval,
+    };
     let app = App {
         store: store.clone(),
         github,
@@ -133,6 +139,7 @@ pub async fn serve(
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
     let upkeep = shutdown.spawn(upkeep::run(upkeep, shutdown.clone()));
+    let missed = shutdown.spawn(intake::reconcile(reconciler, shutdown.clone()));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
     // None of them ends by itself; without one of them the others are no server.
@@ -144,6 +151,7 @@ pub async fn serve(
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
         ended = upkeep => ended.context("the upkeep"),
+        ended = missed => ended.context("the reconciliation"),
     };
     shutdown.finish().await;
     // A client that reads slowly may have so much longer.

@@ -85,6 +85,7 @@ pub struct Settings {
     /// None: nobody can sign in.
     pub oauth: Option<OAuthKeys>,
     pub admission: Admission,
+    pub reconcile_interval: Duration,
     /// Of GitHub, and of the servers that the setting names.
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
@@ -199,6 +200,7 @@ impl Settings {
             github_token: values.text("KOZMIC_GITHUB_TOKEN").map(SecretString::from),
             oauth: OAuthKeys::read(values)?,
             admission: Admission::read(values)?,
+            reconcile_interval: values.seconds("KOZMIC_RECONCILE_INTERVAL")?,
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency: match values.text("KOZMIC_CONCURRENCY") {

@@ -46,6 +46,11 @@ pub const SETTINGS: &[Setting] = &[
         "a token used by `kozmic project add` until its owner has signed in",
     ),
     setting(
+        "KOZMIC_RECONCILE_INTERVAL",
+        "600",
+        "seconds from one comparison with GitHub, for missed deliveries, to the next",
+    ),
+    setting(
         "KOZMIC_SSH_KNOWN_HOSTS",
         "",
         "SSH host keys of other servers than github.com: lines of a known_hosts file, or its path",

@@ -30,7 +30,8 @@ impl Client {
         tag: &GitRef,
     ) -> Result<Commit> {
         let short = tag.as_full().trim_start_matches("refs/");
-        self.commit_at(token, name, &encoded(short)).await
+        // One part of the path, as GitHub describes it.
+        self.commit_at(token, name, &encoded(short).replace('/', "%2F")).await
     }
 
     /// "Compare two commits": the paths that `head` changed since it parted from `base`;
@@ -47,7 +48,8 @@ impl Client {
             #[serde(default)]
             files: Vec<File>,
         }
-        let (base, head) = (encoded(base), encoded(head));
+        let one_part = |name| encoded(name).replace('/', "%2F");
+        let (base, head) = (one_part(base), one_part(head));
         let path = format!("/repos/{name}/compare/{base}...{head}?per_page=1");
         let answer: Answer = self.get(token, &path).await?;
         Ok((answer.files.len() < MOST_FILES).then(|| paths(answer.files)))

@@ -5,6 +5,7 @@ mod changes;
 mod client;
 mod deploy_key;
 mod error;
+mod heads;
 mod limits;
 mod oauth;
 mod payload;
@@ -19,6 +20,7 @@ mod webhooks;
 pub use client::Client;
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;
+pub use heads::{FailedDelivery, Listed, OpenPullRequest};
 pub use oauth::{OAuthApp, OAuthError};
 pub use payload::{
     Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, Repository,

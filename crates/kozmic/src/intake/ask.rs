@@ -12,7 +12,7 @@ use crate::store::{NewBuild, Project, Store, StoreError};
 /// GitHub gives a delivery 10 s; all that is asked must be known before that.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Questions about one project, with its owner's token.
+/// Questions about one project, in the name of its owner, or of a manager.
 pub(super) struct Ask<'a> {
     store: &'a Store,
     github: &'a Client,
@@ -26,26 +26,27 @@ impl<'a> Ask<'a> {
         github: &'a Client,
         project: &'a Project,
     ) -> Result<Self, StoreError> {
-        let owner = store.user(project.owner).await?;
-        Ok(Self { store, github, project, token: owner.and_then(|owner| owner.token) })
+        let holder = store.token_holder(project.id).await?;
+        Ok(Self { store, github, project, token: holder.map(|holder| holder.token) })
     }
 
-    /// Fills in the commit's message, and the changed paths where a hook depends on them.
-    /// Without an answer the pull request's title speaks for the commit, and all paths
-    /// count as changed.
-    pub(super) async fn complete(&self, wish: &mut Wish) -> Result<(), StoreError> {
+    /// Fills in the commit's message, and the changed paths where a hook depends on them;
+    /// whether the message is known now. Without an answer the pull request's title speaks
+    /// for the commit, and all paths count as changed.
+    pub(super) async fn complete(&self, wish: &mut Wish) -> Result<bool, StoreError> {
         let needs_paths = self.need_paths(&wish.build.change).await?;
         let (commit, paths) = tokio::join!(
             async { if wish.needs_commit { self.commit(&wish.build).await } else { None } },
             async { if needs_paths { self.paths(wish).await } else { None } },
         );
+        let is_known = commit.is_some() || !wish.needs_commit;
         if let Some(commit) = commit {
             wish.build.commit = commit;
         }
         if paths.is_some() {
             wish.build.change.paths = paths;
         }
-        Ok(())
+        Ok(is_known)
     }
 
     /// The build of a release.
@@ -111,7 +112,9 @@ impl<'a> Ask<'a> {
                 if wish.build.change.name == *default {
                     return None;
                 }
-                in_time(what, between(default.clone(), head.to_owned())).await?
+                let asked = in_time(what, between(default.clone(), head.to_owned())).await?;
+                // A branch that was only made differs in nothing, and yet it is new.
+                asked.filter(|paths| !paths.is_empty())
             }
             Differences::OfPullRequest(number) => {
                 in_time(what, self.github.changed_in_pull_request(token, name, *number)).await?

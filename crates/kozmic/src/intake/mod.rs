@@ -1,7 +1,9 @@
-//! From a verified delivery to a build in the store.
+//! From a verified delivery, or one that never came, to a build in the store.
 
 mod ask;
 mod decide;
+mod missed;
+mod reconcile;
 
 use crate::github::{Client, Repository};
 use crate::model::{Head, Timestamp};
@@ -9,6 +11,7 @@ use crate::store::{Delivery, Hook, Project, Store, StoreError};
 use ask::Ask;
 
 pub use decide::{Decision, Differences, Wish, decide};
+pub use reconcile::{Reconciler, begin as begin_comparison, run as reconcile};
 
 /// What answers GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,14 +29,15 @@ impl Store {
     ) -> Result<()> {
         let refused = |why: &str| Err(StoreError::Refused(why.to_owned()));
         let mut tx = self.begin().await?;
+        let Some(Build { project, .. }) = self.build(build).await? else {
+            return refused("The build is gone.");
+        };
+        self.lock_project(&mut tx, project).await?;
         let row = sqlx::query("SELECT * FROM builds WHERE id = $1")
             .bind(build.0)
-            .fetch_optional(&mut *tx)
+            .fetch_one(&mut *tx)
             .await
             .map_err(failed("find a build"))?;
-        let Some(row) = row else { return refused("The build is gone.") };
-        let project = ProjectId(row.int("project_id")?);
-        self.lock_project(&mut tx, project).await?;
         let of = Build::read(&row)?;
         let Some(pull) = of.pull_request.filter(|_| of.approval == Approval::Awaited) else {
             return refused("This build waits for no approval.");
@@ -124,7 +125,30 @@ pub(super) async fn needed(
     let Some(pull) = build.pull_request.as_ref().filter(|_| build.asks_first) else {
         return Ok(Approval::NotNeeded);
     };
+    if may_approve(tx, project, pull).await? {
+        return Ok(Approval::NotNeeded);
+    }
     Ok(trust_in(tx, project, pull).await?.unwrap_or(Approval::Awaited))
+}
+
+/// Whether the author manages the project, and the fork is their own: they would only
+/// have to agree to their own commits.
+async fn may_approve(tx: &mut Transaction, project: ProjectId, pull: &PullRequest) -> Result<bool> {
+    let owner = pull.fork.as_ref().and_then(|fork| fork.owner_id);
+    if owner.is_none() || owner != pull.author_id {
+        return Ok(false);
+    }
+    let row = sqlx::query(
+        "SELECT users.id FROM users JOIN projects ON projects.id = $1 WHERE users.gh_id = $2 \
+         AND (projects.owner_id = users.id OR EXISTS (SELECT 1 FROM memberships \
+         WHERE project_id = projects.id AND user_id = users.id AND allows_management = 1))",
+    )
+    .bind(project.0)
+    .bind(owner)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(failed("look for a manager"))?;
+    Ok(row.is_some())
 }
 
 /// Trust is in the author and in the owner of the fork together: who is trusted must not

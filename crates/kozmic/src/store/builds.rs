@@ -53,6 +53,11 @@ pub struct Build {
 }
 
 impl Build {
+    /// Whether jobs of it wait for a manager.
+    pub fn awaits_approval(&self) -> bool {
+        self.approval == Approval::Awaited && !self.status.is_finished()
+    }
+
     pub(super) fn read(row: &AnyRow) -> Result<Self> {
         let pull_request = match row.int_or_null("pull_request_number")? {
             Some(number) => Some(PullRequest {

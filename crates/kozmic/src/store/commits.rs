@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::builds::{self, NewBuild};
 use super::deliveries::{Delivery, Recorded};
+use super::dialect::Dialect;
 use super::{
     Columns as _, Result, Transaction, approvals, failed, hooks, jobs, outbox, read_options,
 };
@@ -16,6 +17,7 @@ pub(super) struct Came<'a> {
     pub(super) build: &'a NewBuild,
     /// None when reconciliation found it.
     pub(super) delivery: Option<&'a Delivery>,
+    pub(super) dialect: Dialect,
     pub(super) now: Timestamp,
 }
 
@@ -34,6 +36,11 @@ impl Came<'_> {
         builds::belongs_to_pull_request(tx, id, self.build).await?;
         let joined = self.join(tx, id).await?;
         if joined > 0 {
+            sqlx::query(self.dialect.lock_build())
+                .bind(id.0)
+                .execute(&mut **tx)
+                .await
+                .map_err(failed("lock a build"))?;
             builds::recompute(tx, id).await?;
             outbox::build_changed(tx, id, self.now).await?;
             return Ok(Recorded::Joined { build: id, number, jobs: joined });

@@ -84,7 +84,8 @@ impl Store {
         if build.trigger != Trigger::Release {
             seen_heads::saw(&mut tx, delivery.project, &build.head(), now).await?;
         }
-        let came = Came { project: delivery.project, build, delivery: Some(delivery), now };
+        let (project, dialect) = (delivery.project, self.dialect);
+        let came = Came { project, build, delivery: Some(delivery), dialect, now };
         let recorded = came.take(&mut tx).await?;
         sqlx::query("UPDATE deliveries SET outcome = $1, build_id = $2 WHERE id = $3")
             .bind(recorded.sentence())

@@ -77,30 +77,30 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("name")?, row.text("sha")?))).collect()
     }
 
-    /// What stands at GitHub as the comparison begins: it is there, and not to be built.
+    /// What stood at GitHub as the comparison began: it is there, and not to be built.
+    /// Deliveries that came since `looked_at` know better.
     pub async fn heads_known(
         &self,
         project: ProjectId,
         heads: &[Head],
         are_tags: bool,
-        now: Timestamp,
+        looked_at: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         for head in heads {
-            // A delivery may have told of a later commit meanwhile.
-            let known = sqlx::query(
-                "INSERT INTO seen_heads (project_id, name, sha, seen_at) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (project_id, name) DO NOTHING",
-            );
             let Some(sha) = &head.sha else { continue };
-            known
-                .bind(project.0)
-                .bind(&head.name)
-                .bind(sha.as_str())
-                .bind(now.0)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed("note a head"))?;
+            sqlx::query(
+                "INSERT INTO seen_heads (project_id, name, sha, seen_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (project_id, name) DO UPDATE SET sha = excluded.sha, \
+                 seen_at = excluded.seen_at WHERE seen_heads.seen_at < excluded.seen_at",
+            )
+            .bind(project.0)
+            .bind(&head.name)
+            .bind(sha.as_str())
+            .bind(looked_at.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("note a head"))?;
         }
         let text = if are_tags {
             "UPDATE projects SET tags_known_at = $1 WHERE id = $2"
@@ -108,7 +108,7 @@ impl Store {
             "UPDATE projects SET heads_known_at = $1 WHERE id = $2"
         };
         sqlx::query(text)
-            .bind(now.0)
+            .bind(looked_at.0)
             .bind(project.0)
             .execute(&mut *tx)
             .await
@@ -171,7 +171,8 @@ impl Store {
         let mut tx = self.begin().await?;
         self.lock_project(&mut tx, project).await?;
         saw(&mut tx, project, &build.head(), now).await?;
-        let recorded = Came { project, build, delivery: None, now }.take(&mut tx).await?;
+        let came = Came { project, build, delivery: None, dialect: self.dialect, now };
+        let recorded = came.take(&mut tx).await?;
         commit(tx).await?;
         self.wake_for(&recorded);
         Ok(recorded)

@@ -43,6 +43,11 @@ impl Store {
         Ok(holders)
     }
 
+    /// In whose name GitHub is asked about a project when one is enough.
+    pub async fn token_holder(&self, project: ProjectId) -> Result<Option<TokenHolder>> {
+        Ok(self.token_holders(project, Timestamp::now()).await?.into_iter().next())
+    }
+
     /// What was learned of tokens by using them.
     pub async fn tokens_tried(
         &self,

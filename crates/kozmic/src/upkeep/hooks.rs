@@ -2,7 +2,8 @@
 
 use super::{Result, Upkeep};
 use crate::github::HookConfig;
-use crate::model::{HookId, HookSpec, Timestamp};
+use crate::intake;
+use crate::model::{HookEvent, HookId, HookSpec, Timestamp};
 use crate::seal::random_hex;
 use crate::store::{Hook, Project};
 
@@ -19,6 +20,7 @@ pub enum Ensured {
 impl Upkeep {
     /// A new hook and its webhook; neither when GitHub does not make the webhook.
     pub async fn add_hook(&self, project: &Project, spec: &HookSpec, by: &str) -> Result<HookId> {
+        self.begin_comparison(project, spec).await?;
         let secret = random_hex()?.into();
         let id = self.store.hook_added(project.id, spec, &secret, by, Timestamp::now()).await?;
         let config = self.config(id, spec, &secret);
@@ -40,8 +42,9 @@ impl Upkeep {
         spec: &HookSpec,
         by: &str,
     ) -> Result<()> {
-        let (before, after) = (events_of(&hook.spec), events_of(spec));
-        if let (true, Some(gh_id)) = (before != after, hook.gh_id) {
+        let (before, after) = (&hook.spec.options.wanted, &spec.options.wanted);
+        if let (true, Some(gh_id)) = (before.events != after.events, hook.gh_id) {
+            self.begin_comparison(project, spec).await?;
             let (github, name) = (&self.github, &project.repository.full_name);
             let config = &self.config(hook.id, spec, &hook.secret);
             self.ask(project.id, |token| async move {
@@ -101,17 +104,22 @@ impl Upkeep {
         Ok(self.store.hook_connected(id, gh_id).await?)
     }
 
+    /// What stands at GitHub before a hook wants it is not built.
+    async fn begin_comparison(&self, project: &Project, spec: &HookSpec) -> Result<()> {
+        let tags = spec.options.wanted.wants_event(HookEvent::Tag);
+        Ok(intake::begin_comparison(&self.store, &self.github, project, tags).await?)
+    }
+
     /// Where a hook's webhook delivers.
     pub fn hook_url(&self, id: HookId) -> String {
         format!("{}/_hooks/hook/{id}/", self.public_url)
     }
 
     fn config(&self, id: HookId, spec: &HookSpec, secret: &secrecy::SecretString) -> HookConfig {
-        HookConfig { url: self.hook_url(id), secret: secret.clone(), events: events_of(spec) }
+        HookConfig {
+            url: self.hook_url(id),
+            secret: secret.clone(),
+            events: spec.options.wanted.webhook_events(),
+        }
     }
-}
-
-/// What GitHub has to deliver for a hook.
-fn events_of(spec: &HookSpec) -> Vec<&'static str> {
-    spec.options.wanted.webhook_events()
 }

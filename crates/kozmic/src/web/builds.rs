@@ -177,7 +177,7 @@ async fn show(
     let job = match shown {
         Some(job) => {
             let is_latest = jobs.iter().any(|latest| latest.id == job.id);
-            let waits_in_line = build.approval != Approval::Awaited;
+            let waits_in_line = !build.awaits_approval();
             Some(shown_job(app, &project, job, (is_latest, waits_in_line), view, now).await?)
         }
         None => None,
@@ -199,7 +199,7 @@ async fn show(
         message_rest,
         author: build.commit.author.clone(),
         git_ref: build.git_ref.to_string(),
-        awaits_approval: build.approval == Approval::Awaited && !build.status.is_finished(),
+        awaits_approval: build.awaits_approval(),
         approved: match &build.approval {
             Approval::Given { by, at } => Some((by.clone(), Time::new(*at, now))),
             Approval::NotNeeded | Approval::Awaited => None,

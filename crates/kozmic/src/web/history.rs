@@ -30,6 +30,8 @@ struct HistoryPage {
     token_trouble: Option<String>,
     page_url: String,
     builds: Vec<Row>,
+    /// Why missed deliveries can't be found now.
+    problem: Option<String>,
     newer: bool,
     older_before: Option<i64>,
 }
@@ -41,6 +43,7 @@ struct Row {
     subject: String,
     author: String,
     git_ref: String,
+    awaits_approval: bool,
     sha: String,
     created: Time,
     took: Option<String>,
@@ -89,6 +92,7 @@ pub(super) async fn history(
         badge_url: badge_url(&app, &project),
         token_trouble: token_trouble(&app, &project).await?,
         page_url: format!("{}/projects/{id}/", app.public_url),
+        problem: app.store.comparison(project.id).await?.problem,
         newer: range.before.is_some(),
         older_before: shown.last().filter(|_| has_older).map(|build| build.number),
         builds: shown.iter().map(|build| row(build, now)).collect(),
@@ -115,6 +119,7 @@ fn row(build: &Build, now: Timestamp) -> Row {
         subject: subject(&build.commit.message).to_owned(),
         author: build.commit.author.clone(),
         git_ref: build.git_ref.to_string(),
+        awaits_approval: build.awaits_approval(),
         sha: build.commit.sha.short().to_owned(),
         created: Time::new(build.created_at, now),
         took: duration(build.started_at, build.finished_at, now),

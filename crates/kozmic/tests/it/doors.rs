@@ -257,6 +257,7 @@ fn row(entry: Entry) -> String {
         (Door::Api, Who::SignedIn) => "any user",
         (_, Who::SignedIn) => "who is signed in",
         (_, Who::Member) => "members; anyone, when it is visible to all",
+        (_, Who::Insider) => "members",
         (_, Who::Manager) => "managers",
         (_, Who::Owner) => "the owner",
         (_, Who::Administrator) => "administrators",

@@ -66,6 +66,8 @@ async fn a_fork_s_pull_request_waits_and_runs_after_one_click() {
     let page = world.page(&build.url).await;
     assert!(page.contains("Approve this commit") && page.contains("/pull/1/files"), "{page}");
     assert!(page.contains("of <bdi>mallory</bdi>, from a fork"), "{page}");
+    let history = world.page(&format!("{}/projects/1/history/", server.url)).await;
+    assert!(history.contains("waits for a manager's approval"), "{history}");
     // What was pushed meanwhile is built; nothing of the fork ran.
     let ours = world.push(&[("c", b"c")]).await;
     assert_eq!(world.finished(&server.url, &ours).await.status, "success");

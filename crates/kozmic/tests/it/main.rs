@@ -33,6 +33,7 @@ mod pages;
 mod people;
 mod prism;
 mod private;
+mod reconcile;
 mod reports;
 mod run;
 mod scripts;

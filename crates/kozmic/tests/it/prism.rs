@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use kozmic::github::{Access, Client, GithubError, HookConfig, KeyPair, NewStatus, Team};
+use kozmic::github::{
+    Access, Client, FailedDelivery, GithubError, HookConfig, KeyPair, NewStatus, Team,
+};
 use kozmic::model::{CommitSha, FullName, GitRef};
 use secrecy::SecretString;
 
@@ -60,6 +62,18 @@ async fn every_call_is_as_github_describes_it() {
     is_listed(client.team_members(&token, "github", &team).await);
     client.is_member(&token, "github").await.unwrap();
 
+    client.branches(&token, &name).await.unwrap();
+    client.tags(&token, &name).await.unwrap();
+    client.open_pull_requests(&token, &name).await.unwrap();
+    let failed = FailedDelivery {
+        id: 12_345_678,
+        event: "ping".into(),
+        delivered_at: "2019-06-03T00:57:16Z".into(),
+        status: "OK".into(),
+        status_code: 502,
+    };
+    client.failed_deliveries(&token, &name, id).await.unwrap();
+    client.delivered_event(&token, &name, id, &failed).await.unwrap();
     let tag = GitRef::tag("v1").unwrap();
     client.commit_of_tag(&token, &name, &tag).await.unwrap();
     client.changed_between(&token, &name, "main", sha.as_str()).await.unwrap();

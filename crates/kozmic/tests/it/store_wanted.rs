@@ -43,7 +43,7 @@ async fn nobody_claims_what_waits_for_an_approval() {
             store.hook_called(&delivery(&hooks[0], guid), build, Timestamp(at)).await.unwrap()
         };
         let Recorded::Waits { build: first, number: 1 } =
-            call("g1", &of_fork(7, '1', 5, 5), 10).await
+            call("g1", &of_fork(7, '1', 15, 15), 10).await
         else {
             panic!()
         };
@@ -56,7 +56,7 @@ async fn nobody_claims_what_waits_for_an_approval() {
         assert_eq!(job.build, ours);
         store.job_finished(job.id, 1, &JobEnd::Exited(0), Timestamp(14)).await.unwrap();
 
-        let other = call("g3", &of_fork(8, '3', 5, 6), 15).await.build().unwrap();
+        let other = call("g3", &of_fork(8, '3', 15, 16), 15).await.build().unwrap();
         let sha = "9".repeat(40).parse().unwrap();
         let approve = async |build, sha, trusts| {
             store.build_approved(build, sha, trusts, "octo", Timestamp(20)).await
@@ -72,25 +72,30 @@ async fn nobody_claims_what_waits_for_an_approval() {
         let job = store.claim_job("w", LEASE, Timestamp(21)).await.unwrap().unwrap();
         assert_eq!(job.build, first);
         assert!(store.claim_job("w", LEASE, Timestamp(21)).await.unwrap().is_none());
-        let trusted = call("g4", &of_fork(9, '4', 5, 5), 22).await;
+        let trusted = call("g4", &of_fork(9, '4', 15, 15), 22).await;
         assert!(matches!(trusted, Recorded::Built { .. }), "{trusted:?}");
         let unknown = NewBuild {
-            pull_request: of_fork(10, '5', 5, 5)
+            pull_request: of_fork(10, '5', 15, 15)
                 .pull_request
                 .map(|pull| PullRequest { author_id: None, ..pull }),
-            ..of_fork(10, '5', 5, 5)
+            ..of_fork(10, '5', 15, 15)
         };
         let unknown = call("g5", &unknown, 23).await;
         assert!(matches!(unknown, Recorded::Waits { .. }), "{unknown:?}");
         let refused = approve(unknown.build().unwrap(), None, true).await.unwrap_err();
         assert!(refused.to_string().contains("approve this commit only"), "{refused}");
 
-        assert_eq!(store.trusted_authors(project).await.unwrap()[0].login, "user-5");
-        let change = ProjectChange { distrust: vec!["User-5".into()], ..Default::default() };
+        assert_eq!(store.trusted_authors(project).await.unwrap()[0].login, "user-15");
+        let change = ProjectChange { distrust: vec!["User-15".into()], ..Default::default() };
         store.project_options_changed(project, &change, Timestamp(30)).await.unwrap();
         assert!(store.trusted_authors(project).await.unwrap().is_empty());
-        let again = call("g6", &of_fork(9, '6', 5, 5), 31).await;
+        let again = call("g6", &of_fork(9, '6', 15, 15), 31).await;
         assert!(matches!(again, Recorded::Waits { .. }), "{again:?}");
+        // The project's owner, from a fork of their own and from somebody else's.
+        let own = call("g7", &of_fork(11, '7', 5, 5), 32).await;
+        assert!(matches!(own, Recorded::Built { .. }), "{own:?}");
+        let lent = call("g8", &of_fork(12, '8', 5, 16), 33).await;
+        assert!(matches!(lent, Recorded::Waits { .. }), "{lent:?}");
     })
     .await;
 }
@@ -145,11 +150,14 @@ async fn where_heads_stand_is_known_by_deliveries_and_comparisons() {
         let called = delivery(&hooks[0], "g1");
         store.hook_called(&called, &build("main", '1'), Timestamp(10)).await.unwrap();
         let there = [head("refs/heads/main", Some('0')), head("refs/heads/old", Some('2'))];
-        store.heads_known(project, &there, false, Timestamp(11)).await.unwrap();
+        store.heads_known(project, &there, false, Timestamp(9)).await.unwrap();
         let known = [("refs/heads/main", '1'), ("refs/heads/old", '2')];
         assert_eq!(seen().await, heads(&known), "a delivery knows better");
-        assert_eq!(store.comparison(project).await.unwrap().heads_known_at, Some(Timestamp(11)));
+        assert_eq!(store.comparison(project).await.unwrap().heads_known_at, Some(Timestamp(9)));
 
+        let later = [head("refs/heads/old", Some('6'))];
+        store.heads_known(project, &later, false, Timestamp(11)).await.unwrap();
+        let known = [("refs/heads/main", '1'), ("refs/heads/old", '6')];
         let tags = [head("refs/tags/v1", Some('3'))];
         store.heads_known(project, &tags, true, Timestamp(12)).await.unwrap();
         store.tags_forgotten(project).await.unwrap();

@@ -107,6 +107,8 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
          deploy key          none\n\
          visible to all      no\n\
          cancels superseded  no\n\
+         forks               ask\n\
+         compared            not yet\n\
          hook                Tests\n"
     );
     set(&world, &["--cancel-superseded", "on", "--env", "B=", "--env", "A=1"]).await;
@@ -114,6 +116,8 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
     assert!(
         changed.ends_with(
             "cancels superseded  yes\n\
+             forks               ask\n\
+             compared            not yet\n\
              hook                Tests\n\
              env                 A=1\n\
              env                 B=\n"

@@ -137,3 +137,90 @@ async fn github_is_asked_to_tell_of_what_hooks_want() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_release_is_built_at_its_tag_s_commit() {
+    let release = wishing("Publish", &["event = release", "tag = v*"]);
+    let (world, server) = world(&[release]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    world.sim.publish_release("octo/orbit", "octo", "draft-1").await.unwrap();
+    world.sim.publish_release("octo/orbit", "octo", "v1.0").await.unwrap();
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!((build.git_ref.as_str(), build.trigger.as_str()), ("refs/tags/v1.0", "release"));
+    assert_eq!((build.status.as_str(), titles(&build)), ("success", vec!["Publish"]));
+    // A ping and three events for each of the two releases; none for pushes.
+    let of_release = |delivery: &Delivery| delivery.event == "release";
+    let mut said = answers(&world, 7, of_release).await;
+    said.sort();
+    let ignored = |action: &str| format!("A release that was {action} is not built.");
+    assert_eq!(
+        said,
+        [
+            ignored("created"),
+            ignored("created"),
+            ignored("released"),
+            ignored("released"),
+            "Build #1 with 1 job is enqueued.".into(),
+            "Not wanted by any hook. Publish: the tag draft-1 is none of v*.".into(),
+        ]
+    );
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn github_is_asked_for_the_paths_that_a_payload_does_not_tell() {
+    let hooks = [hook("Tests", BASE, QUICK), wishing("Source", &["path = src/**"])];
+    let (world, server) = world(&hooks).await;
+    let main = world.push(&[("src/a", b"a")]).await;
+    world.finished(&server.url, &main).await;
+    let source = async |sha: &str| {
+        let build = world.finished(&server.url, sha).await;
+        titles(&build).contains(&"Source")
+    };
+    let push = |branch: &str| Push::new("octo/orbit", "octo").branch(branch);
+    // A new branch: what it has and the default branch has not.
+    let words = world.sim.push(&push("topic").write("README", "a")).await.unwrap();
+    assert!(!source(&words).await);
+    let code = world.sim.push(&push("topic").write("src/b", "b")).await.unwrap();
+    assert!(source(&code).await);
+    // A forced push that drops a change makes a change.
+    let forced = push("topic").delete("src/b").write("README", "b").force();
+    let forced = world.sim.push(&forced).await.unwrap();
+    assert!(source(&forced).await);
+    let forced = world.sim.push(&push("topic").write("README", "c").force()).await.unwrap();
+    assert!(!source(&forced).await);
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_counts_with_all_its_files_and_wants_all_when_they_are_too_many() {
+    let wishes = ["event = pull_request", "path = src/**"];
+    let (world, server) = world(&[wishing("Source", &wishes)]).await;
+    world.push(&[("src/a", b"a")]).await;
+    let push = |branch: &str| Push::new("octo/orbit", "octo").branch(branch);
+    let open = async |branch: &str| {
+        world.sim.open_pull_request("octo/orbit", "octo", branch, "main", branch, "").await.unwrap()
+    };
+    world.sim.push(&push("words").write("README", "a")).await.unwrap();
+    open("words").await;
+    let of_pull = |delivery: &Delivery| delivery.event == "pull_request";
+    // The ping, and the pull request: pushes are not told to this hook.
+    let said = answers(&world, 2, of_pull).await;
+    assert_eq!(said, ["Not wanted by any hook. Source: changed none of src/**."]);
+    // Changed by the first commit, not by the last.
+    world.sim.push(&push("code").write("src/b", "b")).await.unwrap();
+    let code = world.sim.push(&push("code").write("README", "b")).await.unwrap();
+    open("code").await;
+    world.finished(&server.url, &code).await;
+
+    let many = tempfile::tempdir_in(world.folder()).unwrap();
+    std::fs::create_dir_all(many.path().join("src")).unwrap();
+    std::fs::write(many.path().join("src/a"), "a").unwrap();
+    for index in 0..300 {
+        std::fs::write(many.path().join(format!("{index}.txt")), "x").unwrap();
+    }
+    let many = world.sim.push(&push("many").from_dir(many.path())).await.unwrap();
+    open("many").await;
+    assert_eq!(world.finished(&server.url, &many).await.status, "success");
+    world.end(server).await;
+}

@@ -3,6 +3,7 @@
 use super::super::{find_project, open_store, say};
 use crate::config::Settings;
 use crate::model::FullName;
+use crate::store::Comparison;
 
 pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<()> {
     let store = open_store(settings).await?;
@@ -16,6 +17,7 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
     };
     let hooks = store.hooks(project.id).await?;
     let trusted = store.trusted_authors(project.id).await?;
+    let comparison = store.comparison(project.id).await?;
     store.close().await;
     let repository = &project.repository;
     let lines = [
@@ -28,6 +30,7 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         ("visible to all", yes_or_no(options.is_visible_to_all)),
         ("cancels superseded", yes_or_no(options.cancels_superseded)),
         ("forks", options.forks.to_string()),
+        ("compared", compared(&comparison)),
     ];
     let hooks = hooks.into_iter().map(|hook| ("hook", hook.spec.title));
     let trusted = trusted.into_iter().map(|author| {
@@ -39,6 +42,14 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         say(&format!("{what:<20}{is}"));
     }
     Ok(())
+}
+
+fn compared(comparison: &Comparison) -> String {
+    match (&comparison.compared_at, &comparison.problem) {
+        (None, _) => "not yet".into(),
+        (Some(at), None) => format!("with GitHub at {at}"),
+        (Some(at), Some(problem)) => format!("not with GitHub at {at}: {problem}"),
+    }
 }
 
 fn yes_or_no(is_so: bool) -> String {
