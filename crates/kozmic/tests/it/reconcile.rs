@@ -160,6 +160,7 @@ async fn github_may_be_away_and_the_project_says_so_until_it_is_back() {
     .await;
     assert!(world.builds(&server.url).await.is_empty());
     world.sim.clear_faults().await.unwrap();
+    world.visitor(&server.url, "octo").await;
     assert_eq!(world.finished(&server.url, &sha).await.trigger, "reconciliation");
     eventually("all to be well", async || {
         show(&world).await.contains("compared            with GitHub").then_some(())
