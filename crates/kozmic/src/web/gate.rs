@@ -97,8 +97,9 @@ pub(super) async fn enter(
         request.extensions_mut().insert(account);
     }
     let mut answer = next.run(request).await;
-    if let Some(cookie) = renewed {
-        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    // Signing in and out set it themselves.
+    if let Some(cookie) = renewed.filter(|_| !answer.headers().contains_key(header::SET_COOKIE)) {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     answer
 }

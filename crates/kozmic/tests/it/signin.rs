@@ -194,9 +194,12 @@ async fn signing_out_ends_this_session_or_all() {
         assert_eq!((answer.status().as_u16(), location(&answer).as_str()), (303, "/login/"));
         let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
         assert!(cookie.starts_with("kozmic=;") && cookie.contains("Max-Age=0"), "{cookie}");
+        assert_eq!(cookies(&answer), "", "and no session is kept");
     };
     let (_, account) = get(&first, &format!("{url}/account/settings/")).await;
     assert_eq!(account.matches("<li>Signed in").count(), 3, "{account}");
+    // Not used for two hours: each use of theirs is noted anew.
+    world.change("UPDATE sessions SET seen_at = seen_at - 7200000").await;
     out(&first, "").await;
     assert!(is_out(&first, url).await && !is_out(&second, url).await);
     out(&second, "everywhere=yes").await;
