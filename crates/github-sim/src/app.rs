@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    contract::{self, Watch},
     deliver::{Letter, Postman},
     git::bare::Bare,
     shape,
@@ -22,14 +23,16 @@ struct Shared {
     world: Mutex<World>,
     root: PathBuf,
     postman: Postman,
+    watch: Watch,
 }
 
 impl App {
-    pub(crate) fn new(base: String, root: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn new(base: String, root: PathBuf, watch: Watch) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Shared {
             world: Mutex::new(World::new(base)),
             root,
             postman: Postman::new()?,
+            watch,
         })))
     }
 
@@ -42,6 +45,10 @@ impl App {
     pub(crate) fn bare(&self, repository: &Repository) -> Bare {
         let folder = format!("{}.git", repository.name);
         Bare::at(self.0.root.join(&repository.owner_login).join(folder))
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.0.watch
     }
 
     pub(crate) fn postman(&self) -> &Postman {
@@ -59,7 +66,11 @@ impl App {
             .filter(|webhook| webhook.active && webhook.wants(event))
             .map(|webhook| webhook.id)
             .collect();
-        let letter = Letter::new(event, action, &self.with_organization(repository, payload));
+        let payload = self.with_organization(repository, payload);
+        if !receivers.is_empty() {
+            contract::check_webhook(self.watch(), event, &payload);
+        }
+        let letter = Letter::new(event, action, &payload);
         for webhook in receivers {
             self.0.postman.send(self, webhook, letter.clone());
         }
@@ -69,6 +80,7 @@ impl App {
     pub(crate) fn tell_one(&self, webhook: u64, event: &str, payload: &Value) {
         let repository = self.world().webhooks.by_id(webhook).map(|found| found.repository);
         let payload = self.with_organization(repository.unwrap_or_default(), payload);
+        contract::check_webhook(self.watch(), event, &payload);
         self.0.postman.send(self, webhook, Letter::new(event, None, &payload));
     }
 
@@ -80,7 +92,9 @@ impl App {
         action: &str,
         payload: &Value,
     ) {
-        let letter = Letter::new(event, Some(action), payload);
+        let payload = self.with_organization(webhook.repository, payload);
+        contract::check_webhook(self.watch(), event, &payload);
+        let letter = Letter::new(event, Some(action), &payload);
         self.0.postman.send_last(self, webhook, letter);
     }
 

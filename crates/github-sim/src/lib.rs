@@ -1,10 +1,10 @@
 //! A stand-in for GitHub with state that people act upon.
 //!
-//! It keeps users, repositories, forks, pull requests, webhooks, deploy keys and commit
-//! statuses; people push
-//! to it with git and talk to its REST API; it changes its state and delivers signed webhooks,
-//! as GitHub does. It shares no type with the product that is tested against it: what passes
-//! between the two is checked against GitHub's own descriptions.
+//! It keeps users, organizations, teams, repositories, forks, pull requests, webhooks, deploy keys
+//! and commit statuses; people push to it with git and talk to its REST API; it changes its state
+//! and delivers signed webhooks, as GitHub does. It shares no type with the product that is tested
+//! against it: what passes between the two is checked against GitHub's own descriptions, and the
+//! first exchange that is not valid fails the test it happened in (see [`Watch`]).
 //!
 //! | path | what |
 //! | --- | --- |
@@ -21,6 +21,7 @@
 //! - `git`      bare repositories and smart HTTP
 //! - `oauth`    authorizing OAuth apps
 //! - `control`  the `/_sim/…` endpoints
+//! - `contract` everything that passes, held to GitHub's own descriptions
 //! - [`faults`] GitHub on a bad day
 //! - `events`   what follows from a push or a pull request
 //! - `deliver`  signed webhook delivery
@@ -31,6 +32,7 @@
 
 mod app;
 pub mod client;
+mod contract;
 mod control;
 mod credentials;
 mod deliver;
@@ -56,6 +58,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
+pub use crate::contract::Watch;
 use crate::faults::{CuttableListener, Line};
 
 /// Serves a new, empty GitHub at `http://<address of the listener>` until `shutdown` ends.
@@ -68,6 +71,16 @@ pub async fn serve(
     root: PathBuf,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    serve_watched(listener, root, Watch::default(), shutdown).await
+}
+
+/// [`serve`], for a test that wants to know at its end whether all was as GitHub describes it.
+pub async fn serve_watched(
+    listener: TcpListener,
+    root: PathBuf,
+    watch: Watch,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listener has no address")?;
     let root = std::path::absolute(&root)
         .with_context(|| format!("{} is not a usable path", root.display()))?;
@@ -78,14 +91,18 @@ pub async fn serve(
     if there.next().is_some() {
         bail!("{} is not empty: a stand-in for GitHub starts with an empty folder", root.display());
     }
-    let app = app::App::new(format!("http://{address}"), root)?;
+    let app = app::App::new(format!("http://{address}"), root, watch)?;
+    let control = control::routes()
+        .merge(oauth::control())
+        .layer(middleware::from_fn_with_state(app.clone(), contract::hold));
     let router = Router::new()
         .nest("/api/v3", rest::routes(&app))
-        .nest("/_sim", control::routes().merge(oauth::control()))
+        .nest("/_sim", control)
         .merge(oauth::routes())
         .route("/avatars/u/{id}", get(avatar))
         .route("/{owner}/{repository}/{*rest}", any(git::http::handle))
         .layer(middleware::from_fn_with_state(app.clone(), faults::meet))
+        .layer(middleware::from_fn_with_state(app.clone(), contract::check))
         .layer(middleware::from_fn_with_state(app.clone(), rest::log))
         .with_state(app.clone());
     axum::serve(CuttableListener(listener), router.into_make_service_with_connect_info::<Line>())

@@ -1,6 +1,6 @@
 //! The stand-in as a program: `github-sim serve`, and commands that act upon a running one.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{convert::Infallible, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
@@ -191,7 +191,8 @@ async fn serve(listen: &str, root: PathBuf) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     let url = format!("http://{address}");
-    let serving = github_sim::serve(listener, root, async move {
+    let watch = github_sim::Watch::default();
+    let serving = github_sim::serve_watched(listener, root, watch.clone(), async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -202,12 +203,17 @@ async fn serve(listen: &str, root: PathBuf) -> anyhow::Result<()> {
         if Sim::new(&url).requests().await.is_ok() {
             say(&url);
         }
-        std::future::pending().await
+        std::future::pending::<Infallible>().await
     };
     tokio::select! {
-        ended = serving => ended,
-        never = ready => never,
+        ended = serving => ended?,
+        never = ready => match never {},
     }
+    let violations = watch.violations();
+    if !violations.is_empty() {
+        bail!("exchanges were not as GitHub describes them:\n{}", violations.join("\n"));
+    }
+    Ok(())
 }
 
 impl PushArgs {

@@ -1,7 +1,6 @@
 //! `hooks/{id}/deliveries`: what was sent to a webhook, and sending it again.
 //!
-//! Follows <https://docs.github.com/rest/repos/webhooks#list-deliveries-for-a-repository-webhook>;
-//! pages are numbered here, where GitHub's go by a cursor.
+//! Follows <https://docs.github.com/rest/repos/webhooks#list-deliveries-for-a-repository-webhook>.
 
 use axum::{
     Json,
@@ -22,6 +21,7 @@ use crate::{
     state::{deliveries::Delivery, repositories::Role},
 };
 
+/// `status` is `success` or `failure`.
 pub(crate) async fn list(
     State(app): State<App>,
     Path((owner, name, id)): Path<(String, String, u64)>,
@@ -30,12 +30,18 @@ pub(crate) async fn list(
 ) -> Answer {
     let found = repository(&app, &caller, &owner, &name, Role::Admin)?;
     let webhook = webhook(&app, &found, id)?;
-    let shapes: Vec<Value> = {
-        let world = app.world();
-        let of = world.deliveries.of_webhook(webhook.id);
-        of.map(shape::delivery::item).collect()
+    let status = page.parameter("status");
+    let wanted = |one: &&Delivery| match status {
+        Some("success") => (200..400).contains(&one.status_code),
+        Some("failure") => !(200..400).contains(&one.status_code),
+        _ => true,
     };
-    Ok(page.answer(&app, &shapes))
+    let (names, shapes): (Vec<String>, Vec<Value>) = {
+        let world = app.world();
+        let of = world.deliveries.of_webhook(webhook.id).filter(wanted);
+        of.map(|one| (format!("v1_{}", one.id), shape::delivery::item(one))).unzip()
+    };
+    Ok(page.by_cursor(&app, &shapes, &names))
 }
 
 pub(crate) async fn get(

@@ -84,6 +84,34 @@ impl Page {
         answer
     }
 
+    /// Answers with the part of a list that begins where `cursor` points; `names` gives the cursor
+    /// of each. Deliveries have such pages, and no numbers.
+    pub(crate) fn by_cursor(&self, app: &App, list: &[Value], names: &[String]) -> Response {
+        let base = app.world().base.clone();
+        let start = match self.parameter("cursor") {
+            None => 0,
+            Some(cursor) => names.iter().position(|name| name == cursor).unwrap_or(list.len()),
+        };
+        let end = (start + self.size).min(list.len());
+        let mut answer = Json(&list[start..end]).into_response();
+        if let Some(next) = names.get(end) {
+            let link = format!("<{}>; rel=\"next\"", self.link(&base, "cursor", next));
+            if let Ok(link) = HeaderValue::from_str(&link) {
+                answer.headers_mut().insert(header::LINK, link);
+            }
+        }
+        answer
+    }
+
+    /// The address of this list with another value of one parameter.
+    fn link(&self, base: &str, name: &str, value: &str) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(self.query.iter().filter(|(key, _)| key != name))
+            .append_pair(name, value)
+            .finish();
+        format!("{base}{}?{query}", self.path)
+    }
+
     fn links(&self, base: &str, total: usize) -> Option<String> {
         let last = total.div_ceil(self.size).max(1);
         let mut relations = Vec::new();
@@ -99,11 +127,8 @@ impl Page {
         let links: Vec<String> = relations
             .into_iter()
             .map(|(relation, page)| {
-                let query = url::form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs(self.query.iter().filter(|(key, _)| key != "page"))
-                    .append_pair("page", &page.to_string())
-                    .finish();
-                format!("<{base}{}?{query}>; rel=\"{relation}\"", self.path)
+                let link = self.link(base, "page", &page.to_string());
+                format!("<{link}>; rel=\"{relation}\"")
             })
             .collect();
         (!links.is_empty()).then(|| links.join(", "))

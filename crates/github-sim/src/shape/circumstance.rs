@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{extend, organization, repository, team, user, webhook};
+use super::{extend, organization, repository, team, user, webhook, without};
 use crate::state::{World, repositories::Repository, teams::Team, webhooks::Webhook};
 
 /// `repository`; `changes` is empty where the action has none.
@@ -47,14 +47,16 @@ pub(crate) fn member_event(
 /// `team_add`.
 pub(crate) fn team_add(world: &World, about: &Repository, added: &Team) -> Value {
     let mut shape = public(world, about);
-    extend(&mut shape, json!({"team": team::team(world, added, None)}));
+    let team = without(team::team(world, added, None), &["type", "organization_id"]);
+    extend(&mut shape, json!({"team": team}));
     shape
 }
 
 /// `meta` with the action `deleted`.
 pub(crate) fn meta(world: &World, about: &Repository, deleted: &Webhook) -> Value {
     let mut shape = public(world, about);
-    let hook = webhook::webhook(world, deleted);
+    let links = ["url", "test_url", "ping_url", "deliveries_url", "last_response"];
+    let hook = without(webhook::webhook(world, deleted), &links);
     extend(&mut shape, json!({"action": "deleted", "hook_id": deleted.id, "hook": hook}));
     shape
 }

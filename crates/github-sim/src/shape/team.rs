@@ -55,7 +55,7 @@ pub(crate) fn full(world: &World, one: &Team) -> Value {
             "updated_at": created,
             "organization": organization.map(|found| {
                 let mut shown = organization::full(world, found);
-                extend(&mut shown, json!({"description": "", "company": null, "location": null}));
+                extend(&mut shown, json!({"description": "", "company": "", "location": ""}));
                 shown
             }),
         }),

@@ -41,7 +41,7 @@ async fn what_cannot_be_a_deploy_key_is_refused() {
     assert_eq!(status, 201);
     let keys = format!("/repos/{SITE}/keys");
     let refused = async |body| {
-        let (status, _, answer) = github.request(Method::POST, &keys, Some(body)).await;
+        let (status, _, answer) = github.wrong_request(Method::POST, &keys, Some(body)).await;
         assert_eq!((status.as_u16(), &answer["message"]), (422, &json!("Validation Failed")));
         answer["errors"][0].clone()
     };

@@ -11,7 +11,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use github_sim::client::{Push, Sim};
+use github_sim::{
+    Watch,
+    client::{Push, Sim},
+};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -25,6 +28,17 @@ pub(crate) struct GitHub {
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<anyhow::Result<()>>,
     root: tempfile::TempDir,
+    _honest: Honest,
+}
+
+/// Fails the test at its end when something was not as GitHub describes it.
+struct Honest(Watch);
+
+impl Drop for Honest {
+    fn drop(&mut self) {
+        let violations = self.0.violations();
+        assert!(violations.is_empty() || std::thread::panicking(), "{violations:#?}");
+    }
 }
 
 impl GitHub {
@@ -33,12 +47,15 @@ impl GitHub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sim = Sim::new(&format!("http://{}", listener.local_addr().unwrap()));
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(github_sim::serve(listener, root.path().join("github"), async {
+        let watch = Watch::default();
+        let folder = root.path().join("github");
+        let serving = github_sim::serve_watched(listener, folder, watch.clone(), async {
             let _ = stopped.await;
-        }));
+        });
+        let server = tokio::spawn(serving);
         let token = sim.add_user("alice").await.unwrap();
         sim.add_repository("alice", "site").await.unwrap();
-        Self { sim, token, stop: Some(stop), server, root }
+        Self { sim, token, stop: Some(stop), server, root, _honest: Honest(watch) }
     }
 
     /// Stops it and waits until it has ended.
@@ -83,10 +100,37 @@ impl GitHub {
         path: &str,
         body: Option<Value>,
     ) -> (reqwest::StatusCode, HeaderMap, Value) {
-        let mut request = reqwest::Client::new()
+        self.ask(method, path, body, &[]).await
+    }
+
+    /// The same, but wrong on purpose: GitHub does not describe it.
+    pub(crate) async fn wrong_request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (reqwest::StatusCode, HeaderMap, Value) {
+        self.ask(method, path, body, &[("x-sim-deliberate", "wrong")]).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> (reqwest::StatusCode, HeaderMap, Value) {
+        let mut request = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap()
             .request(method, format!("{}{path}", self.sim.api_url()))
             .header("User-Agent", "test")
             .bearer_auth(&self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(body) = body {
             request = request.json(&body);
         }

@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
 
+mod circumstances;
+mod contract;
 mod deploy_keys;
 mod faults;
 mod github;
+mod manners;
 mod oauth;
+mod organizations;
 mod program;
 mod pull_requests;
 mod pushes;

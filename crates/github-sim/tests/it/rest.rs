@@ -17,7 +17,7 @@ async fn a_status_is_checked_kept_and_combined() {
         (json!({"state": "success", "description": "x".repeat(141)}), "description"),
         (json!({"state": "success", "target_url": "/builds/1"}), "target_url"),
     ] {
-        let (status, _, answer) = github.request(Method::POST, &path, Some(body)).await;
+        let (status, _, answer) = github.wrong_request(Method::POST, &path, Some(body)).await;
         assert_eq!(status, 422);
         assert_eq!(answer["errors"][0]["field"], field);
     }
@@ -148,7 +148,7 @@ async fn lists_come_in_pages_and_unchanged_answers_are_not_sent_again() {
 #[tokio::test]
 async fn requests_are_logged_with_their_caller() {
     let github = GitHub::start().await;
-    github.request(Method::GET, "/repos/alice/nothing?x=1", None).await;
+    github.wrong_request(Method::GET, "/repos/alice/nothing?x=1", None).await;
     let logged = github.sim.requests().await.unwrap();
     let last = logged.last().unwrap();
     assert_eq!(last.path, "/api/v3/repos/alice/nothing");

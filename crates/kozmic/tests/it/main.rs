@@ -29,6 +29,7 @@ mod guide;
 mod hook;
 mod logs;
 mod pages;
+mod prism;
 mod private;
 mod reconcile;
 mod reports;

@@ -7,6 +7,7 @@ mod disk;
 mod engine;
 mod podman;
 mod postgres;
+mod prism;
 mod sshd;
 pub mod trace;
 mod world;
@@ -21,6 +22,7 @@ pub use engine::{
     docker_config, engine_host, free_port, is_podman, remove_cached_images,
 };
 pub use postgres::Postgres;
+pub use prism::Prism;
 pub use sshd::Sshd;
 pub use world::{Build, Server, World, hook};
 

@@ -32,7 +32,22 @@ pub struct World {
     /// Another one than the machine's.
     engine: Option<String>,
     api_token: OnceCell<String>,
-    _github: Shutdown,
+    _github: Github,
+}
+
+/// GitHub's stand-in ends with the test, and fails it when something that passed between the two
+/// was not as GitHub describes it.
+struct Github {
+    shutdown: Shutdown,
+    watch: github_sim::Watch,
+}
+
+impl Drop for Github {
+    fn drop(&mut self) {
+        self.shutdown.request();
+        let violations = self.watch.violations();
+        assert!(violations.is_empty() || std::thread::panicking(), "{violations:#?}");
+    }
 }
 
 /// A running server; ends with [`Server::stop`].
@@ -114,10 +129,11 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sim = Sim::new(&format!("http://{}", listener.local_addr().unwrap()));
-        let github = Shutdown::new();
-        let ended = github.clone();
+        let github = Github { shutdown: Shutdown::new(), watch: github_sim::Watch::default() };
+        let (ended, watch) = (github.shutdown.clone(), github.watch.clone());
         let root = folder.path().join("github");
-        tokio::spawn(github_sim::serve(listener, root, async move { ended.requested().await }));
+        let ended = async move { ended.requested().await };
+        tokio::spawn(github_sim::serve_watched(listener, root, watch, ended));
         let token = sim.add_user(OWNER).await.unwrap();
         sim.add_repository(OWNER, "orbit").await.unwrap();
         let mut extra: Vec<(String, String)> =
