@@ -32,6 +32,6 @@ async fn a_release_makes_its_tag_and_tells_of_both() {
     assert_eq!((status.as_u16(), &made["published_at"]), (201, &json!(null)));
     let (_, _, tags) = github.request(Method::GET, &path, None).await;
     assert_eq!(tags.as_array().unwrap().len(), 1, "a draft has no tag yet");
-    let (status, ..) = github.request(Method::POST, &releases, Some(json!({}))).await;
+    let (status, ..) = github.wrong_request(Method::POST, &releases, Some(json!({}))).await;
     assert_eq!(status, 422);
 }

@@ -83,11 +83,11 @@ fn paths(files: Vec<File>) -> Vec<String> {
     both.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// As part of a path; slashes stay.
-pub(super) fn encoded(text: &str) -> String {
+/// As one part of a path, slashes included.
+fn encoded(text: &str) -> String {
     let Ok(mut url) = Url::parse("http://x/") else { return text.to_owned() };
     if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().extend(text.split('/'));
+        segments.clear().push(text);
     }
     url.path().trim_start_matches('/').to_owned()
 }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn names_with_any_character_become_paths() {
-        assert_eq!(encoded("release/1#2"), "release/1%232");
+        assert_eq!(encoded("release/1#2"), "release%2F1%232");
         assert_eq!(encoded("50%"), "50%25");
         assert_eq!(encoded("ü"), "%C3%BC");
     }

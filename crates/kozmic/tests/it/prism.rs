@@ -62,9 +62,9 @@ async fn every_call_is_as_github_describes_it() {
     is_listed(client.team_members(&token, "github", &team).await);
     client.is_member(&token, "github").await.unwrap();
 
-    client.branches(&token, &name).await.unwrap();
-    client.tags(&token, &name).await.unwrap();
-    client.open_pull_requests(&token, &name).await.unwrap();
+    assert_eq!(client.branches(&token, &name).await.unwrap().all[0].name, "refs/heads/master");
+    assert_eq!(client.tags(&token, &name).await.unwrap().all[0].name, "refs/tags/v0.1");
+    assert_eq!(client.open_pull_requests(&token, &name).await.unwrap().all[0].number, 1347);
     let failed = FailedDelivery {
         id: 12_345_678,
         event: "ping".into(),
