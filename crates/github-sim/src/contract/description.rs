@@ -1,41 +1,15 @@
-//! GitHub's descriptions, and the validators made of them: each when it is first needed, once
-//! for the process.
+//! GitHub's descriptions: which operation a request asks for, and what is said about it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use axum::http::{Method, StatusCode};
-use jsonschema::Validator;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::exceptions;
-
-/// One thing that is not as described.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    /// `request`, `query`, `path`, `answer`, …
-    side: String,
-    /// A JSON pointer into what was sent; empty for the whole.
-    pointer: String,
-    reason: String,
-}
-
-impl Problem {
-    pub(super) fn new(side: &str, pointer: &str, reason: impl Into<String>) -> Self {
-        Self { side: side.to_owned(), pointer: pointer.to_owned(), reason: reason.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = if self.pointer.is_empty() { "the whole" } else { &self.pointer };
-        write!(f, "{} at {pointer}: {}", self.side, self.reason)
-    }
-}
+use super::{
+    exceptions,
+    schema::{Problem, check, problems, validator},
+};
 
 /// What `contract/describe.mjs` writes about the REST API.
 #[derive(Deserialize)]
@@ -254,79 +228,10 @@ pub(super) fn webhook(event: &str, action: Option<&str>, payload: &Value) -> Vec
     problems("payload", &validator, payload)
 }
 
-fn check(
-    side: &str,
-    key: &str,
-    schema: &Value,
-    schemas: &Map<String, Value>,
-    body: &[u8],
-) -> Vec<Problem> {
-    match serde_json::from_slice(body) {
-        Ok(body) => problems(side, &validator(key, schema, schemas), &body),
-        Err(error) => vec![Problem::new(side, "", format!("it is no JSON: {error}"))],
-    }
-}
-
-/// The first few; one mistake may show in many places.
-fn problems(side: &str, validator: &Validator, instance: &Value) -> Vec<Problem> {
-    const MOST: usize = 5;
-    validator
-        .iter_errors(instance)
-        .take(MOST)
-        .map(|error| {
-            let mut reason = error.to_string();
-            if let Some((end, _)) = reason.char_indices().nth(300) {
-                reason.truncate(end);
-            }
-            Problem::new(side, error.instance_path().as_str(), reason)
-        })
-        .collect()
-}
-
-/// The validator of a schema that refers to `schemas`; made once for its key.
-fn validator(key: &str, schema: &Value, schemas: &Map<String, Value>) -> Arc<Validator> {
-    static MADE: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = made.get(key) {
-        return Arc::clone(known);
-    }
-    let compiled = Arc::new(compile(schema, schemas));
-    made.insert(key.to_owned(), Arc::clone(&compiled));
-    compiled
-}
-
-#[allow(clippy::expect_used, reason = "part of the program; a test compiles all of them")]
-fn compile(schema: &Value, schemas: &Map<String, Value>) -> Validator {
-    let mut reachable = Map::new();
-    let mut pending = vec![schema];
-    while let Some(value) = pending.pop() {
-        match value {
-            Value::Object(object) => {
-                let name = object.get("$ref").and_then(Value::as_str);
-                let name = name.and_then(|name| name.strip_prefix("#/schemas/"));
-                if let Some((name, found)) = name.and_then(|name| schemas.get_key_value(name))
-                    && reachable.insert(name.clone(), found.clone()).is_none()
-                {
-                    pending.push(found);
-                }
-                pending.extend(object.values());
-            }
-            Value::Array(list) => pending.extend(list),
-            _ => {}
-        }
-    }
-    let whole = json!({"allOf": [schema], "schemas": reachable});
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft7)
-        .should_validate_formats(true)
-        .build(&whole)
-        .expect("contract/*.json holds JSON Schema")
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at once")]
 mod tests {
-    use super::*;
+    use super::{super::schema::compile, *};
 
     #[test]
     fn a_path_is_of_the_operation_with_the_most_words() {
@@ -368,6 +273,35 @@ mod tests {
         let wrong = told(Method::POST, hooks, "", r#"{"events": [1], "type": "x"}"#);
         assert_eq!(wrong.len(), 2, "{wrong:?}");
         assert!(wrong.iter().any(|one| one.starts_with("request at /events/0: ")), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_wrong_answer_or_webhook_is_named_with_its_place() {
+        let told = |method: Method, path: &str, status: u16, body: &str| {
+            let (found, _) = operation(&method, path).unwrap();
+            let status = StatusCode::from_u16(status).unwrap();
+            let problems = found.answer(&method, status, body.as_bytes());
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let error = r#"{"message": "Not Found", "documentation_url": "https://docs.github.com"}"#;
+        let fine: [String; 0] = [];
+        let key = "/repos/a/b/keys/7";
+        assert_eq!(told(Method::GET, key, 404, error), fine);
+        assert_eq!(told(Method::DELETE, key, 204, ""), fine);
+        for (method, status, body, expected) in [
+            (Method::DELETE, 204, "{}", "answer 204 at the whole: no body is described"),
+            (Method::GET, 418, error, "answer 418 at the whole: the status is not described"),
+            (Method::GET, 404, r#"{"message": 7}"#, "answer 404 at /message: 7 is not of type"),
+            (Method::GET, 200, "{}", "answer 200 at the whole: \"id\" is a required property"),
+            (Method::GET, 200, "<p>", "answer 200 at the whole: it is no JSON"),
+        ] {
+            let found = told(method, key, status, body);
+            assert!(found[0].starts_with(expected), "{found:?}");
+        }
+        let unknown = webhook("push", Some("forced"), &json!({}));
+        assert!(unknown[0].to_string().starts_with("payload at /action: "), "{unknown:?}");
+        let empty = webhook("push", None, &json!({}));
+        assert!(empty[0].to_string().contains("is a required property"), "{empty:?}");
     }
 
     #[test]

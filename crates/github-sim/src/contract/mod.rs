@@ -5,11 +5,13 @@
 //! out of both. What is not valid is remembered ([`Watch`]), and from then on every control call
 //! fails and says what and where: so fails the test that it happened in.
 //!
-//! - `description` GitHub's descriptions, compiled where and when they are needed
+//! - `description` GitHub's descriptions: which operation is asked for, and what is said about it
 //! - `exceptions`  what GitHub does and its description does not say, in one place
+//! - `schema`      JSON Schema, compiled when it is needed
 
 mod description;
 pub(crate) mod exceptions;
+mod schema;
 
 use std::{
     fmt::Write as _,
@@ -26,7 +28,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::Value;
 
-use self::description::{Operation, Problem};
+use self::{description::Operation, schema::Problem};
 use crate::{
     app::App,
     faults::{Dropped, Faulty},

@@ -78,7 +78,11 @@ pub(crate) async fn matching(
     caller: Caller,
 ) -> Answer {
     let found = repository(&app, &caller, &owner, &name, Role::Read)?;
-    let matching = app.bare(&found).references(&start).await?;
+    let bare = app.bare(&found);
+    if bare.refs().await?.is_empty() {
+        return Err(Refusal::empty_repository());
+    }
+    let matching = bare.references(&start).await?;
     let world = app.world();
     let shapes: Vec<Value> = matching
         .iter()
