@@ -337,6 +337,11 @@ impl Container<'_> {
         self.engine.docker.wait_container(&self.id, Some(options)).next().await;
     }
 
+    /// Removes it without keeping anybody waiting.
+    pub(super) fn remove_aside(self) {
+        drop(Unclaimed { id: self.id, docker: self.engine.docker.clone() });
+    }
+
     /// Kills it if it runs and removes it with its volume.
     pub async fn remove(self) -> Result<()> {
         match remove(&self.engine.docker, &self.id).await {

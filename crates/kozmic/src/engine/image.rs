@@ -204,17 +204,19 @@ impl Engine {
         {
             return Ok(known);
         }
-        let inspected = self
-            .docker
-            .inspect_image(image_id)
-            .await
-            .map_err(|e| self.failed("inspect an image", e))?;
-        let own_user = inspected.config.and_then(|config| config.user).unwrap_or_default();
-        let probe =
-            self.create_probe(image_id, &Labels { step: Step::Probe, ..labels.clone() }).await?;
-        let shell = self.has_file(probe.id(), "/bin/sh").await;
-        let passwd = self.read_file(probe.id(), "/etc/passwd").await;
-        probe.remove().await?;
+        let labels = Labels { step: Step::Probe, ..labels.clone() };
+        let (inspected, probe) =
+            tokio::join!(self.docker.inspect_image(image_id), self.create_probe(image_id, &labels));
+        let probe = probe?;
+        let inspected = inspected.map_err(|e| self.failed("inspect an image", e));
+        let (shell, passwd) = tokio::join!(
+            self.has_file(probe.id(), "/bin/sh"),
+            self.read_file(probe.id(), "/etc/passwd")
+        );
+        // Nobody waits for its end; what goes wrong there goes with the job's other
+        // containers.
+        probe.remove_aside();
+        let own_user = inspected?.config.and_then(|config| config.user).unwrap_or_default();
         if !shell? {
             return Err(EngineError::NoShell(image.to_string()));
         }
