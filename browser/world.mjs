@@ -39,11 +39,14 @@ export async function eventually(what, ask) {
 }
 
 export class World {
-  /** Starts everything; `hooks` are the hooks' files by name. */
-  static async start(hooks) {
+  /**
+   * Starts everything; `hooks` are the files, by name, of the project octo/orbit. Without them
+   * there is no project yet. `settings` are the server's, besides those that it needs.
+   */
+  static async start(hooks, settings = {}) {
     const world = new World();
     try {
-      await world.#start(hooks);
+      await world.#start(hooks, settings);
     } catch (error) {
       await world.end();
       throw error;
@@ -51,10 +54,11 @@ export class World {
     return world;
   }
 
-  async #start(hooks) {
+  async #start(hooks, settings) {
     this.children = [];
     this.folder = await mkdtemp(join(tmpdir(), "kozmic-browser-"));
     const github = `http://127.0.0.1:${await freePort()}`;
+    this.githubUrl = github;
     this.url = `http://127.0.0.1:${await freePort()}`;
     this.githubEnvironment = { PATH: process.env.PATH, GITHUB_SIM_SERVER: github };
     this.spawn("GITHUB_SIM_BIN", ["serve", "--listen", github.slice(7), "--root", join(this.folder, "github")]);
@@ -73,9 +77,20 @@ export class World {
       KOZMIC_GITHUB_TOKEN: token,
       KOZMIC_GITHUB_CLIENT_ID: clientId,
       KOZMIC_GITHUB_CLIENT_SECRET: clientSecret,
+      ...settings,
     };
     this.spawn("KOZMIC_BIN", ["serve"]);
     await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
+    if (hooks) await this.#addProject(hooks);
+    this.browser = await chromium.launch({
+      executablePath: program("CHROMIUM"),
+      // Chromium's own sandbox does not work as root, nor in most containers.
+      args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    });
+    this.session = await this.signIn("octo");
+  }
+
+  async #addProject(hooks) {
     await this.kozmic("project", "add", "octo/orbit");
     this.token = await this.kozmic("token", "create", "--user", "octo");
     await mkdir(join(this.folder, "hooks"));
@@ -83,23 +98,19 @@ export class World {
       await writeFile(join(this.folder, "hooks", name), text);
     }
     await this.kozmic("hooks", "apply", "octo/orbit", join(this.folder, "hooks"));
-    this.browser = await chromium.launch({
-      executablePath: program("CHROMIUM"),
-      // Chromium's own sandbox does not work as root, nor in most containers.
-      args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-    });
-    this.session = await this.#signIn("octo");
   }
 
   /** What a browser keeps of somebody who has signed in, by the pages that lead there. */
-  async #signIn(login) {
-    const page = await this.page();
+  async signIn(login) {
+    const page = await this.page({ storageState: undefined });
     await page.goto(`${this.url}/account/settings/`);
     await page.getByRole("link", { name: "Sign in with GitHub" }).click();
     await page.getByRole("button", { name: `Authorize as ${login}` }).click();
     await page.getByRole("heading", { name: "Account" }).waitFor();
     if (page.problems.length) throw new Error(page.problems.join("\n"));
-    return page.context().storageState();
+    const session = await page.context().storageState();
+    await page.context().close();
+    return session;
   }
 
   spawn(variable, args) {
@@ -113,6 +124,14 @@ export class World {
     return stdout.trim();
   }
 
+  /** Arranges something at GitHub's stand-in that its commands do not know. */
+  async arrange(method, path, body) {
+    const headers = { "content-type": "application/json" };
+    const answer = await fetch(`${this.githubUrl}/_sim${path}`, { method, headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${await answer.text()}`);
+    return answer.json();
+  }
+
   async kozmic(...args) {
     const options = { env: this.environment, cwd: this.folder };
     const { stdout } = await run(program("KOZMIC_BIN"), args, options);
@@ -120,8 +139,9 @@ export class World {
   }
 
   /** Somebody pushes one file; the commit's id. */
-  push(path, content, message = "Change something") {
-    return this.github("push", "octo/orbit", "--as", "octo", "--message", message, "--write", `${path}=${content}`);
+  push(path, content, message = "Change something", { repository = "octo/orbit", login = "octo", branch = "main" } = {}) {
+    const as = ["--as", login, "--branch", branch, "--message", message];
+    return this.github("push", repository, ...as, "--write", `${path}=${content}`);
   }
 
   async latestBuild() {

@@ -1,6 +1,6 @@
 //! Who may do what in a project.
 
-use super::{Columns as _, Project, Result, Store, Transaction, commit, failed};
+use super::{Columns as _, Listed, Project, Result, Store, Transaction, commit, failed};
 use crate::model::{ProjectId, Role, Timestamp, UserId};
 
 impl Store {
@@ -24,16 +24,21 @@ impl Store {
         Ok(membership.map(|manages| if manages == 0 { Role::Member } else { Role::Manager }))
     }
 
-    /// The projects that a user owns or is a member of, by name.
-    pub async fn projects_of(&self, user: UserId) -> Result<Vec<Project>> {
+    /// The projects that a list shows, by name.
+    pub async fn projects(&self, of: Listed) -> Result<Vec<Project>> {
+        // No user has the number 0.
+        let user = if let Listed::Of(user) = of { user.0 } else { 0 };
         let rows = sqlx::query(
-            "SELECT * FROM projects WHERE owner_id = $1 \
-             OR id IN (SELECT project_id FROM memberships WHERE user_id = $1) ORDER BY gh_full_name",
+            "SELECT * FROM projects WHERE $1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) \
+             OR owner_id = $3 \
+             OR id IN (SELECT project_id FROM memberships WHERE user_id = $3) ORDER BY gh_full_name",
         )
-        .bind(user.0)
+        .bind(i64::from(of == Listed::All))
+        .bind(i64::from(of == Listed::VisibleToAll))
+        .bind(user)
         .fetch_all(&self.pool)
         .await
-        .map_err(failed("list a user's projects"))?;
+        .map_err(failed("list projects"))?;
         rows.iter().map(Project::read).collect()
     }
 }

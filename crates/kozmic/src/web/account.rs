@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Redirect;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::App;
 use super::error::PageError;
@@ -18,6 +18,8 @@ struct AccountPage {
     account: Account,
     profile_url: String,
     sessions: Vec<SessionRow>,
+    /// What kept GitHub from telling of projects.
+    trouble: Option<String>,
 }
 
 struct SessionRow {
@@ -27,14 +29,18 @@ struct SessionRow {
 }
 
 /// Which projects the visitor may see, asked of GitHub now.
-pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Redirect, PageError> {
-    match synchronize(&app, &account).await {
-        None => Ok(Redirect::to("/account/settings/")),
-        Some(trouble) => Err(PageError::Conflict(trouble)),
-    }
+pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Response, PageError> {
+    Ok(match synchronize(&app, &account).await {
+        None => Redirect::to("/account/settings/").into_response(),
+        trouble => page(&app, account, trouble).await?.into_response(),
+    })
 }
 
 pub(super) async fn settings(State(app): State<App>, account: Account) -> Page {
+    page(&app, account, None).await
+}
+
+async fn page(app: &App, account: Account, trouble: Option<String>) -> Page {
     let now = Timestamp::now();
     let sessions = app.store.sessions(account.id, now).await?;
     let sessions = sessions.into_iter().map(|session| SessionRow {
@@ -43,9 +49,10 @@ pub(super) async fn settings(State(app): State<App>, account: Account) -> Page {
         seen: Time::new(session.seen_at, now),
     });
     render(&AccountPage {
-        sidebar: Sidebar::load(&app, &Visitor(Some(account.clone())), None).await?,
+        sidebar: Sidebar::load(app, &Visitor(Some(account.clone())), None).await?,
         profile_url: format!("{}/{}", app.github_url, account.login),
         sessions: sessions.collect(),
+        trouble,
         account,
     })
 }

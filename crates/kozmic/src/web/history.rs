@@ -28,6 +28,8 @@ struct HistoryPage {
     project: Project,
     badge_url: String,
     token_trouble: Option<String>,
+    has_hooks: bool,
+    may_manage: bool,
     page_url: String,
     builds: Vec<Row>,
     /// Why missed deliveries can't be found now.
@@ -79,10 +81,18 @@ pub(super) async fn project(
 pub(super) async fn history(
     State(app): State<App>,
     visitor: Visitor,
-    Access { project, .. }: Access,
+    access: Access,
     Query(range): Query<Range>,
 ) -> Page {
+    let may_manage = access.may_manage();
+    let project = access.project;
     let id = project.id.0;
+    let token_trouble = token_trouble(&app, &project).await?;
+    // The token is the reason of both; it is told of once.
+    let problem = match token_trouble {
+        Some(_) => None,
+        None => app.store.comparison(project.id).await?.problem,
+    };
     let builds = app.store.builds_before(project.id, range.before, PAGE + 1).await?;
     let has_older = i64::try_from(builds.len()).is_ok_and(|count| count > PAGE);
     let shown: Vec<Build> = builds.into_iter().take(usize::try_from(PAGE).unwrap_or(0)).collect();
@@ -90,9 +100,11 @@ pub(super) async fn history(
     render(&HistoryPage {
         sidebar: Sidebar::load(&app, &visitor, Some(id)).await?,
         badge_url: badge_url(&app, &project),
-        token_trouble: token_trouble(&app, &project).await?,
+        has_hooks: !app.store.hooks(project.id).await?.is_empty(),
+        may_manage,
+        token_trouble,
         page_url: format!("{}/projects/{id}/", app.public_url),
-        problem: app.store.comparison(project.id).await?.problem,
+        problem,
         newer: range.before.is_some(),
         older_before: shown.last().filter(|_| has_older).map(|build| build.number),
         builds: shown.iter().map(|build| row(build, now)).collect(),

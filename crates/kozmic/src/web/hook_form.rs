@@ -29,7 +29,7 @@ struct HookPage {
     /// None: a new one.
     hook: Option<HookId>,
     form: HookForm,
-    problems: Vec<String>,
+    problems: Problems,
     changes: Vec<Change>,
 }
 
@@ -55,6 +55,38 @@ pub(super) struct HookForm {
     options: String,
 }
 
+/// What is wrong, each with the name of its field; with none: of the hook as a whole.
+#[derive(Default)]
+struct Problems(Vec<(&'static str, String)>);
+
+impl Problems {
+    fn whole(problem: String) -> Self {
+        Self(vec![("", problem)])
+    }
+
+    fn of(&self, field: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(of, _)| *of == field).map(|(_, problem)| problem.as_str())
+    }
+
+    fn are_in(&self, field: &str) -> bool {
+        self.of(field).next().is_some()
+    }
+
+    fn are_in_fields(&self) -> bool {
+        self.0.iter().any(|(field, _)| !field.is_empty())
+    }
+
+    /// The value, or nothing and one problem more. `what` is the field as people read it.
+    fn keep<T>(
+        &mut self,
+        field: &'static str,
+        what: &str,
+        parsed: Result<T, Invalid>,
+    ) -> Option<T> {
+        parsed.map_err(|problem| self.0.push((field, format!("{what}: {problem}")))).ok()
+    }
+}
+
 impl HookForm {
     fn new() -> Self {
         Self { image: DEFAULT_IMAGE.into(), build_script: DEFAULT_SCRIPT.into(), ..Self::default() }
@@ -74,18 +106,23 @@ impl HookForm {
     }
 
     /// The hook, or all that is wrong with it.
-    fn parse(&self) -> Result<HookSpec, Vec<String>> {
-        let mut problems = Vec::new();
-        let title = keep(&mut problems, "Title", HookSpec::parse_title(&self.title));
-        let image = keep(&mut problems, "Docker image", self.image.parse());
+    fn parse(&self) -> Result<HookSpec, Problems> {
+        let mut problems = Problems::default();
+        let title = problems.keep("title", "Title", HookSpec::parse_title(&self.title));
+        let image = problems.keep("image", "Docker image", self.image.parse());
         let install_script = match self.install_script.trim() {
             "" => None,
-            _ => keep(&mut problems, "Install script", Script::parse(&self.install_script)),
+            _ => problems.keep(
+                "install_script",
+                "Install script",
+                Script::parse(&self.install_script),
+            ),
         };
-        let build_script = keep(&mut problems, "Build script", Script::parse(&self.build_script));
+        let build_script =
+            problems.keep("build_script", "Build script", Script::parse(&self.build_script));
         let mut tracked = Vec::new();
         for line in self.tracked.lines().filter(|line| !line.trim().is_empty()) {
-            tracked.extend(keep(&mut problems, "Tracked files", line.parse()));
+            tracked.extend(problems.keep("tracked", "Tracked files", line.parse()));
         }
         tracked.sort();
         tracked.dedup();
@@ -95,12 +132,10 @@ impl HookForm {
                 Some((name, value)) => options.set(name.trim(), value),
                 None => Err(Invalid::new("write it as name = value")),
             };
-            if let Err(problem) = set {
-                problems.push(format!("Options, `{}`: {problem}", line.trim()));
-            }
+            problems.keep("options", &format!("Options, `{}`", line.trim()), set);
         }
         match (title, image, build_script) {
-            (Some(title), Some(image), Some(build_script)) if problems.is_empty() => {
+            (Some(title), Some(image), Some(build_script)) if problems.0.is_empty() => {
                 Ok(HookSpec { title, image, install_script, tracked, build_script, options })
             }
             _ => Err(problems),
@@ -108,13 +143,8 @@ impl HookForm {
     }
 }
 
-/// The value, or nothing and one problem more.
-fn keep<T>(problems: &mut Vec<String>, what: &str, parsed: Result<T, Invalid>) -> Option<T> {
-    parsed.map_err(|problem| problems.push(format!("{what}: {problem}"))).ok()
-}
-
 pub(super) async fn add_form(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
-    page(&app, visitor, access, None, HookForm::new(), Vec::new()).await
+    page(&app, visitor, access, None, HookForm::new(), Problems::default()).await
 }
 
 pub(super) async fn add(
@@ -126,7 +156,7 @@ pub(super) async fn add(
     let problems = match form.parse() {
         Ok(spec) => match app.upkeep.add_hook(&access.project, &spec, &account.login).await {
             Ok(_) => return Ok(to_settings(&access.project)),
-            Err(error) => vec![format!("The hook was not added: {}", told(error)?)],
+            Err(error) => Problems::whole(format!("The hook was not added: {}", told(error)?)),
         },
         Err(problems) => problems,
     };
@@ -141,7 +171,7 @@ pub(super) async fn edit_form(
 ) -> Page {
     let hook = find(&app, &access.project, hook).await?;
     let form = HookForm::of(&hook.spec);
-    page(&app, visitor, access, Some(hook.id), form, Vec::new()).await
+    page(&app, visitor, access, Some(hook.id), form, Problems::default()).await
 }
 
 pub(super) async fn edit(
@@ -157,7 +187,9 @@ pub(super) async fn edit(
         Ok(spec) => {
             match app.upkeep.edit_hook(&access.project, &hook, &spec, &account.login).await {
                 Ok(()) => return Ok(to_settings(&access.project)),
-                Err(error) => vec![format!("The hook was not changed: {}", told(error)?)],
+                Err(error) => {
+                    Problems::whole(format!("The hook was not changed: {}", told(error)?))
+                }
             }
         }
         Err(problems) => problems,
@@ -175,7 +207,7 @@ pub(super) async fn delete(
     match app.upkeep.delete_hook(&access.project, &hook, &account.login).await {
         Ok(()) => Ok(to_settings(&access.project)),
         Err(error) => {
-            let problems = vec![format!("The hook was not deleted: {}", told(error)?)];
+            let problems = Problems::whole(format!("The hook was not deleted: {}", told(error)?));
             let form = HookForm::of(&hook.spec);
             refused(page(&app, Visitor(Some(account)), access, Some(hook.id), form, problems).await)
         }
@@ -202,7 +234,7 @@ async fn page(
     access: Access,
     hook: Option<HookId>,
     form: HookForm,
-    problems: Vec<String>,
+    problems: Problems,
 ) -> Page {
     let project = access.project;
     let changes = match hook {

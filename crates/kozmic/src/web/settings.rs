@@ -42,9 +42,11 @@ struct Change {
     at: Time,
 }
 
-/// What a change has led to, above the page that shows it.
+/// What a change has led to.
 #[derive(Default)]
 struct Said {
+    /// The part of the page that it is about: its id there.
+    about: &'static str,
     done: Vec<String>,
     troubles: Vec<String>,
 }
@@ -82,7 +84,7 @@ async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
 
 /// Webhooks and key as they must be at GitHub.
 pub(super) async fn ensure_hooks(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
-    let mut said = Said::default();
+    let mut said = Said { about: "hooks", ..Said::default() };
     for hook in app.store.hooks(access.project.id).await? {
         let title = &hook.spec.title;
         match app.upkeep.ensure_hook(&access.project, &hook).await {
@@ -107,12 +109,13 @@ pub(super) async fn ensure_hooks(State(app): State<App>, visitor: Visitor, acces
 
 /// Names, members and all else that GitHub knows of the project.
 pub(super) async fn sync(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
+    let about = "members";
     let said = match app.upkeep.synchronize(&access.project).await {
         Ok(troubles) if troubles.is_empty() => {
-            Said { done: vec!["Up to date with GitHub.".into()], troubles }
+            Said { about, done: vec!["Up to date with GitHub.".into()], troubles }
         }
-        Ok(troubles) => Said { done: Vec::new(), troubles },
-        Err(error) => Said { done: Vec::new(), troubles: vec![told(error)?] },
+        Ok(troubles) => Said { about, done: Vec::new(), troubles },
+        Err(error) => Said { about, done: Vec::new(), troubles: vec![told(error)?] },
     };
     page(&app, visitor, access, said).await
 }
@@ -156,7 +159,8 @@ pub(super) async fn take_over(
             Ok(Redirect::to(&url).into_response())
         }
         Err(error) => {
-            let said = Said { done: Vec::new(), troubles: vec![told(error)?] };
+            let troubles = vec![told(error)?];
+            let said = Said { about: "owner", done: Vec::new(), troubles };
             Ok(page(&app, Visitor(Some(account)), access, said).await?.into_response())
         }
     }
@@ -173,6 +177,8 @@ pub(super) struct Confirmation {
 struct DeletedPage {
     sidebar: Sidebar,
     full_name: String,
+    /// Where it is removed by hand.
+    settings_url: String,
     left_at_github: Vec<String>,
 }
 
@@ -192,7 +198,8 @@ pub(super) async fn delete(
             Ok(deleted) => {
                 let sidebar = Sidebar::load(&app, &visitor, None).await?;
                 let left_at_github = deleted.left_at_github;
-                let page = DeletedPage { sidebar, full_name, left_at_github };
+                let settings_url = format!("{}/{full_name}/settings/hooks", app.github_url);
+                let page = DeletedPage { sidebar, full_name, settings_url, left_at_github };
                 return Ok(render(&page)?.into_response());
             }
             Err(error) => told(error)?,
@@ -201,6 +208,6 @@ pub(super) async fn delete(
         format!("type {full_name} to delete it.")
     };
     let troubles = vec![format!("The project was not deleted: {refused}")];
-    let said = Said { done: Vec::new(), troubles };
+    let said = Said { about: "delete", done: Vec::new(), troubles };
     Ok(page(&app, visitor, access, said).await?.into_response())
 }

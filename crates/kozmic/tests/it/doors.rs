@@ -362,3 +362,18 @@ async fn what_a_stranger_may_not_see_looks_like_what_is_not_there() {
     }
     doors.server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_s_lists_hold_all_projects_and_others_their_own() {
+    let doors = Doors::new().await;
+    for (index, login) in LOGINS.iter().enumerate() {
+        let request = doors.request(&doors.world.http, "GET", "/api/v1/projects");
+        let answer = request.bearer_auth(&doors.tokens[index]).send().await.unwrap();
+        let told = answer.text().await.unwrap().contains("octo/orbit");
+        let home = doors.request(&doors.sessions[index], "GET", "/account/settings/");
+        let page = home.send().await.unwrap().text().await.unwrap();
+        let expected = *login != "stranger";
+        assert_eq!((told, page.contains("octo/orbit")), (expected, expected), "{login}");
+    }
+    doors.server.stop().await;
+}

@@ -7,19 +7,20 @@ use serde::Serialize;
 use super::answers::{self, ProjectAnswer};
 use super::problem::Problem;
 use crate::web::App;
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Visitor};
 
 #[derive(Serialize)]
 pub(super) struct Projects {
     projects: Vec<ProjectAnswer>,
 }
 
-/// The projects that the token's user owns or is a member of, by name.
+/// The projects that the token's user owns or is a member of, by name; all of them for an
+/// administrator.
 pub(super) async fn list(
     State(app): State<App>,
-    account: Account,
+    visitor: Visitor,
 ) -> Result<Json<Projects>, Problem> {
-    let projects = app.store.projects_of(account.id).await?;
+    let projects = app.store.projects(visitor.projects()).await?;
     let projects = projects.iter().map(|project| answers::project(&app, project)).collect();
     Ok(Json(Projects { projects }))
 }
