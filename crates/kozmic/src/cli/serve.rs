@@ -138,7 +138,7 @@ pub async fn serve(
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
-    let upkeep = shutdown.spawn(upkeep::run(upkeep, shutdown.clone()));
+    let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
     let missed = shutdown.spawn(intake::reconcile(reconciler, shutdown.clone()));
     let stop_web = web.abort_handle();
     tokio::pin!(web);

@@ -86,15 +86,16 @@ pub struct Settings {
     pub oauth: Option<OAuthKeys>,
     pub admission: Admission,
     pub reconcile_interval: Duration,
+    pub sync_interval: Duration,
     /// Of GitHub, and of the servers that the setting names.
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
     pub concurrency: NonZeroUsize,
     pub stall_timeout: Duration,
     pub job_timeout: Duration,
-    /// Bytes.
     /// How long a job waits for an engine that went away.
     pub engine_timeout: Duration,
+    /// Bytes.
     pub log_limit: u64,
     pub cached_images_limit: usize,
     /// Bytes; none: as much as there is.
@@ -201,6 +202,7 @@ impl Settings {
             oauth: OAuthKeys::read(values)?,
             admission: Admission::read(values)?,
             reconcile_interval: values.seconds("KOZMIC_RECONCILE_INTERVAL")?,
+            sync_interval: values.seconds("KOZMIC_SYNC_INTERVAL")?,
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency: match values.text("KOZMIC_CONCURRENCY") {

@@ -51,6 +51,11 @@ pub const SETTINGS: &[Setting] = &[
         "seconds from one comparison with GitHub, for missed deliveries, to the next",
     ),
     setting(
+        "KOZMIC_SYNC_INTERVAL",
+        "3600",
+        "seconds after which a project's name, key and members are compared with GitHub again",
+    ),
+    setting(
         "KOZMIC_SSH_KNOWN_HOSTS",
         "",
         "SSH host keys of other servers than github.com: lines of a known_hosts file, or its path",

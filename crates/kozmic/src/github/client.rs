@@ -77,6 +77,13 @@ impl Client {
         self.send(Method::GET, token, path, None::<&()>).await
     }
 
+    /// Fails when the token's user may not see this list: what GitHub says not to have may
+    /// then be there all the same.
+    pub(super) async fn sees(&self, token: &SecretString, list: &str) -> Result<()> {
+        self.get::<serde::de::IgnoredAny>(token, &format!("{list}?per_page=1")).await?;
+        Ok(())
+    }
+
     /// All pages of a list; `path` has no query of its own paging.
     pub(super) async fn get_all<T: DeserializeOwned>(
         &self,

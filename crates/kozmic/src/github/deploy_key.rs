@@ -84,7 +84,10 @@ impl Client {
     ) -> Result<bool> {
         match self.get::<Answer>(token, &format!("/repos/{name}/keys/{id}")).await {
             Ok(_) => Ok(true),
-            Err(GithubError::NotFound { .. }) => Ok(false),
+            Err(GithubError::NotFound { .. }) => {
+                self.sees(token, &format!("/repos/{name}/keys")).await?;
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -98,8 +101,10 @@ impl Client {
     ) -> Result<()> {
         let call = format!("/repos/{name}/keys/{id}");
         match self.send::<serde::de::IgnoredAny>(Method::DELETE, token, &call, None::<&()>).await {
-            Ok(_) | Err(GithubError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(GithubError::NotFound { .. }) => {
+                self.sees(token, &format!("/repos/{name}/keys")).await
+            }
+            answer => answer.map(drop),
         }
     }
 

@@ -109,7 +109,10 @@ impl Client {
                 events: answer.events,
                 is_active: answer.active,
             })),
-            Err(GithubError::NotFound { .. }) => Ok(None),
+            Err(GithubError::NotFound { .. }) => {
+                self.sees(token, &format!("/repos/{name}/hooks")).await?;
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -132,8 +135,10 @@ impl Client {
     pub async fn delete_hook(&self, token: &SecretString, name: &FullName, id: i64) -> Result<()> {
         let call = format!("/repos/{name}/hooks/{id}");
         match self.send::<serde::de::IgnoredAny>(Method::DELETE, token, &call, None::<&()>).await {
-            Ok(_) | Err(GithubError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+            Err(GithubError::NotFound { .. }) => {
+                self.sees(token, &format!("/repos/{name}/hooks")).await
+            }
+            answer => answer.map(drop),
         }
     }
 }

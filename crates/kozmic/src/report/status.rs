@@ -1,7 +1,7 @@
 //! Commit statuses.
 
 use super::{ReportError, Reporter};
-use crate::github::NewStatus;
+use crate::github::{GithubError, NewStatus};
 use crate::model::Timestamp;
 use crate::store::Report;
 
@@ -26,5 +26,13 @@ pub(super) async fn post(reporter: &Reporter, report: &Report) -> Result<(), Rep
         })
         .await;
     reporter.store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;
-    Ok(tried.answer?)
+    match tried.answer {
+        // Who is left may not do it, but somebody may who has to sign in again.
+        Err(GithubError::NotFound { .. } | GithubError::Refused { status: 403, .. })
+            if reporter.store.awaits_sign_in(project.id).await? =>
+        {
+            Err(GithubError::NoToken.into())
+        }
+        answer => Ok(answer?),
+    }
 }

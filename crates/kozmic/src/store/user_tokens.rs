@@ -48,6 +48,22 @@ impl Store {
         Ok(self.token_holders(project, Timestamp::now()).await?.into_iter().next())
     }
 
+    /// Whether somebody who may change things at GitHub for a project has a token that
+    /// GitHub refused: after a new sign-in, more may be possible than now.
+    pub async fn awaits_sign_in(&self, project: ProjectId) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT id FROM users WHERE gh_token_refused_at IS NOT NULL \
+             AND (id = (SELECT owner_id FROM projects WHERE id = $1) OR id IN \
+                  (SELECT user_id FROM memberships WHERE project_id = $1 AND allows_management = 1)) \
+             LIMIT 1",
+        )
+        .bind(project.0)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look for a refused token"))?;
+        Ok(row.is_some())
+    }
+
     /// What was learned of tokens by using them.
     pub async fn tokens_tried(
         &self,

@@ -6,16 +6,14 @@ use super::Upkeep;
 use crate::model::Timestamp;
 use crate::shutdown::Shutdown;
 
-/// A project is compared again after this time.
-const EVERY: Duration = Duration::from_hours(1);
-/// Between two looks for projects that are due.
+/// Between two looks for projects that are due, at the most.
 const LOOK: Duration = Duration::from_mins(1);
 /// Projects at one look, so that GitHub is not asked for all of them at once.
 const AT_ONCE: i64 = 20;
 
-/// Runs until shutdown.
-pub async fn run(upkeep: Upkeep, shutdown: Shutdown) {
-    let mut timer = tokio::time::interval(LOOK);
+/// Runs until shutdown; each project is compared again after `interval`.
+pub async fn run(upkeep: Upkeep, interval: Duration, shutdown: Shutdown) {
+    let mut timer = tokio::time::interval(LOOK.min(interval));
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
@@ -23,14 +21,15 @@ pub async fn run(upkeep: Upkeep, shutdown: Shutdown) {
         }
         tokio::select! {
             () = shutdown.requested() => return,
-            () = upkeep.synchronize_due() => {}
+            () = upkeep.synchronize_due(interval) => {}
         }
     }
 }
 
 impl Upkeep {
-    async fn synchronize_due(&self) {
-        let before = Timestamp(Timestamp::now().0 - i64::try_from(EVERY.as_millis()).unwrap_or(0));
+    async fn synchronize_due(&self, interval: Duration) {
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        let before = Timestamp(Timestamp::now().0.saturating_sub(interval));
         let due = match self.store.projects_to_synchronize(before, AT_ONCE).await {
             Ok(due) => due,
             Err(error) => return tracing::error!(%error, "projects could not be looked for"),

@@ -41,6 +41,29 @@ async fn a_github_that_does_not_answer_is_told_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_without_an_answer_is_not_told_twice() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    answer_statuses(&world, FaultKind::LostAnswer, 3).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    world.told(&sha, "Kozmic-CI", "success").await;
+    world.told(&sha, "Kozmic-CI/Tests", "success").await;
+    let build = world.finished(&server.url, &sha).await;
+    eventually("GitHub to have been told of all", async || {
+        (!world.page(&build.url).await.contains("not learned")).then_some(())
+    })
+    .await;
+    for context in ["Kozmic-CI", "Kozmic-CI/Tests"] {
+        let states = world.states(&sha, context).await;
+        let mut once = states.clone();
+        once.dedup();
+        assert_eq!(states, once, "{context}");
+        assert_eq!(states.last().map(String::as_str), Some("success"), "{context}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_is_obeyed() {
     survives(FaultKind::Status(429)).await;
 }

@@ -1,7 +1,9 @@
 //! From the first sign-in to the first green status, and who may do what on the way.
 
 use github_sim::client::{Fault, FaultKind, Push};
+use kozmic::model::{ProjectId, Timestamp};
 use reqwest::{Client, Response, StatusCode, header};
+use secrecy::ExposeSecret as _;
 
 use crate::harness::{BASE, Server, Sshd, World, eventually, location};
 
@@ -29,7 +31,11 @@ async fn organization(world: &World) -> u64 {
 }
 
 async fn rocket_world() -> (World, Sshd, Server, u64) {
-    let mut world = World::new().await;
+    rocket_world_with(&[]).await
+}
+
+async fn rocket_world_with(settings: &[(&str, &str)]) -> (World, Sshd, Server, u64) {
+    let mut world = World::with(settings).await;
     let sshd = Sshd::start(&world).await;
     world.set("KOZMIC_SSH_KNOWN_HOSTS", &sshd.known_hosts());
     let repository = organization(&world).await;
@@ -285,5 +291,43 @@ async fn a_manager_takes_over_when_the_owner_has_left() {
     assert!(settings.contains("dave</bdi>, owner"), "{settings}");
     // The statuses go on under dave's token.
     is_green(&world, &push(&world, "dave", "1").await).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_s_token_takes_over_from_a_revoked_one() {
+    let (world, _sshd, server, repository) = rocket_world().await;
+    let ada = world.visitor(&server.url, "ada").await;
+    turn_on(&server, &ada, repository).await;
+    let bob = world.visitor(&server.url, "bob").await;
+    let adas = world.store().await.token_holders(ProjectId(1), Timestamp::now()).await.unwrap();
+    let logins: Vec<&str> = adas.iter().map(|holder| holder.login.as_str()).collect();
+    assert_eq!(logins, ["ada", "bob"]);
+    world.sim.revoke_token(adas[0].token.expose_secret()).await.unwrap();
+    // The push is ada's; what tells of it is bob's token.
+    is_green(&world, &push(&world, "ada", "1").await).await;
+    let history = page(&bob, &server, "/projects/1/history/").await;
+    assert!(history.contains("GitHub has not accepted the token of ada"), "{history}");
+    world.visitor(&server.url, "ada").await;
+    assert!(!page(&bob, &server, "/projects/1/history/").await.contains("not accepted"));
+    is_green(&world, &push(&world, "ada", "2").await).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_access_at_github_loses_it_here_without_anybody_asking() {
+    let (world, _sshd, server, repository) =
+        rocket_world_with(&[("KOZMIC_SYNC_INTERVAL", "1")]).await;
+    let ada = world.visitor(&server.url, "ada").await;
+    turn_on(&server, &ada, repository).await;
+    let carol = world.visitor(&server.url, "carol").await;
+    page(&carol, &server, "/projects/1/history/").await;
+    world.sim.remove_collaborator(ROCKET, "carol").await.unwrap();
+    eventually("carol to see nothing of it", async || {
+        let looked = carol.get(format!("{}/projects/1/history/", server.url)).send().await.unwrap();
+        (looked.status() == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+    page(&ada, &server, "/projects/1/history/").await;
     server.stop().await;
 }
