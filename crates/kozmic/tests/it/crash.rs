@@ -21,7 +21,8 @@ pub async fn start_as(world: &World, url: &str, command: &mut Command) -> Child 
     let spawned = command.stdout(Stdio::null()).stderr(log).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     eventually("the server to be ready", async || {
-        assert!(child.try_wait().unwrap().is_none(), "{}", said(world));
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "{ended:?} of {url}: {}", said(world));
         let answer = world.http.get(format!("{url}/readyz")).send().await.ok()?;
         answer.status().is_success().then_some(())
     })

@@ -1,9 +1,11 @@
 //! The engine's side: images made here, a registry, an engine that goes away.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use tokio::net::{UnixListener, UnixStream};
@@ -126,10 +128,13 @@ pub async fn remove_cached_images(instance: &str) {
 /// A port that stays this test's, also while nobody listens there: below those that
 /// the system gives to whoever asks for any (ip(7), ip_local_port_range).
 pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 10_000).unwrap();
+    // By chance, so that tests of another run, beside this one, do not take the port of
+    // a server that is down for a moment.
+    static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()) % 10_000);
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
-        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let next = *START + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + u16::try_from(next % 10_000).unwrap();
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
