@@ -30,6 +30,7 @@ mod forks;
 mod guide;
 mod hook;
 mod logs;
+mod namesake;
 mod pages;
 mod people;
 mod prism;
