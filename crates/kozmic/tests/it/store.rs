@@ -175,6 +175,44 @@ async fn from_a_call_to_a_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_fails_holds_back_those_of_its_project_alone() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let call = delivery(&hooks[0], "g1");
+        store.hook_called(&call, &build("main", '1'), Timestamp(10)).await.unwrap();
+        assert_eq!(store.projects_to_report(Timestamp(9), 8).await.unwrap(), []);
+        assert_eq!(store.projects_to_report(Timestamp(10), 8).await.unwrap(), [project]);
+        assert_eq!(store.next_report_after(Timestamp(9)).await.unwrap(), Some(Timestamp(10)));
+        assert_eq!(store.next_report_after(Timestamp(10)).await.unwrap(), None);
+        let due = store.reports_due(project, Timestamp(10), 10).await.unwrap();
+        assert_eq!(due.iter().map(|report| report.attempts).collect::<Vec<_>>(), [0, 0]);
+        assert!(store.report_begun(&due[0]).await.unwrap());
+        let minute = Duration::from_mins(1);
+        store.reports_postponed(project, "away", minute, Timestamp(20)).await.unwrap();
+        assert_eq!(store.projects_to_report(Timestamp(21), 8).await.unwrap(), []);
+        let later = Timestamp(20).plus(minute);
+        assert_eq!(store.next_report_after(Timestamp(21)).await.unwrap(), Some(later));
+        let again = store.reports_due(project, later, 10).await.unwrap();
+        let order: Vec<_> = again.iter().map(|report| (report.id, report.attempts)).collect();
+        assert_eq!(order, [(due[1].id, 0), (due[0].id, 1)], "first what failed least");
+        for report in &again {
+            store.report_settled(report, Some("another one"), later).await.unwrap();
+            assert!(!store.report_begun(report).await.unwrap(), "it is settled");
+        }
+        assert_eq!(store.projects_to_report(later, 8).await.unwrap(), []);
+        // Given up under its old name, tried again under the new one; not for other changes.
+        let mut repository = store.project(project).await.unwrap().unwrap().repository;
+        repository.default_branch = "trunk".into();
+        store.repository_changed(project, &repository, later).await.unwrap();
+        assert_eq!(store.projects_to_report(later, 8).await.unwrap(), []);
+        repository.full_name = "octo/starship".parse().unwrap();
+        store.repository_changed(project, &repository, later).await.unwrap();
+        assert_eq!(store.reports_due(project, later, 10).await.unwrap().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_attempt_writes_nothing() {
     on_both(async |store| {
         let (_, hooks) = project(&store, &["Tests"]).await;
