@@ -25,6 +25,8 @@ mod reader;
 mod sidecar;
 mod sink;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
