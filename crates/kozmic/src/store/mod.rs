@@ -15,6 +15,7 @@ mod hooks;
 mod jobs;
 mod keys;
 mod leases;
+mod many;
 mod members;
 mod outbox;
 mod projects;
