@@ -17,6 +17,7 @@ mod keys;
 mod leases;
 mod many;
 mod members;
+mod named_logins;
 mod outbox;
 mod projects;
 mod repositories;

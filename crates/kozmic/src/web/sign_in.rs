@@ -207,11 +207,21 @@ impl App {
         if let Some(email) = self.github.primary_email(&granted.token).await.map_err(away)? {
             user.email = Some(email);
         }
-        let organization = if self.admission.knows(&user.login) {
+        self.store.login_taken(&user.login, user.gh_id).await?;
+        let is_meant = admission::is_meant(self, &user.login, user.gh_id, None).await?;
+        let is_another = !is_meant && self.admission.names(&user.login);
+        if is_another {
+            tracing::warn!(
+                login = user.login,
+                "the settings name this login, but mean the account that had it before"
+            );
+        }
+        let organization = if is_meant || self.admission.is_open() {
             None
         } else {
             let organization = admission::organization_of(self, &granted.token).await;
-            Some(organization.map_err(away)?.ok_or_else(|| not_admitted(&user.login))?)
+            let organization = organization.map_err(away)?;
+            Some(organization.ok_or_else(|| not_admitted(&user.login, is_another))?)
         };
         let id = self.store.user_signed_in(&user, &granted.token, now).await?;
         self.learn_projects(id).await;
@@ -274,12 +284,22 @@ impl App {
     }
 }
 
-fn not_admitted(login: &str) -> PageError {
-    let sentence = format!(
-        "This server lets in certain users and members of certain organizations, and {login} is \
-         none of them. An administrator adds you to KOZMIC_ALLOWED_USERS; if your organization is \
-         allowed, see that it has approved Kozmic's OAuth app and that your membership is active."
-    );
+/// `is_another`: the settings name the login, and mean who had it before.
+fn not_admitted(login: &str, is_another: bool) -> PageError {
+    let sentence = if is_another {
+        format!(
+            "The settings of this server name {login}, and mean the account that had this login \
+             before yours. If you are meant now, an administrator takes the name out of the \
+             settings, starts the server, puts the name back and starts it again."
+        )
+    } else {
+        format!(
+            "This server lets in certain users and members of certain organizations, and {login} \
+             is none of them. An administrator adds you to KOZMIC_ALLOWED_USERS; if your \
+             organization is allowed, see that it has approved Kozmic's OAuth app and that your \
+             membership is active."
+        )
+    };
     PageError::not_signed_in(StatusCode::FORBIDDEN, &sentence)
 }
 

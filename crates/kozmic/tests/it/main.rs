@@ -29,6 +29,7 @@ mod faults;
 mod forks;
 mod guide;
 mod hook;
+mod logins;
 mod logs;
 mod pages;
 mod people;

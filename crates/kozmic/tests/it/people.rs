@@ -56,6 +56,26 @@ async fn a_session_slides_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_too_many_sessions_the_one_not_used_for_longest_ends() {
+    on_both(async |store| {
+        let (ada, bob) = (user(&store, 1, "ada").await, user(&store, 2, "bob").await);
+        let of_bob = store.session_begun(bob, Timestamp(0)).await.unwrap();
+        let first = store.session_begun(ada, Timestamp(0)).await.unwrap();
+        let second = store.session_begun(ada, Timestamp(1)).await.unwrap();
+        let later = Timestamp(2).plus(Duration::from_hours(2));
+        store.session_used(&first, later).await.unwrap().unwrap();
+        for _ in 0..49 {
+            store.session_begun(ada, later).await.unwrap();
+        }
+        assert_eq!(store.sessions(ada, later).await.unwrap().len(), 50);
+        assert!(store.session_used(&first, later).await.unwrap().is_some());
+        assert!(store.session_used(&second, later).await.unwrap().is_none());
+        assert!(store.session_used(&of_bob, later).await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_lets_a_user_in_is_kept_with_them() {
     on_both(async |store| {
         let ada = user(&store, 1, "ada").await;
