@@ -36,6 +36,17 @@ impl Store {
         Ok(())
     }
 
+    /// GitHub says whether a project's repository is archived.
+    pub async fn project_archived(&self, project: ProjectId, is_archived: bool) -> Result<()> {
+        sqlx::query("UPDATE projects SET is_archived = $1 WHERE id = $2")
+            .bind(i64::from(is_archived))
+            .bind(project.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note that a repository is archived"))?;
+        Ok(())
+    }
+
     /// It could not be compared; it counts as if it had been at this time, so that it is
     /// not the first at the next look again.
     pub async fn project_looked_at(&self, project: ProjectId, at: Timestamp) -> Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -101,11 +102,12 @@ pub(super) struct Answer {
 pub(super) async fn callback(
     State(app): State<App>,
     Visitor(before): Visitor,
-    Query(answer): Query<Answer>,
+    answer: Result<Query<Answer>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let Some(oauth) = &app.oauth else { return Ok(Redirect::to("/login/").into_response()) };
     let now = Timestamp::now();
+    let Query(answer) = answer.map_err(|_| unknown())?;
     let (under_way, code) = expected(&app, &headers, answer, now)?;
     let secret = app.signed_in(oauth, &code, &under_way.verifier, now).await?;
     // The browser's session before is of no more use.
@@ -126,16 +128,18 @@ fn expected(
     if let Some(word) = answer.error {
         return Err(app.explained(&OAuthError::of(&word)));
     }
-    let unknown = || {
-        let sentence = "This sign-in was not begun in this browser, or more than ten minutes ago. \
-                        Please begin it again; cookies of this site must be allowed.";
-        PageError::not_signed_in(StatusCode::BAD_REQUEST, sentence)
-    };
     let under_way = app.cookies.sign_in(headers, now).ok_or_else(unknown)?;
     let (Some(code), Some(state)) = (answer.code, answer.state) else { return Err(unknown()) };
     let (ours, theirs) = (under_way.state.as_bytes(), state.as_bytes());
     aws_lc_rs::constant_time::verify_slices_are_equal(ours, theirs).map_err(|_| unknown())?;
     Ok((under_way, code))
+}
+
+/// Not what GitHub answers to a sign-in that this browser began.
+fn unknown() -> PageError {
+    let sentence = "This sign-in was not begun in this browser, or more than ten minutes ago. \
+                    Please begin it again; cookies of this site must be allowed.";
+    PageError::not_signed_in(StatusCode::BAD_REQUEST, sentence)
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@
 mod harness;
 
 mod again;
+mod archived;
 mod asked;
 mod badge;
 mod build;

@@ -168,6 +168,12 @@ async fn what_github_refuses_is_explained() {
         let sentence = refused(answer, 502).await;
         assert!(sentence.contains(&told), "{sentence}");
     }
+    // What is no answer of GitHub's at all.
+    for query in ["", "?code=a", "?state=a", "?code=a&code=b&state=c", "?code=%FF&state=%00"] {
+        let answer = world.back(&format!("{callback}{query}"), &cookie).await;
+        let sentence = refused(answer, 400).await;
+        assert!(sentence.contains("Please begin it again"), "{query}: {sentence}");
+    }
     server.stop().await;
 }
 
