@@ -39,6 +39,12 @@ impl Upkeep {
                 "Only somebody who administers {name} at GitHub can turn it on: it takes a webhook."
             )));
         }
+        if listed.is_archived {
+            return Err(UpkeepError::Refused(format!(
+                "{name} is archived at GitHub, where nobody can push to it or add a webhook. Unarchive \
+                 it in its settings there, and turn it on then."
+            )));
+        }
         let id = self.store.project_added(&listed.repository, user, Timestamp::now()).await?;
         let project = self.store.project(id).await?;
         let project = project

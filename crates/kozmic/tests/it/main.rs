@@ -14,6 +14,7 @@
 mod harness;
 
 mod again;
+mod archived;
 mod asked;
 mod badge;
 mod build;
@@ -29,6 +30,7 @@ mod faults;
 mod forks;
 mod guide;
 mod hook;
+mod logins;
 mod logs;
 mod namesake;
 mod pages;
