@@ -2,6 +2,8 @@
 //! by vte; here they move a cursor within the line and set styles (ECMA-48).
 //! Movements to other lines are ignored. Everything that is shown is escaped.
 
+mod state;
+
 use std::fmt::Write as _;
 
 use vte::{Params, Parser, Perform};
@@ -33,13 +35,6 @@ impl Renderer {
         // An unfinished sequence ends with its line.
         self.parser.advance(&mut self.screen, b"\x18");
         self.screen.html()
-    }
-
-    /// Takes a line's colours into account without rendering it.
-    pub fn skip(&mut self, line: Line<'_>) {
-        if line.bytes.contains(&0x1b) {
-            self.line(line);
-        }
     }
 }
 
