@@ -28,6 +28,11 @@ pub(super) async fn deliver(
 ) -> Reply {
     match taken(&app, &hook, &headers, body).await {
         Ok(reply) => reply,
+        // Deleted while its delivery was on the way, and nothing of ours to mend.
+        Err(error) if is_gone(&app, &hook).await => {
+            tracing::info!(%error, hook, "a delivery came for a hook that was being deleted");
+            missing()
+        }
         Err(error) => {
             tracing::error!(%error, hook, "a delivery could not be stored");
             let sentence = "The delivery could not be stored; please redeliver it.";
@@ -36,13 +41,22 @@ pub(super) async fn deliver(
     }
 }
 
+fn missing() -> Reply {
+    (StatusCode::NOT_FOUND, "There is no such hook.".to_owned())
+}
+
+/// A store that does not answer has not said so.
+async fn is_gone(app: &App, hook: &str) -> bool {
+    let Ok(id) = hook.parse() else { return false };
+    matches!(app.store.hook(HookId(id)).await, Ok(None))
+}
+
 async fn taken(
     app: &App,
     hook: &str,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Reply, StoreError> {
-    let missing = || (StatusCode::NOT_FOUND, "There is no such hook.".to_owned());
     let refused = |problem| (StatusCode::UNAUTHORIZED, format!("Refused: {problem}."));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
     let Some(hook) = app.store.hook(HookId(id)).await? else { return Ok(missing()) };

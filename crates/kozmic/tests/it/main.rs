@@ -16,6 +16,7 @@ mod harness;
 mod again;
 mod archived;
 mod asked;
+mod at_once;
 mod badge;
 mod build;
 mod cache;
