@@ -21,7 +21,7 @@ pub use client::Client;
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;
 pub use heads::{FailedDelivery, Listed, OpenPullRequest};
-pub use oauth::{OAuthApp, OAuthError};
+pub use oauth::{Granted, OAuthApp, OAuthError};
 pub use payload::{
     Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, Repository,
     parse,

@@ -28,6 +28,7 @@ mod ends;
 mod engine_lost;
 mod examples;
 mod faults;
+mod floods;
 mod forks;
 mod guide;
 mod hook;
