@@ -25,7 +25,13 @@ impl Upkeep {
     pub async fn turn_on(&self, user: UserId, name: &FullName) -> Result<TurnedOn> {
         let token = self.store.user(user).await?.and_then(|user| user.token);
         let token = token.ok_or(GithubError::NoToken)?;
-        let listed = self.github.repository(&token, name).await?;
+        let listed = match self.github.repository(&token, name).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.note_refusal(user, &error).await?;
+                return Err(error.into());
+            }
+        };
         let name = &listed.repository.full_name;
         self.refuse_second(&listed).await?;
         if listed.access.is_some_and(|access| access < Access::Admin) {

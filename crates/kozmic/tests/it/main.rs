@@ -34,6 +34,7 @@ mod guide;
 mod hook;
 mod logins;
 mod logs;
+mod namesake;
 mod pages;
 mod people;
 mod prism;
