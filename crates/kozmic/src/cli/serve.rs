@@ -121,6 +121,7 @@ pub async fn serve(
         oauth: oauth.context("KOZMIC_GITHUB_URL")?,
         admission: Arc::new(settings.admission.clone()),
         cookies: Cookies::new(&settings.public_url, store.seal()),
+        exchanges: Arc::default(),
         bus,
         logs,
         unready: unready(store.clone(), engine, disk.clone()),

@@ -20,6 +20,7 @@ mod badge;
 mod builds;
 mod cookies;
 mod error;
+mod exchanges;
 mod gate;
 mod health;
 mod history;
@@ -50,6 +51,7 @@ use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
 pub use cookies::Cookies;
+pub use exchanges::Exchanges;
 pub use gate::{Door, Entry, Who};
 pub use router::serve;
 pub use routes::entries;
@@ -67,6 +69,7 @@ pub struct App {
     pub oauth: Option<OAuthApp>,
     pub admission: Arc<Admission>,
     pub cookies: Cookies,
+    pub exchanges: Arc<Exchanges>,
     pub bus: Bus,
     pub logs: Logs,
     /// Asked by `/readyz`.
