@@ -11,6 +11,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render, token_trouble};
 use super::repositories::told;
+use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp};
 use crate::store::{Hook, HookChange, Project};
@@ -30,6 +31,8 @@ struct HookPage {
     hook: Option<HookId>,
     form: HookForm,
     problems: Problems,
+    /// Of a hook that is there.
+    secrets: Option<Secrets>,
     changes: Vec<Change>,
 }
 
@@ -241,6 +244,10 @@ async fn page(
         Some(hook) => app.store.changes_of_hook(hook, CHANGES).await?,
         None => Vec::new(),
     };
+    let secrets = match hook {
+        Some(hook) => Some(Secrets::of_hook(app, project.id, hook).await?),
+        None => None,
+    };
     let now = Timestamp::now();
     let earlier = changes.iter().skip(1).map(Some).chain([None]);
     let change = |(change, before): (&HookChange, Option<&HookChange>)| Change {
@@ -257,5 +264,6 @@ async fn page(
         hook,
         form,
         problems,
+        secrets,
     })
 }

@@ -10,6 +10,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render, token_trouble};
 use super::repositories::told;
+use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{ForkPolicy, Role, Timestamp};
 use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions};
@@ -32,6 +33,8 @@ struct SettingsPage {
     hooks: Vec<Hook>,
     changes: Vec<Change>,
     members: Vec<Member>,
+    /// For managers only.
+    secrets: Option<Secrets>,
     options: ProjectOptions,
 }
 
@@ -44,18 +47,18 @@ struct Change {
 
 /// What a change has led to.
 #[derive(Default)]
-struct Said {
+pub(super) struct Said {
     /// The part of the page that it is about: its id there.
-    about: &'static str,
-    done: Vec<String>,
-    troubles: Vec<String>,
+    pub(super) about: &'static str,
+    pub(super) done: Vec<String>,
+    pub(super) troubles: Vec<String>,
 }
 
 pub(super) async fn show(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
     page(&app, visitor, access, Said::default()).await
 }
 
-async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
+pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
     let id = access.project.id;
     // What was just done may have changed it.
     let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such("project"))?;
@@ -67,6 +70,15 @@ async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
         at: Time::new(change.at, now),
     };
     let changes = app.store.hook_changes(id, CHANGES).await?;
+    let (of_secrets, said) = match said.about {
+        "secrets" => (said, Said::default()),
+        _ => (Said::default(), said),
+    };
+    let secrets = if access.may_manage() {
+        Some(Secrets::of_project(app, id, of_secrets).await?)
+    } else {
+        None
+    };
     render(&SettingsPage {
         sidebar: Sidebar::load(app, &visitor, Some(id.0)).await?,
         token_trouble: token_trouble(app, &project).await?,
@@ -77,6 +89,7 @@ async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
         hooks: app.store.hooks(id).await?,
         changes: changes.into_iter().map(change).collect(),
         members: app.store.members(id).await?,
+        secrets,
         options: app.store.project_options(id).await?,
         project,
     })
