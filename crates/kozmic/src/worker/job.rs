@@ -75,7 +75,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
         Ok(None) => return tracing::warn!(job = %job.uuid, "another attempt has it by now"),
         Err(end) => return finish(worker, job, &end).await,
     };
-    let mut log = match LiveLog::open(&worker.logs, job.uuid, &worker.bus) {
+    let mut log = match LiveLog::open(worker.logs.folder(), job.uuid, &worker.bus) {
         Ok(log) => Masked::new(log, secrets.masks.clone()),
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };
