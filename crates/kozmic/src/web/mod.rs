@@ -31,6 +31,7 @@ mod page;
 mod repositories;
 mod router;
 mod routes;
+mod secrets;
 mod settings;
 mod sign_in;
 mod static_files;
