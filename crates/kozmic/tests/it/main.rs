@@ -41,6 +41,7 @@ mod prism;
 mod private;
 mod reconcile;
 mod reports;
+mod repositories;
 mod run;
 mod scripts;
 mod secret_key;
