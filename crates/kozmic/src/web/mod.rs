@@ -27,6 +27,7 @@ mod hook;
 mod hook_form;
 mod jobs;
 mod page;
+mod phases;
 mod repositories;
 mod router;
 mod routes;

@@ -32,6 +32,7 @@ mod hook;
 mod logs;
 mod pages;
 mod people;
+mod phases;
 mod prism;
 mod private;
 mod reconcile;
