@@ -5,7 +5,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Bus, LogFolder, Sink};
+use tokio::sync::watch;
+
+use super::{Bus, LogFolder, Progress, Sink};
 use crate::model::JobUuid;
 
 /// What was shown is on the disk after this time at the latest.
@@ -14,13 +16,12 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Appends to a job's log and tells the bus. One writer per job.
 #[derive(Debug)]
 pub struct LiveLog {
-    job: JobUuid,
     file: File,
     length: u64,
     ends_line: bool,
     dirty: bool,
     synced_at: Instant,
-    bus: Bus,
+    told: watch::Sender<Progress>,
 }
 
 impl LiveLog {
@@ -38,15 +39,13 @@ impl LiveLog {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
         }
-        bus.written(job, length);
         Ok(Self {
-            job,
             file,
             length,
             ends_line: last == *b"\n",
             dirty: false,
             synced_at: Instant::now(),
-            bus: bus.clone(),
+            told: bus.writer(job, length),
         })
     }
 
@@ -80,7 +79,7 @@ impl Sink for LiveLog {
         self.ends_line = *last == b'\n';
         self.length += bytes.len() as u64;
         self.dirty = true;
-        self.bus.written(self.job, self.length);
+        self.told.send_replace(Progress::Written(self.length));
         self.sync_when_due()
     }
 

@@ -20,6 +20,7 @@ mod badge;
 mod builds;
 mod cookies;
 mod error;
+mod feed;
 mod gate;
 mod health;
 mod history;
@@ -34,6 +35,7 @@ mod routes;
 mod settings;
 mod sign_in;
 mod static_files;
+mod tail;
 mod tailer;
 mod visitor;
 
@@ -51,6 +53,7 @@ use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
 pub use cookies::Cookies;
+pub use feed::Feeds;
 pub use gate::{Door, Entry, Who};
 pub use router::serve;
 pub use routes::entries;
@@ -69,6 +72,8 @@ pub struct App {
     pub admission: Arc<Admission>,
     pub cookies: Cookies,
     pub bus: Bus,
+    /// Of the jobs that somebody watches.
+    pub feeds: Feeds,
     pub logs: LogFolder,
     /// Asked by `/readyz`.
     pub unready: Unready,

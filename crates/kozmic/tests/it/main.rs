@@ -47,4 +47,5 @@ mod synced;
 mod turn_on;
 mod upkeep;
 mod variables;
+mod viewers;
 mod wanted;
