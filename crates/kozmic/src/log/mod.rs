@@ -12,7 +12,7 @@ mod sink;
 
 use std::path::{Path, PathBuf};
 
-pub use ansi::Renderer;
+pub use ansi::{Renderer, style_sheet};
 pub use bus::{Bus, Follower, Progress};
 pub use live::LiveLog;
 pub use read::{Line, Lines, count_lines, open};
