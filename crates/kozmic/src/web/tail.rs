@@ -79,7 +79,8 @@ impl Tail {
     /// The line under way as far as it is written; it is given out again when it is whole.
     pub(super) fn unfinished(&self) -> Option<String> {
         let line = self.lines.as_ref()?.rest().filter(|_| self.number >= self.from)?;
-        Some(line_html(self.number, &Renderer::default().line(line)))
+        let mut renderer = Renderer::resume(&self.renderer.state());
+        Some(line_html(self.number, &renderer.line(line)))
     }
 }
 
