@@ -1,5 +1,5 @@
 //! The bytes of a run: appended to a file, followed while it grows, kept, and
-//! rendered as a terminal would show them.
+//! rendered as a terminal would show them; secrets are hidden before.
 //!
 //! Readers never hold up the writer: it writes to the file and tells the bus
 //! how long the file is; each reader reads the file at its own pace.
@@ -7,6 +7,7 @@
 mod ansi;
 mod bus;
 mod live;
+mod mask;
 mod read;
 mod sink;
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub use ansi::{Renderer, style_sheet};
 pub use bus::{Bus, Follower, Progress};
 pub use live::LiveLog;
+pub use mask::{Masked, Masks, SHORTEST, Stream, TooMany, lines_too_short};
 pub use read::{Line, Lines, count_lines, open};
 pub use sink::{Sink, Streams};
 
