@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::sidecar::Sidecar;
 use super::{Bus, LogFolder, Progress, Sink};
-use crate::model::JobUuid;
+use crate::model::{JobUuid, Timestamp};
 
 /// What was shown is on the disk after this time at the latest.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -17,6 +18,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct LiveLog {
     file: File,
+    index: Sidecar,
     length: u64,
     ends_line: bool,
     dirty: bool,
@@ -39,8 +41,10 @@ impl LiveLog {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
         }
+        let index = Sidecar::open(&path, &file, length)?;
         Ok(Self {
             file,
+            index,
             length,
             ends_line: last == *b"\n",
             dirty: false,
@@ -76,6 +80,7 @@ impl Sink for LiveLog {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(last) = bytes.last() else { return Ok(()) };
         self.file.write_all(bytes)?;
+        self.index.wrote(bytes, Timestamp::now());
         self.ends_line = *last == b'\n';
         self.length += bytes.len() as u64;
         self.dirty = true;

@@ -3,7 +3,6 @@
 //! that a slow viewer costs nobody anything.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::App;
 use super::tail::Tail;
-use crate::log::Progress;
+use crate::log::{LogError, Progress};
 use crate::model::JobUuid;
 
 /// Bytes of messages that are kept for each job that is watched.
@@ -152,20 +151,20 @@ impl Shown {
     }
 }
 
-async fn follow(app: &App, job: JobUuid, shown: &watch::Sender<Shown>) -> io::Result<()> {
+async fn follow(app: &App, job: JobUuid, shown: &watch::Sender<Shown>) -> Result<(), LogError> {
     let mut follower = app.bus.follow(job);
     // Asked after following, so that its end is not missed in between.
     let mut is_over = app.is_over(job).await;
-    let mut tail = Tail::new(app.logs.path(job), 1);
     // What was there before anybody watched, each viewer reads by itself.
-    while tail.skip().await? {
-        shown.send_modify(|shown| shown.next = tail.next());
-    }
+    let mut tail = Tail::at_end(&app.logs, job).await?;
     shown.send_modify(|shown| shown.next = tail.next());
     let (mut seen, mut unfinished_due) = (Progress::Waiting, None);
     loop {
         let progress = *follower.borrow_and_update();
         is_over |= progress == Progress::Finished;
+        if is_over {
+            tail.ended();
+        }
         let began = Instant::now();
         while let Some((first, html)) = tail.read(u64::MAX).await? {
             let piece = Piece { first, next: tail.next(), message: message(&html) };
@@ -173,26 +172,15 @@ async fn follow(app: &App, job: JobUuid, shown: &watch::Sender<Shown>) -> io::Re
             unfinished_due = None;
         }
         if is_over {
-            if let Some((first, html)) = tail.last_line() {
-                let piece = Piece { first, next: tail.next(), message: message(&html) };
-                shown.send_modify(|shown| shown.push(piece));
-            }
             shown.send_modify(|shown| shown.state = State::Over);
             return Ok(());
         }
+        if progress != seen {
+            unfinished_due.get_or_insert(began + UNFINISHED);
+        }
         if unfinished_due.is_some_and(|due| due <= began) {
             unfinished_due = None;
-            let text = tail.unfinished().map(|html| unfinished(tail.next(), &html));
-            shown.send_if_modified(|shown| {
-                let is_new = text.is_some() && shown.unfinished != text;
-                if is_new {
-                    shown.unfinished = text;
-                }
-                is_new
-            });
-        }
-        if tail.is_amid_line() && progress != seen {
-            unfinished_due.get_or_insert(began + UNFINISHED);
+            show_unfinished(&mut tail, shown).await?;
         }
         seen = progress;
         sleep_until(began + pause(shown.receiver_count())).await;
@@ -203,6 +191,21 @@ async fn follow(app: &App, job: JobUuid, shown: &watch::Sender<Shown>) -> io::Re
             () = sleep(LOOK_EVERY) => is_over |= app.is_over(job).await,
         }
     }
+}
+
+async fn show_unfinished(tail: &mut Tail, shown: &watch::Sender<Shown>) -> Result<(), LogError> {
+    let line = tail.unfinished().await?;
+    // Not when it, and more, was written since: then its piece comes next.
+    let line = line.filter(|(number, _)| *number == tail.next());
+    let text = line.map(|(number, html)| unfinished(number, &html));
+    shown.send_if_modified(|shown| {
+        let is_new = text.is_some() && shown.unfinished != text;
+        if is_new {
+            shown.unfinished = text;
+        }
+        is_new
+    });
+    Ok(())
 }
 
 fn pause(viewers: usize) -> Duration {

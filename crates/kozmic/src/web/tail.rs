@@ -1,95 +1,81 @@
-//! The lines of a growing log as HTML, in their order, from any of them on.
-
-use std::io;
-use std::path::PathBuf;
+//! The lines of a log as HTML, in their order, from any of them on.
 
 use super::jobs::line_html;
-use crate::log::{Lines, Renderer, open};
+use crate::log::{LogError, Logs, Reader};
+use crate::model::JobUuid;
 
-/// Bytes of HTML read in one go, about.
+/// Bytes of HTML given at a time, about.
 const PIECE: usize = 32 * 1024;
-/// Lines skipped in one go.
-const SKIPPED: usize = 10_000;
+/// Lines read at a time.
+const ROWS: usize = 200;
 
-/// Reads a log's file at its own pace.
+/// Reads a log at its own pace.
 pub(super) struct Tail {
-    path: PathBuf,
+    logs: Logs,
+    job: JobUuid,
     /// None until something is written.
-    lines: Option<Lines>,
-    renderer: Renderer,
-    /// Of the line that is read next.
-    number: u64,
-    /// The first line that is wanted.
-    from: u64,
+    reader: Option<Reader>,
+    next: u64,
+    is_over: bool,
 }
 
 impl Tail {
-    pub(super) fn new(path: PathBuf, from: u64) -> Self {
-        Self { path, lines: None, renderer: Renderer::default(), number: 1, from }
+    pub(super) fn new(logs: &Logs, job: JobUuid, from: u64) -> Self {
+        Self { logs: logs.clone(), job, reader: None, next: from, is_over: false }
+    }
+
+    /// At the end of what is written so far.
+    pub(super) async fn at_end(logs: &Logs, job: JobUuid) -> Result<Self, LogError> {
+        let mut tail = Self::new(logs, job, 1);
+        tail.next += tail.opened().await?.map_or(0, |reader| reader.line_count());
+        Ok(tail)
     }
 
     /// The number of the line that comes next.
     pub(super) fn next(&self) -> u64 {
-        self.number.max(self.from)
+        self.next
     }
 
-    /// Passes over the lines that are there. Whether there may be more.
-    pub(super) async fn skip(&mut self) -> io::Result<bool> {
-        let Some(lines) = opened(&mut self.lines, &self.path).await? else { return Ok(false) };
-        for _ in 0..SKIPPED {
-            let Some(line) = lines.next().await? else { return Ok(false) };
-            self.renderer.skip(line);
-            self.number += 1;
+    /// Nothing more is written: the last line needs no newline.
+    pub(super) fn ended(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Some of the next lines before `until`, and the number of the first; none when no
+    /// more are written yet.
+    pub(super) async fn read(&mut self, until: u64) -> Result<Option<(u64, String)>, LogError> {
+        let (first, is_over) = (self.next, self.is_over);
+        let Some(reader) = self.opened().await? else { return Ok(None) };
+        if is_over {
+            reader.ended();
         }
-        Ok(true)
-    }
-
-    /// Some of the next complete lines before `until`, and the number of the first; none
-    /// when no more are written yet.
-    pub(super) async fn read(&mut self, until: u64) -> io::Result<Option<(u64, String)>> {
-        let Some(lines) = opened(&mut self.lines, &self.path).await? else { return Ok(None) };
-        let first = self.number.max(self.from);
-        let mut html = String::new();
-        while html.len() < PIECE && self.number < until {
-            let Some(line) = lines.next().await? else { break };
-            if self.number < self.from {
-                self.renderer.skip(line);
-            } else {
-                html.push_str(&line_html(self.number, &self.renderer.line(line)));
+        let (mut html, mut next) = (String::new(), first);
+        while html.len() < PIECE && next < until {
+            let count = usize::try_from(until - next).unwrap_or(ROWS).min(ROWS);
+            let rows = reader.rows(next, count).await?;
+            if rows.is_empty() {
+                break;
             }
-            self.number += 1;
+            for row in rows {
+                html.push_str(&line_html(row.number, &row.html));
+                next = row.number + 1;
+            }
         }
-        Ok((!html.is_empty()).then_some((first, html)))
-    }
-
-    /// What follows the last newline, once nothing comes any more.
-    pub(super) fn last_line(&mut self) -> Option<(u64, String)> {
-        let lines = self.lines.take()?;
-        let line = lines.rest().filter(|_| self.number >= self.from)?;
-        let html = line_html(self.number, &self.renderer.line(line));
-        self.number += 1;
-        Some((self.number - 1, html))
-    }
-
-    /// Whether something follows the last newline.
-    pub(super) fn is_amid_line(&self) -> bool {
-        self.lines.as_ref().is_some_and(|lines| lines.rest().is_some())
+        self.next = next;
+        Ok((next > first).then_some((first, html)))
     }
 
     /// The line under way as far as it is written; it is given out again when it is whole.
-    pub(super) fn unfinished(&self) -> Option<String> {
-        let line = self.lines.as_ref()?.rest().filter(|_| self.number >= self.from)?;
-        let mut renderer = Renderer::resume(&self.renderer.state());
-        Some(line_html(self.number, &renderer.line(line)))
+    pub(super) async fn unfinished(&mut self) -> Result<Option<(u64, String)>, LogError> {
+        let Some(reader) = self.opened().await? else { return Ok(None) };
+        let row = reader.unfinished().await?;
+        Ok(row.map(|row| (row.number, line_html(row.number, &row.html))))
     }
-}
 
-async fn opened<'a>(
-    lines: &'a mut Option<Lines>,
-    path: &std::path::Path,
-) -> io::Result<Option<&'a mut Lines>> {
-    if lines.is_none() {
-        *lines = open(path, 0).await?.map(Lines::new);
+    async fn opened(&mut self) -> Result<Option<&mut Reader>, LogError> {
+        if self.reader.is_none() {
+            self.reader = self.logs.reader(self.job).await?;
+        }
+        Ok(self.reader.as_mut())
     }
-    Ok(lines.as_mut())
 }

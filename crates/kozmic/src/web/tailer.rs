@@ -82,11 +82,9 @@ impl Viewer {
 
     /// The rest of a log that is over.
     async fn send_all(&mut self, app: &App, socket: &mut WebSocket) -> anyhow::Result<()> {
-        let mut tail = Tail::new(app.logs.path(self.uuid), self.next);
+        let mut tail = Tail::new(&app.logs, self.uuid, self.next);
+        tail.ended();
         while let Some((_, html)) = tail.read(u64::MAX).await? {
-            send(socket, message(&html)).await?;
-        }
-        if let Some((_, html)) = tail.last_line() {
             send(socket, message(&html)).await?;
         }
         Ok(())
@@ -110,10 +108,9 @@ impl Viewer {
                 }
                 Step::Read(until) => {
                     let next = self.next;
-                    let path = || app.logs.path(self.uuid);
-                    let tail = behind.get_or_insert_with(|| Tail::new(path(), next));
+                    let tail = behind.get_or_insert_with(|| Tail::new(&app.logs, self.uuid, next));
                     let Some((_, html)) = tail.read(until).await? else {
-                        anyhow::bail!("its file lacks lines before {until}");
+                        anyhow::bail!("the log lacks lines before {until}");
                     };
                     self.next = tail.next();
                     send(socket, message(&html)).await?;
