@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
-    phases, read_json, read_options, to_json,
+    phases, read_json, read_options, secrets, to_json,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
@@ -280,6 +280,7 @@ impl Store {
             .await
             .map_err(failed("lock a build"))?;
         phases::ended(tx, build, now).await?;
+        secrets::forget_given(tx, build).await?;
         builds::recompute(tx, build).await?;
         outbox::build_changed(tx, build, now).await
     }

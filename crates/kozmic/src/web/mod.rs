@@ -20,6 +20,7 @@ mod badge;
 mod builds;
 mod cookies;
 mod error;
+mod exchanges;
 mod feed;
 mod gate;
 mod health;
@@ -32,6 +33,7 @@ mod phases;
 mod repositories;
 mod router;
 mod routes;
+mod secrets;
 mod settings;
 mod sign_in;
 mod static_files;
@@ -53,6 +55,7 @@ use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
 pub use cookies::Cookies;
+pub use exchanges::Exchanges;
 pub use feed::Feeds;
 pub use gate::{Door, Entry, Who};
 pub use router::serve;
@@ -71,6 +74,7 @@ pub struct App {
     pub oauth: Option<OAuthApp>,
     pub admission: Arc<Admission>,
     pub cookies: Cookies,
+    pub exchanges: Arc<Exchanges>,
     pub bus: Bus,
     /// Of the jobs that somebody watches.
     pub feeds: Feeds,
