@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{connect_store, limits, make_data_dir, now};
+use super::{connect_store, limits, make_data_dir, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
-use crate::log::{Bus, LogFolder};
+use crate::log::Bus;
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
@@ -73,7 +73,7 @@ pub async fn serve(
     }
     let public_url = public_url(&settings, address);
     let bus = Bus::default();
-    let logs = LogFolder::new(&settings.data_dir);
+    let logs = open_logs(&settings)?;
     let github = Client::new(&settings.github_api_url)?;
     let upkeep =
         Upkeep { store: store.clone(), github: github.clone(), public_url: public_url.clone() };

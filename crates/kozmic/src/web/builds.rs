@@ -258,7 +258,7 @@ async fn shown_job(
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
             Some("none") => jobs::RenderedLog::default(),
-            _ => jobs::render_log(app, &job).await?,
+            _ => jobs::render_log(app, &job).await,
         },
         title: job.title,
         image: job.image,
