@@ -10,6 +10,7 @@ mod projects;
 
 use super::gate::Door::Api;
 use super::gate::Who::{Manager, Member, SignedIn};
+use super::log_view;
 use super::routes::{Route, get, post};
 
 pub(super) use problem::Problem;
@@ -26,6 +27,10 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/builds/{build}/approve", Api, Manager, builds::approve),
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
+        get("/api/v1/jobs/{job}/log/lines", Api, Member, log_view::lines),
+        get("/api/v1/jobs/{job}/log/text", Api, Member, log_view::text),
+        get("/api/v1/jobs/{job}/log/search", Api, Member, log_view::search),
+        get("/api/v1/jobs/{job}/log/sections", Api, Member, log_view::sections),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
     ]
