@@ -18,7 +18,7 @@ use crate::log::Bus;
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
-use crate::store::{Store, sqlite_file, without_password};
+use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::upkeep::{self, Upkeep};
 use crate::web::{self, App, Cookies, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
@@ -67,10 +67,7 @@ pub async fn serve(
     let instance = store.instance(now()).await?;
     let engine = Arc::new(Engine::connect(settings.docker_host.as_deref(), &instance).await?);
     let version = engine.version().await?;
-    // Only this process works on a data folder of its own, so what is leased is lost.
-    if settings.database_url.starts_with("sqlite:") {
-        store.leases_abandoned(now()).await?;
-    }
+    take_over(&store, &settings).await?;
     let public_url = public_url(&settings, address);
     let bus = Bus::default();
     let logs = open_logs(&settings)?;
@@ -124,6 +121,7 @@ pub async fn serve(
         oauth: oauth.context("KOZMIC_GITHUB_URL")?,
         admission: Arc::new(settings.admission.clone()),
         cookies: Cookies::new(&settings.public_url, store.seal()),
+        exchanges: Arc::default(),
         bus,
         logs,
         unready: unready(store.clone(), engine, disk.clone()),
@@ -161,6 +159,16 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+/// What the server before, and its settings, have left to be put right.
+async fn take_over(store: &Store, settings: &Settings) -> Result<(), StoreError> {
+    store.logins_named(&settings.admission.logins(), now()).await?;
+    // Only this process works on a data folder of its own, so what is leased is lost.
+    if settings.database_url.starts_with("sqlite:") {
+        store.leases_abandoned(now()).await?;
+    }
+    Ok(())
 }
 
 /// What a person who started it wants to know.

@@ -1,5 +1,5 @@
 //! The bytes of a run: appended to a file, followed while it grows, kept, and
-//! rendered as a terminal would show them.
+//! rendered as a terminal would show them; secrets are hidden before.
 //!
 //! Readers never hold up the writer: it writes to the file and tells the bus
 //! how long the file is; each reader reads the file at its own pace.
@@ -21,10 +21,13 @@ mod indexer;
 mod lines;
 mod live;
 mod logs;
+mod mask;
 mod reader;
 mod sidecar;
 mod sink;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -36,6 +39,7 @@ pub use fold::Section;
 pub use lines::Line;
 pub use live::LiveLog;
 pub use logs::{Archived, Logs};
+pub use mask::{Masked, Masks, SHORTEST, Stream, TooMany, lines_too_short};
 pub use reader::{MATCHES, ROWS, Reader, Row};
 pub use sink::{Sink, Streams};
 

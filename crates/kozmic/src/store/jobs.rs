@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
-    read_json, read_options, to_json,
+    read_json, read_options, secrets, to_json,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
@@ -277,6 +277,7 @@ impl Store {
             .execute(&mut **tx)
             .await
             .map_err(failed("lock a build"))?;
+        secrets::forget_given(tx, build).await?;
         builds::recompute(tx, build).await?;
         outbox::build_changed(tx, build, now).await
     }

@@ -6,7 +6,9 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
+use super::page::{
+    Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
+};
 use super::visitor::{Access, Visitor};
 use super::{App, jobs, log_page};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
@@ -42,7 +44,7 @@ struct BuildPage {
     created: Time,
     took: Option<String>,
     troubles: Vec<ReportTrouble>,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     tabs: Vec<Tab>,
     job: Option<ShownJob>,
 }

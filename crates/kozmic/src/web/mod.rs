@@ -20,6 +20,7 @@ mod badge;
 mod builds;
 mod cookies;
 mod error;
+mod exchanges;
 mod gate;
 mod health;
 mod history;
@@ -32,6 +33,7 @@ mod page;
 mod repositories;
 mod router;
 mod routes;
+mod secrets;
 mod settings;
 mod sign_in;
 mod static_files;
@@ -52,6 +54,7 @@ use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
 pub use cookies::Cookies;
+pub use exchanges::Exchanges;
 pub use gate::{Door, Entry, Who};
 pub use router::serve;
 pub use routes::entries;
@@ -69,6 +72,7 @@ pub struct App {
     pub oauth: Option<OAuthApp>,
     pub admission: Arc<Admission>,
     pub cookies: Cookies,
+    pub exchanges: Arc<Exchanges>,
     pub bus: Bus,
     pub logs: Logs,
     /// Asked by `/readyz`.

@@ -12,6 +12,7 @@ mod job;
 mod lease;
 mod run;
 mod script;
+mod secrets;
 mod stall;
 mod sweep;
 mod wanted;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use secrecy::ExposeSecret as _;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -20,6 +21,7 @@ use crate::source::Checkout;
 
 const SCRIPT: &str = "/kozmic/script";
 const STARTER: &str = "/kozmic/start";
+const SECRETS: &str = "/kozmic/secrets";
 
 /// The end of a container is known so soon after that of its output.
 const CODE_TIME: Duration = Duration::from_secs(2);
@@ -89,9 +91,15 @@ pub(super) async fn fill<'engine>(
 ) -> Stepped<Container<'engine>> {
     (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
     let Made { container, account } = made;
-    let upload = Upload::new(account.owner)
-        .folder("kozmic/")
-        .file(STARTER.trim_start_matches('/'), starter(&run.work.env, &account), 0o600)
+    let Work { env, secrets, .. } = run.work;
+    let starter = starter(env, &account, !secrets.is_empty());
+    let mut upload = Upload::new(account.owner).folder("kozmic/");
+    if !secrets.is_empty() {
+        let secrets = secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+        upload = upload.file(SECRETS.trim_start_matches('/'), exports(secrets), 0o400);
+    }
+    upload = upload
+        .file(STARTER.trim_start_matches('/'), starter, 0o600)
         .file(SCRIPT.trim_start_matches('/'), script.as_str(), 0o755)
         .tree("kozmic/src", checkout.path());
     tokio::select! {
@@ -106,15 +114,26 @@ pub(super) async fn fill<'engine>(
 /// shebang, POSIX has the shell run the file itself.
 ///
 /// The variables stand here, in the volume, and not in the container's
-/// configuration, which an image made of it would keep.
-fn starter(env: &[(String, String)], account: &Account) -> String {
-    let mut text = String::from("exec 2>&1\n");
+/// configuration, which an image made of it would keep. Secrets stand in a file of
+/// their own, which is gone when the script begins.
+fn starter(env: &[(String, String)], account: &Account, with_secrets: bool) -> String {
     let home = account.home.iter().map(|home| ("HOME", home.as_str()));
     let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in home.chain(env) {
-        let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
+    let mut text = format!("exec 2>&1\n{}", exports(home.chain(env)));
+    if with_secrets {
+        // An image need not have rm(1).
+        let _ = writeln!(text, ". {SECRETS}\nrm -f {SECRETS} 2>/dev/null || :");
     }
     text += "cd /kozmic/src || exit 126\nexec /kozmic/script\n";
+    text
+}
+
+/// For a shell to read, whatever the values hold.
+fn exports<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (name, value) in variables {
+        let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
+    }
     text
 }
 
@@ -138,7 +157,7 @@ pub(super) async fn run(
 pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> Stepped<JobEnd> {
     (run.tell)(progress(found.step, "running"));
     let written = run.log_start.saturating_sub(found.log_offset);
-    let started = found.container.attend_again(written);
+    let started = found.container.attend_again(run.log.goes_on_from(written));
     if let Some(end) = run.work.decided.clone() {
         let mut output = started.output;
         return Err(stop(run, &found.container, &mut output, end.into()).await?);
@@ -190,7 +209,10 @@ async fn attend(
             interrupted = interrupts.next() => break interrupted,
         };
         match code {
-            Ok(code) => return exit(container, code).await,
+            Ok(code) => {
+                log.settle().map_err(Interrupted::Log)?;
+                return exit(container, code).await;
+            }
             // The script closed its output and goes on, or the connection was cut. What
             // comes still, or was missed, is in the engine's copy.
             Err(_) => output = container.replay(log.length() - log_offset),
@@ -239,6 +261,7 @@ async fn stop(
         tracing::warn!(%error, "a container could not be stopped");
     }
     // After all of the output: up to here the log's length says how much of it is kept.
+    run.log.settle().map_err(Interrupted::Log)?;
     for line in report {
         run.note(&line)?;
     }
@@ -319,7 +342,7 @@ mod tests {
             owner: Owner { uid: 0, gid: 0 },
             home: Some("/home/it's".into()),
         };
-        let text = starter(&[("VALUE".into(), value.into())], &account);
+        let text = starter(&[("VALUE".into(), value.into())], &account, false);
         let exports = text.replace("cd /kozmic/src || exit 126\nexec /kozmic/script\n", "");
         let printed = std::process::Command::new("/bin/sh")
             .args(["-c", &format!("{exports}printf '%s|%s' \"$HOME\" \"$VALUE\"")])
