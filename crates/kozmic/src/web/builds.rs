@@ -10,7 +10,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, jobs, phases};
+use super::{App, jobs, log_page, phases};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -66,6 +66,8 @@ struct Tab {
 
 struct ShownJob {
     title: String,
+    /// Of this job, whichever its build shows.
+    url: String,
     image: String,
     status: StatusMark,
     reason: String,
@@ -74,8 +76,10 @@ struct ShownJob {
     took: Option<String>,
     tailer: String,
     log_url: String,
+    /// What a downloaded log is called, without its ending.
+    log_name: String,
     is_finished: bool,
-    log: jobs::RenderedLog,
+    log: log_page::LogPage,
     attempts: Vec<phases::Attempt>,
     cancel_url: String,
     restart_url: Option<String>,
@@ -93,6 +97,9 @@ pub(super) struct Of {
 pub(super) struct View {
     /// `none`: the page without its log, for renewing the rest.
     log: Option<String>,
+    /// Of the log, where there is no script.
+    page: Option<String>,
+    line: Option<String>,
 }
 
 /// `latest` leads to the newest build, of one ref when it is given.
@@ -262,9 +269,15 @@ async fn shown_job(
         restart_url: (is_latest && job.status.is_finished())
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
-            Some("none") => jobs::RenderedLog::default(),
-            _ => jobs::render_log(app, &job).await,
+            Some("none") => log_page::LogPage::default(),
+            _ => {
+                // What is no number is as good as none.
+                let number = |text: &Option<String>| text.as_ref()?.trim().parse().ok();
+                log_page::render(app, &job, number(&view.page), number(&view.line)).await
+            }
         },
+        url: format!("{build_path}/jobs/{}/", job.id),
+        log_name: log_name(project, &job),
         title: job.title,
         image: job.image,
         status: job.status.into(),
@@ -276,6 +289,13 @@ async fn shown_job(
         log_url: format!("/projects/{}/jobs/{}/log/", project.id, job.id),
         is_finished: job.status.is_finished(),
     })
+}
+
+/// `orbit-7-tests`: letters and digits that every file system takes.
+fn log_name(project: &Project, job: &Job) -> String {
+    let text = format!("{} {} {}", project.repository.full_name, job.id, job.title);
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase().chars().take(100).collect()
 }
 
 /// What asked for it, after "by".

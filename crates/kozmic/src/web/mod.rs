@@ -28,6 +28,8 @@ mod history;
 mod hook;
 mod hook_form;
 mod jobs;
+mod log_page;
+mod log_view;
 mod page;
 mod phases;
 mod repositories;

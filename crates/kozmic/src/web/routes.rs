@@ -7,7 +7,7 @@ use super::gate::Door::{Delivery, File, Open, Page, Socket};
 use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs,
+    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs, log_view,
     repositories, secrets, settings, sign_in, static_files, tailer,
 };
 
@@ -97,6 +97,10 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/builds/{build}", Page, Member, builds::build),
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),
+        get("/projects/{project}/jobs/{job}/log/lines", File, Member, log_view::lines),
+        get("/projects/{project}/jobs/{job}/log/text", File, Member, log_view::text),
+        get("/projects/{project}/jobs/{job}/log/search", File, Member, log_view::search),
+        get("/projects/{project}/jobs/{job}/log/sections", File, Member, log_view::sections),
         get("/tailer/{uuid}", Socket, Member, tailer::tail),
         post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
         post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),

@@ -11,6 +11,7 @@ mod secrets;
 
 use super::gate::Door::Api;
 use super::gate::Who::{Manager, Member, SignedIn};
+use super::log_view;
 use super::routes::{Route, delete, get, post, put};
 
 pub(super) use problem::Problem;
@@ -30,6 +31,10 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/builds/{build}/approve", Api, Manager, builds::approve),
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
+        get("/api/v1/jobs/{job}/log/lines", Api, Member, log_view::lines),
+        get("/api/v1/jobs/{job}/log/text", Api, Member, log_view::text),
+        get("/api/v1/jobs/{job}/log/search", Api, Member, log_view::search),
+        get("/api/v1/jobs/{job}/log/sections", Api, Member, log_view::sections),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
     ]
