@@ -99,6 +99,7 @@ pub(super) struct View {
     log: Option<String>,
     /// Of the log, where there is no script.
     page: Option<String>,
+    /// Leads to the page that has this line.
     line: Option<String>,
 }
 
@@ -137,21 +138,29 @@ pub(super) async fn build(
     Ok(show(&app, &visitor, access, build, jobs, shown, &view).await?.into_response())
 }
 
-/// One job of a build; also one that a restart has replaced.
+/// One job of a build; also one that a restart has replaced. `?line=` leads to its page.
 pub(super) async fn job(
     State(app): State<App>,
     visitor: Visitor,
     access: Access,
     Path((_, build, job)): Path<(i64, i64, i64)>,
     Query(view): Query<View>,
-) -> Page {
+) -> Result<Response, PageError> {
     let build = find(&app, &access.project, Some(build)).await?;
     let job = jobs::find(&app, &access.project, job).await?;
     if job.build != build.id {
         return Err(PageError::no_such("job"));
     }
+    if let Some(line) = number(view.line.as_ref()) {
+        let (page, path) = (log_page::page_of(line), job_path(&access.project, &job));
+        return Ok(Redirect::to(&format!("{path}?page={page}#L{line}")).into_response());
+    }
     let jobs = app.store.jobs_of(build.id).await?;
-    show(&app, &visitor, access, build, jobs, Some(job), &view).await
+    Ok(show(&app, &visitor, access, build, jobs, Some(job), &view).await?.into_response())
+}
+
+fn job_path(project: &Project, job: &Job) -> String {
+    format!("/projects/{}/builds/{}/jobs/{}/", project.id, job.build, job.id)
 }
 
 pub(super) async fn find(
@@ -255,10 +264,9 @@ async fn shown_job(
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
     let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
     let earlier = app.store.earlier_jobs(job.id).await?;
-    let build_path = format!("/projects/{}/builds/{}", project.id, job.build);
     let earlier = earlier.iter().map(|job| Tab {
         title: job.created_at.to_string(),
-        url: format!("{build_path}/jobs/{}/", job.id),
+        url: job_path(project, job),
         status: job.status.into(),
         is_shown: false,
     });
@@ -270,13 +278,9 @@ async fn shown_job(
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
             Some("none") => log_page::LogPage::default(),
-            _ => {
-                // What is no number is as good as none.
-                let number = |text: &Option<String>| text.as_ref()?.trim().parse().ok();
-                log_page::render(app, &job, number(&view.page), number(&view.line)).await
-            }
+            _ => log_page::render(app, &job, number(view.page.as_ref())).await,
         },
-        url: format!("{build_path}/jobs/{}/", job.id),
+        url: job_path(project, &job),
         log_name: log_name(project, &job),
         title: job.title,
         image: job.image,
@@ -289,6 +293,11 @@ async fn shown_job(
         log_url: format!("/projects/{}/jobs/{}/log/", project.id, job.id),
         is_finished: job.status.is_finished(),
     })
+}
+
+/// What is no number is as good as none.
+fn number(text: Option<&String>) -> Option<u64> {
+    text?.trim().parse().ok()
 }
 
 /// `orbit-7-tests`: letters and digits that every file system takes.

@@ -7,7 +7,7 @@ use crate::log::{LogError, Reader};
 use crate::store::Job;
 
 /// Lines of a page.
-pub(super) const LINES_ON_PAGE: u64 = 500;
+const LINES_ON_PAGE: u64 = 500;
 /// Bytes of HTML in a page, however long its lines are.
 const HTML_ON_PAGE: usize = 4 << 20;
 
@@ -34,29 +34,28 @@ pub(super) struct Pages {
     pub(super) count: u64,
 }
 
-/// The page that is asked for, by its number or by a line of it; else the first one,
-/// while the job runs the last one. A log that can't be read says so in its place.
-pub(super) async fn render(app: &App, job: &Job, page: Option<u64>, line: Option<u64>) -> LogPage {
+/// The page of a line.
+pub(super) fn page_of(line: u64) -> u64 {
+    line.saturating_sub(1) / LINES_ON_PAGE + 1
+}
+
+/// The page that is asked for, else the first one; while the job runs, the last one. A log
+/// that can't be read says so in its place.
+pub(super) async fn render(app: &App, job: &Job, page: Option<u64>) -> LogPage {
     let mut log = LogPage {
         removed: removed(job),
         start: job.started_at.map(|at| at.0),
         ..LogPage::default()
     };
     if log.removed.is_none()
-        && let Err(error) = fill(app, job, page, line, &mut log).await
+        && let Err(error) = fill(app, job, page, &mut log).await
     {
         log.removed = Some(unreadable(job, &error));
     }
     log
 }
 
-async fn fill(
-    app: &App,
-    job: &Job,
-    page: Option<u64>,
-    line: Option<u64>,
-    log: &mut LogPage,
-) -> Result<(), LogError> {
+async fn fill(app: &App, job: &Job, page: Option<u64>, log: &mut LogPage) -> Result<(), LogError> {
     let Some(mut reader) = app.logs.reader(job.uuid).await? else { return Ok(()) };
     if job.status.is_finished() {
         reader.ended();
@@ -64,8 +63,7 @@ async fn fill(
     log.total = reader.line_count();
     let count = log.total.div_ceil(LINES_ON_PAGE).max(1);
     let usual = if job.status.is_finished() { 1 } else { count };
-    let of_line = line.map(|line| line.saturating_sub(1) / LINES_ON_PAGE + 1);
-    let page = of_line.or(page).unwrap_or(usual).clamp(1, count);
+    let page = page.unwrap_or(usual).clamp(1, count);
     let first = (page - 1) * LINES_ON_PAGE + 1;
     let last = read(&mut reader, first, log).await?;
     log.pages = (count > 1).then_some(Pages {

@@ -47,6 +47,8 @@ pub(super) struct LinesAnswer {
     /// Complete lines so far; the unfinished last one counts when the job is over.
     total: u64,
     finished: bool,
+    /// When the job began, in milliseconds since 1970.
+    start: Option<i64>,
     lines: Vec<LineAnswer>,
 }
 
@@ -115,9 +117,9 @@ pub(super) async fn lines(
     Query(span): Query<Span>,
 ) -> Result<Json<LinesAnswer>, Problem> {
     let job = find(&app, &project, job).await?;
-    let finished = job.status.is_finished();
+    let (finished, start) = (job.status.is_finished(), job.started_at.map(|at| at.0));
     let Some(mut reader) = open(&app, &job).await? else {
-        return Ok(Json(LinesAnswer { total: 0, finished, lines: Vec::new() }));
+        return Ok(Json(LinesAnswer { total: 0, finished, start, lines: Vec::new() }));
     };
     let unread = |error: LogError| Problem::unreadable(unreadable(&job, &error));
     let (mut next, mut size) = (span.from.unwrap_or(1).max(1), 0);
@@ -137,7 +139,7 @@ pub(super) async fn lines(
             lines.push(LineAnswer { n: row.number, at, html: row.html });
         }
     }
-    Ok(Json(LinesAnswer { total: reader.line_count(), finished, lines }))
+    Ok(Json(LinesAnswer { total: reader.line_count(), finished, start, lines }))
 }
 
 /// Bounded in time: an answer says how far it looked, and where to go on.

@@ -41,7 +41,8 @@ export class Tail {
   }
 
   #take(content) {
-    const last = Number(/id="L(\d+)"(?![\s\S]*id="L)/.exec(content.slice(content.lastIndexOf('<div class="l"')))?.[1]);
+    // No line can hold this text as it is: what is shown of it is escaped.
+    const last = Number(/ id="L(\d+)"/.exec(content.slice(content.lastIndexOf('<div class="l"')))?.[1]);
     if (!last) return;
     this.lines.grow(last, this.keeps() ? rowsOf(content) : []);
   }

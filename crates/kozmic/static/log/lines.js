@@ -28,6 +28,8 @@ export class Lines extends EventTarget {
     /** Complete lines so far; those of an unfinished one are not counted. */
     this.total = total;
     this.isFinished = isFinished;
+    /** Milliseconds since 1970 at which the job began. */
+    this.start = undefined;
     /** The line under way: `{ n, html }`. */
     this.partial = undefined;
   }
@@ -127,6 +129,7 @@ export class Lines extends EventTarget {
       const answer = await ask(`${this.url}?from=${from}&count=${end - from + 1}`, abort.signal);
       this.put(answer.lines);
       this.total = Math.max(this.total, answer.total);
+      this.start ??= answer.start ?? undefined;
       // Long lines come in smaller portions.
       isMore = answer.lines.length > 0;
       this.#retry = 0;

@@ -11,11 +11,9 @@ export class Rows {
   /** The first and last of the lines that the address names. */
   chosen = undefined;
 
-  constructor(lines, folds, start) {
+  constructor(lines, folds) {
     this.lines = lines;
     this.folds = folds;
-    /** Milliseconds since 1970 at which the job began; none before. */
-    this.start = start;
   }
 
   nextTimes() {
@@ -83,7 +81,7 @@ export class Rows {
   #time(n, row) {
     if (this.times === "off" || !row?.at) return "";
     if (this.times === "clock") return clock(row.at);
-    if (this.times === "since") return this.start === undefined ? "" : span(row.at - this.start);
+    if (this.times === "since") return this.lines.start ? span(row.at - this.lines.start) : "";
     const before = this.lines.get(n - 1)?.at;
     return n === 1 ? "+0.000" : before ? `+${(Math.max(0, row.at - before) / 1000).toFixed(3)}` : "";
   }

@@ -76,7 +76,9 @@ export class Search {
     const isOn = () => this.#matches.length < LISTED && (performance.now() < end || !this.#matches.length);
     while (this.#next && isOn() && this.#sought === sought) {
       await this.#more();
-      if (this.#sought === sought) this.#draw();
+      if (this.#sought !== sought) return;
+      this.#draw();
+      this.mark();
     }
   }
   #sought = "";
@@ -102,9 +104,12 @@ export class Search {
     this.rows = rows;
     if (!globalThis.Highlight || !CSS.highlights) return;
     const ranges = [];
-    const pattern = this.#pattern();
-    if (pattern) {
-      for (const text of rows.querySelectorAll(".l > span")) mark(text, pattern, ranges);
+    const { q, regex, match } = this.query;
+    // What a regular expression matches, the server tells: this browser might take for ever.
+    const texts = regex && new Map(this.#matches.map(({ n, text, at }) => [n, [...text].slice(...at).join("")]));
+    for (const line of q ? rows.querySelectorAll(".l") : []) {
+      const text = regex ? texts.get(Number(line.id.slice(1))) : q;
+      if (text) mark(line.lastElementChild, pattern(text, regex || match), ranges);
     }
     CSS.highlights.set("found", new Highlight(...ranges));
   }
@@ -190,23 +195,18 @@ export class Search {
     return item;
   }
 
-  /** As near to the server's as this browser's expressions are. */
-  #pattern() {
-    const { q, regex, match } = this.query;
-    if (!q) return undefined;
-    try {
-      return new RegExp(regex ? q : q.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), match ? "gu" : "giu");
-    } catch {
-      return undefined;
-    }
-  }
+}
+
+/** An expression for a text as it is. */
+function pattern(text, matchCase) {
+  return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), matchCase ? "gu" : "giu");
 }
 
 /** Ranges of an element's text that match. */
 function mark(element, pattern, ranges) {
   const text = element.textContent.slice(0, MARKED);
   for (const found of text.matchAll(pattern)) {
-    if (!found[0] || ranges.length > 5000) break;
+    if (ranges.length > 5000) break;
     const range = document.createRange();
     const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
     let at = 0;

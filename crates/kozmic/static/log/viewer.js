@@ -24,7 +24,8 @@ export function view(viewer, onChange) {
   const [box, list, bar, said] = ["box", "list", "bar", "said"].map(part);
   const lines = new Lines(`${url}lines/`, Number(total), finished === "true");
   const folds = new Folds();
-  const rows = new Rows(lines, folds, start ? Number(start) : undefined);
+  const rows = new Rows(lines, folds);
+  lines.start = start ? Number(start) : undefined;
   lines.put([...list.children].map(rowOf));
   list.replaceChildren();
   viewer.classList.add("live");
@@ -185,7 +186,7 @@ export function view(viewer, onChange) {
     const [from, to] = rows.chosen;
     try {
       const text = await textOf(url, from, Math.min(to, from + COPIED - 1, lines.total));
-      await navigator.clipboard.writeText(text);
+      await toClipboard(text);
       say(from === to ? "The line is copied." : `${(to - from + 1).toLocaleString()} lines are copied.`);
     } catch (error) {
       say(`Not copied: ${error.message}`);
@@ -240,6 +241,7 @@ export function view(viewer, onChange) {
       f: () => follow(!isFollowing),
       l: () => part("go").elements.line.focus(),
       c: copy,
+      Escape: () => rows.chosen && choose(undefined),
       "?": () => help.showModal(),
     },
     help,
@@ -254,7 +256,10 @@ export function view(viewer, onChange) {
     growing ??= requestAnimationFrame(() => {
       growing = undefined;
       viewer.dataset.total = lines.total;
-      if (isFollowing) pane.toEnd();
+      // What somebody is selecting must not move away.
+      const selection = getSelection();
+      const isHeld = !selection.isCollapsed && list.contains(selection.anchorNode);
+      if (isFollowing && !isHeld) pane.toEnd();
       else pane.draw();
       if (lines.isFinished) follow(false);
       if (wasEmpty && lines.count) onChange();
@@ -291,6 +296,18 @@ export function view(viewer, onChange) {
     }, SECTIONS);
   }
   exactColours(list);
+}
+
+/** Also where the page came without TLS, which browsers keep from the clipboard's interface. */
+async function toClipboard(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  if (!isCopied) throw new Error("the browser refused.");
 }
 
 /** The text of some lines, as it is shown. */

@@ -32,6 +32,7 @@ mod floods;
 mod forks;
 mod guide;
 mod hook;
+mod log_view;
 mod logins;
 mod logs;
 mod namesake;
