@@ -26,6 +26,8 @@ mod reader;
 mod sidecar;
 mod sink;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
