@@ -116,7 +116,8 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByRole("link", { name: "Settings" }).click();
   await page.getByLabel("A newer push to a branch cancels").check();
   await page.getByRole("button", { name: "Save the options" }).click();
-  await page.waitForURL(/settings\/#options$/);
+  await page.waitForURL(/settings\/\?done=options-saved#options$/);
+  await page.getByRole("status").filter({ hasText: "Saved." }).waitFor();
   assert.ok(await page.getByLabel("A newer push to a branch cancels").isChecked());
   await page.getByRole("link", { name: "Tests", exact: true }).click();
   await page.getByLabel("Build script").fill(`${SCRIPT}echo twice\n`);
@@ -161,7 +162,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByText("nothing of it has run").waitFor();
   await isGood(page, "fork");
   await page.getByRole("button", { name: "Approve this commit" }).click();
-  await page.getByText("Approved by octo").waitFor();
+  await page.getByText("Approved by octo,").waitFor();
   await isBuilt(page, "success");
   await page.locator("#L2").waitFor();
 

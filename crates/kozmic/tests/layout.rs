@@ -12,19 +12,29 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "web", "upkeep", "intake", "worker", "report", "engine", "source", "log", "github",
-            "store", "model", "config", "seal", "shutdown",
+            "store", "objects", "model", "config", "seal", "shutdown",
         ],
     ),
-    ("web", &["upkeep", "intake", "log", "github", "store", "model", "config", "seal", "shutdown"]),
+    (
+        "web",
+        &[
+            "upkeep", "intake", "log", "github", "store", "objects", "model", "config", "seal",
+            "shutdown",
+        ],
+    ),
     ("upkeep", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
     ("intake", &["github", "store", "model", "config", "seal", "shutdown"]),
-    ("worker", &["engine", "source", "log", "store", "model", "config", "seal", "shutdown"]),
+    (
+        "worker",
+        &["engine", "source", "log", "store", "objects", "model", "config", "seal", "shutdown"],
+    ),
     ("report", &["github", "store", "model", "config", "seal", "shutdown"]),
     ("engine", &["model", "config", "seal", "shutdown"]),
     ("github", &["model", "config", "seal", "shutdown"]),
-    ("log", &["model", "config", "seal", "shutdown"]),
+    ("log", &["objects", "model", "config", "seal", "shutdown"]),
     ("source", &["model", "config", "seal", "shutdown"]),
     ("store", &["model", "config", "seal", "shutdown"]),
+    ("objects", &["config", "model"]),
     ("config", &["model"]),
     ("model", &[]),
     ("seal", &["model"]),
@@ -43,6 +53,8 @@ const OWNED: &[(&str, &str)] = &[
     ("askama", "web"),
     ("walkdir", "worker"),
     ("rustix", "worker"),
+    ("object_store", "objects"),
+    ("zstd", "log"),
 ];
 
 /// Lines of a file, its tests included, beyond which it has two subjects.

@@ -6,6 +6,7 @@ mod migrate;
 mod project;
 mod remote;
 mod run;
+mod secret;
 mod secret_key;
 mod serve;
 mod table;
@@ -21,7 +22,9 @@ use clap::{Parser, Subcommand};
 use crate::config::Settings;
 use crate::engine::ContainerLimits;
 use crate::github::Client;
+use crate::log::Logs;
 use crate::model::{FullName, Timestamp};
+use crate::objects::Objects;
 use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
 use crate::worker::Limits;
@@ -58,6 +61,9 @@ enum Command {
     /// The key that tokens and secrets are sealed with
     #[command(subcommand)]
     SecretKey(secret_key::Command),
+    /// What a project's scripts are given and nobody is shown
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// API tokens of this server's users
     #[command(subcommand)]
     Token(token::Command),
@@ -88,7 +94,8 @@ pub fn run() -> ExitCode {
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,
             Command::SecretKey(command) => secret_key::run(&settings()?, command).await?,
             Command::Token(command) => token::run(&settings()?, command).await?,
-            // It talks to a server and needs none of this machine's settings.
+            // They talk to a server and need none of this machine's settings.
+            Command::Secret(command) => secret::run(command).await?,
             Command::Remote(command) => remote::run(command).await?,
         }
         Ok(ExitCode::SUCCESS)
@@ -154,6 +161,11 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 /// As [`open_store`], where the data folder is there already.
 async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     secret_key::open(settings).await
+}
+
+/// Where the logs of these settings lie.
+fn open_logs(settings: &Settings) -> anyhow::Result<Logs> {
+    Ok(Logs::new(&settings.data_dir, Objects::open(&settings.objects, &settings.data_dir)?))
 }
 
 /// What holds for a job whose hook asks for nothing else.

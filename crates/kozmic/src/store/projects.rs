@@ -18,6 +18,8 @@ pub struct Project {
     pub repository: RemoteRepository,
     /// Anyone may see its builds and logs.
     pub is_visible_to_all: bool,
+    /// At GitHub, where nothing of it can be changed.
+    pub is_archived: bool,
 }
 
 /// What people have set for a project.
@@ -77,6 +79,7 @@ impl Project {
                 is_public: row.flag("is_public")?,
             },
             is_visible_to_all: row.flag("is_visible_to_all")?,
+            is_archived: row.flag("is_archived")?,
         })
     }
 }

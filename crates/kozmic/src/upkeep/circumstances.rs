@@ -1,5 +1,5 @@
 //! What becomes of a project when its repository does: renamed, transferred, made
-//! private or public, deleted; or when its owner leaves.
+//! private or public, archived, deleted; or when its owner leaves.
 
 use super::{Result, Upkeep, UpkeepError};
 use crate::github::{Access, GithubError, KnownRepository, ListedRepository};
@@ -38,8 +38,14 @@ impl Upkeep {
             self.store.repository_changed(project.id, &listed.repository, now).await?;
             project.repository = listed.repository.clone();
         }
+        if project.is_archived != listed.is_archived {
+            self.store.project_archived(project.id, listed.is_archived).await?;
+        }
         let mut troubles = Vec::new();
-        if let Err(error) = self.follow_visibility(&project).await {
+        // Nothing of an archived one can be changed: what there is to do waits.
+        if !listed.is_archived
+            && let Err(error) = self.follow_visibility(&project).await
+        {
             troubles.push(format!("the deploy key: {error}"));
         }
         troubles.extend(self.synchronize_members(&project, listed.owner.is_organization).await?);

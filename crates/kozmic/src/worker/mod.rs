@@ -12,6 +12,7 @@ mod job;
 mod lease;
 mod run;
 mod script;
+mod secrets;
 mod stall;
 mod sweep;
 mod wanted;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::log::{Bus, LogFolder};
-use crate::model::JobEnd;
+use crate::log::{Bus, Logs};
+use crate::model::{JobEnd, Phase};
 use crate::source::Source;
 use crate::store::{Project, Store};
 
@@ -61,6 +62,9 @@ pub enum Progress {
     Installs(String),
     /// The build script runs, and may have effects of its own.
     Builds(String),
+    /// A part of it that people wait for; the end of the last one is the job's.
+    Begins(Phase),
+    Over(Phase),
     /// Its script is being stopped; whatever that looks like afterwards, this is why.
     Ends(JobEnd),
 }
@@ -76,7 +80,7 @@ pub struct Worker {
     pub store: Store,
     pub engine: Arc<Engine>,
     pub source: Source,
-    pub logs: LogFolder,
+    pub logs: Logs,
     pub bus: Bus,
     pub limits: Limits,
     pub cache: CacheKeeper,

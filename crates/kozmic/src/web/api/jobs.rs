@@ -30,7 +30,7 @@ pub(super) async fn log(
     if let Some(removed) = removed(&job) {
         return Err(Problem::gone(removed));
     }
-    Ok(log_response(&app, &job, &follow).await?)
+    Ok(log_response(&app, &job, &follow).await)
 }
 
 /// Stops a job: at once when it waits, otherwise SIGTERM and, 10 s later, SIGKILL.
@@ -62,5 +62,7 @@ async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
 }
 
 async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
-    Ok(Json(answers::job(app, project.0, find(app, id).await?)))
+    let job = find(app, id).await?;
+    let phases = app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default();
+    Ok(Json(answers::job(app, project.0, job, &phases)))
 }

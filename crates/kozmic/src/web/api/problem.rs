@@ -31,13 +31,18 @@ impl Problem {
         Self { status: StatusCode::FORBIDDEN, detail: detail.to_owned() }
     }
 
-    pub(super) fn bad_request(detail: String) -> Self {
+    pub(in crate::web) fn bad_request(detail: String) -> Self {
         Self { status: StatusCode::BAD_REQUEST, detail }
     }
 
     /// It was there once.
-    pub(super) fn gone(detail: String) -> Self {
+    pub(in crate::web) fn gone(detail: String) -> Self {
         Self { status: StatusCode::GONE, detail }
+    }
+
+    /// It is there and can't be read; the reason is logged where it is known.
+    pub(in crate::web) fn unreadable(detail: String) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail }
     }
 
     /// The request is right, but not as things stand.
@@ -55,13 +60,6 @@ impl From<StoreError> for Problem {
         let detail =
             "It was not your doing; the administrator finds the reason in the server's log.".into();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail }
-    }
-}
-
-impl From<std::io::Error> for Problem {
-    fn from(error: std::io::Error) -> Self {
-        tracing::error!(%error, "a log could not be read");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: "The log can't be read.".into() }
     }
 }
 
