@@ -198,6 +198,7 @@ impl Spinner {
                 self.0.set_message(words.clone());
                 self.0.enable_steady_tick(std::time::Duration::from_millis(120));
             }
+            Progress::Begins(_) | Progress::Over(_) => {}
             // From here on the terminal is the script's.
             Progress::Installs(_) | Progress::Builds(_) | Progress::Ends(_) => {
                 self.0.finish_and_clear();

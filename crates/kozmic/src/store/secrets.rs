@@ -12,7 +12,7 @@ use crate::model::{BuildId, HookId, Invalid, ProjectId, SecretName, SecretValue,
 const COUNT_LIMIT: i64 = 100;
 /// Their bytes, sealed: each has some tens more than its value. All forms of all of them
 /// are looked for in each byte that a job writes.
-const BYTES_LIMIT: i64 = 256 << 10;
+const BYTES_LIMIT: i64 = 128 << 10;
 
 /// Whose jobs get a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, jobs, log_page};
+use super::{App, jobs, log_page, phases};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -80,6 +80,7 @@ struct ShownJob {
     log_name: String,
     is_finished: bool,
     log: log_page::LogPage,
+    attempts: Vec<phases::Attempt>,
     cancel_url: String,
     restart_url: Option<String>,
     /// Those that this one replaced.
@@ -261,6 +262,7 @@ async fn shown_job(
         _ => job.reason.clone(),
     };
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
+    let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
     let earlier = app.store.earlier_jobs(job.id).await?;
     let earlier = earlier.iter().map(|job| Tab {
         title: job.created_at.to_string(),
@@ -270,6 +272,7 @@ async fn shown_job(
     });
     Ok(ShownJob {
         earlier: earlier.collect(),
+        attempts: phases::attempts(&times, now),
         cancel_url: format!("{jobs_path}/cancel/"),
         restart_url: (is_latest && job.status.is_finished())
             .then(|| format!("{jobs_path}/restart/")),

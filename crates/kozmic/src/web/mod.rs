@@ -21,6 +21,7 @@ mod builds;
 mod cookies;
 mod error;
 mod exchanges;
+mod feed;
 mod gate;
 mod health;
 mod history;
@@ -30,6 +31,7 @@ mod jobs;
 mod log_page;
 mod log_view;
 mod page;
+mod phases;
 mod repositories;
 mod router;
 mod routes;
@@ -37,6 +39,7 @@ mod secrets;
 mod settings;
 mod sign_in;
 mod static_files;
+mod tail;
 mod tailer;
 mod visitor;
 
@@ -55,6 +58,7 @@ use crate::upkeep::Upkeep;
 pub use access::{ListenError, check_listen};
 pub use cookies::Cookies;
 pub use exchanges::Exchanges;
+pub use feed::Feeds;
 pub use gate::{Door, Entry, Who};
 pub use router::serve;
 pub use routes::entries;
@@ -74,6 +78,8 @@ pub struct App {
     pub cookies: Cookies,
     pub exchanges: Arc<Exchanges>,
     pub bus: Bus,
+    /// Of the jobs that somebody watches.
+    pub feeds: Feeds,
     pub logs: Logs,
     /// Asked by `/readyz`.
     pub unready: Unready,

@@ -19,7 +19,7 @@ use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
-use crate::model::{ErrorKind, JobEnd, JobUuid, Timestamp};
+use crate::model::{ErrorKind, JobEnd, JobUuid, Phase, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
@@ -188,6 +188,7 @@ async fn begin(
     log: &mut Masked<LiveLog>,
     lease: &Lease,
 ) -> io::Result<Outcome> {
+    lease.tell(Progress::Begins(Phase::Fetch));
     if job.attempt > 1 {
         log.note(&format!("attempt {}", job.attempt))?;
         // What an attempt before this one left running must not go on beside it.
@@ -208,6 +209,7 @@ async fn carry_on(
     log: &mut Masked<LiveLog>,
     lease: &Lease,
 ) -> io::Result<Outcome> {
+    lease.tell(Progress::Begins(Phase::Fetch));
     if !job.project.repository.is_public {
         (worker.before_fetch)(job.project.clone()).await;
     }
@@ -215,7 +217,11 @@ async fn carry_on(
         Ok(wanted) => wanted,
         Err(end) => return Ok(Outcome::Ended(end)),
     };
-    let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
+    let checkout = async {
+        let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt).await;
+        lease.tell(Progress::Over(Phase::Fetch));
+        checkout
+    };
     let tell = |step| lease.tell(step);
     execute(&worker.engine, &work_of(worker, job, secrets), checkout, log, &tell, lease.stop())
         .await

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinError;
@@ -33,6 +34,10 @@ const ENDS_WITH_ENGINE: [i64; 2] = [137, 255];
 
 /// How long output that was written before a kill is waited for.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Chunks that are written at once when they are there at once: a script that writes
+/// fast a line at a time is not to cost a write of ours for each.
+const AT_ONCE: usize = 128;
 
 /// How long looking at a stalled container may take.
 const LOOK_TIME: Duration = Duration::from_secs(10);
@@ -298,17 +303,21 @@ async fn follow(
     let limits = interrupts.limits;
     let mut silent_since = Instant::now();
     let mut sync = tokio::time::interval(Duration::from_secs(1));
+    let mut output = output.ready_chunks(AT_ONCE);
     loop {
         tokio::select! {
-            chunk = output.next() => match chunk {
-                Some(chunk) => {
+            chunks = output.next() => match chunks {
+                Some(chunks) => {
                     silent_since = Instant::now();
-                    let chunk = chunk.map_err(JobEnd::from)?;
+                    let (chunk, failed) = joined(chunks);
                     let room = limits.log.saturating_sub(log.length());
                     let kept = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
                     log.append(&chunk[..kept]).map_err(Interrupted::Log)?;
                     if kept < chunk.len() {
                         return Err(JobEnd::LogLimit(limits.log).into());
+                    }
+                    if let Some(error) = failed {
+                        return Err(JobEnd::from(error).into());
                     }
                 }
                 None => return Ok(()),
@@ -320,6 +329,21 @@ async fn follow(
             _ = sync.tick() => log.sync_when_due().map_err(Interrupted::Log)?,
         }
     }
+}
+
+/// What came at once as one chunk, up to what failed.
+fn joined(chunks: Vec<Result<Bytes, EngineError>>) -> (Bytes, Option<EngineError>) {
+    if let [Ok(only)] = chunks.as_slice() {
+        return (only.clone(), None);
+    }
+    let mut bytes = BytesMut::new();
+    for chunk in chunks {
+        match chunk {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(error) => return (bytes.freeze(), Some(error)),
+        }
+    }
+    (bytes.freeze(), None)
 }
 
 async fn drain(output: &mut Output, log: &mut dyn Sink) -> Stepped<()> {
