@@ -3,6 +3,8 @@
 
 /** Milliseconds before the connection is made again. */
 const AGAIN = 1000;
+/** Lines that a connection may be late; those of one that is later are left out. */
+const LATE = 2000;
 
 export class Tail {
   /** `keeps()` tells whether the lines themselves are of use now, or only how many. */
@@ -15,9 +17,12 @@ export class Tail {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const from = this.lines.total + 1;
     const socket = new WebSocket(`${scheme}//${location.host}${this.url}?from=${from}&partial=1`);
+    this.socket = socket;
+    this.at = this.lines.total;
     let isOver = false;
     socket.addEventListener("open", () => this.say(this.lines.count ? "" : "Waiting for the first line…"));
     socket.addEventListener("message", (event) => {
+      if (socket !== this.socket) return;
       const message = JSON.parse(event.data);
       if (message.type === "message") {
         this.#take(message.content);
@@ -34,16 +39,30 @@ export class Tail {
       }
     });
     socket.addEventListener("close", () => {
-      if (isOver) return;
+      if (isOver || socket !== this.socket) return;
       this.say("Connection lost; trying again…");
       setTimeout(() => this.#connect(), AGAIN);
     });
+  }
+
+  /** Where lines are written faster than they come, goes on at the end: they can be fetched. */
+  catchUp() {
+    if (!this.isLate || this.socket.readyState !== WebSocket.OPEN) return;
+    // It is closed when the server has read that, which may take until all is sent.
+    const late = this.socket;
+    this.#connect();
+    late.close();
+  }
+
+  get isLate() {
+    return this.lines.total - this.at > LATE;
   }
 
   #take(content) {
     // No line can hold this text as it is: what is shown of it is escaped.
     const last = Number(/ id="L(\d+)"/.exec(content.slice(content.lastIndexOf('<div class="l"')))?.[1]);
     if (!last) return;
+    this.at = last;
     this.lines.grow(last, this.keeps() ? rowsOf(content) : []);
   }
 }

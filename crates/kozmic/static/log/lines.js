@@ -69,6 +69,13 @@ export class Lines extends EventTarget {
     this.dispatchEvent(new Event("grown"));
   }
 
+  /** Learns how many lines there are by now. */
+  async refresh() {
+    const answer = await ask(`${this.url}?count=0`);
+    this.start ??= answer.start ?? undefined;
+    if (answer.total > this.total) this.grow(answer.total);
+  }
+
   finish() {
     this.isFinished = true;
     this.partial = undefined;

@@ -199,13 +199,14 @@ export function view(viewer, onChange) {
   part("error").addEventListener("click", nextError);
   part("copy").addEventListener("click", copy);
   part("keys").addEventListener("click", () => help.showModal());
-  part("go").addEventListener("submit", (event) => {
+  part("go").addEventListener("submit", async (event) => {
     event.preventDefault();
     const field = event.target.elements.line;
     const n = Number(field.value.replaceAll(/[^\d]/g, ""));
-    if (n > 0) chooseAndShow(Math.min(n, lines.count));
     field.value = "";
     field.blur();
+    if (n > lines.count && !lines.isFinished) await lines.refresh().catch(() => {});
+    if (n > 0) chooseAndShow(Math.min(n, lines.count));
   });
   const menu = part("menu");
   document.addEventListener("click", (event) => {
@@ -279,7 +280,7 @@ export function view(viewer, onChange) {
   follow(!lines.isFinished && !rows.chosen);
   if (lines.total) loadSections();
   if (!lines.isFinished) {
-    new Tail({
+    const tail = new Tail({
       url: viewer.dataset.tailer,
       lines,
       // Only the end is of use as it comes; what is read elsewhere is fetched.
@@ -290,9 +291,12 @@ export function view(viewer, onChange) {
         onChange();
       },
     });
-    const timer = setInterval(() => {
-      if (lines.total !== sectionsAt) loadSections();
+    const timer = setInterval(async () => {
       if (lines.isFinished) clearInterval(timer);
+      if (lines.total === sectionsAt) return;
+      loadSections();
+      await lines.refresh().catch(() => {});
+      tail.catchUp();
     }, SECTIONS);
   }
   exactColours(list);
