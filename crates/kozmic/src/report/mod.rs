@@ -155,7 +155,7 @@ impl Reporter {
             return Ok(true);
         };
         let why = error.to_string();
-        if let Some(pause) = pause_before_retry(&error, failed_attempts) {
+        if let Some(pause) = pause_before_retry(&error, report.attempts, failed_attempts) {
             tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
             self.store.reports_postponed(report.project, &why, pause, now).await?;
             return Ok(false);

@@ -15,15 +15,29 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// refusals.
 const FINAL: [u16; 5] = [403, 404, 410, 422, 451];
 
-/// None when trying again can't help. After `failed_attempts` of a project's reports.
-pub(super) fn pause_before_retry(error: &ReportError, failed_attempts: i64) -> Option<Duration> {
+/// As often a report is refused for what GitHub does not find before that is believed: soon
+/// after a push, one of its servers may not know the commit yet that another one told of.
+const BELIEVED: i64 = 3;
+
+/// None when trying again can't help. `attempts` of this report, and `failed_attempts` of all
+/// of its project's, were made before the one that ended so.
+pub(super) fn pause_before_retry(
+    error: &ReportError,
+    attempts: i64,
+    failed_attempts: i64,
+) -> Option<Duration> {
     let asked = match error {
+        ReportError::Github(error) if may_lag(error) && attempts + 1 < BELIEVED => Duration::ZERO,
         ReportError::Github(error) => asked(error)?,
         ReportError::Store(_) => Duration::ZERO,
         ReportError::NoProject => return None,
     };
     let doublings = u32::try_from(failed_attempts.clamp(0, 16)).unwrap_or(16);
     Some((FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE).max(asked))
+}
+
+fn may_lag(error: &GithubError) -> bool {
+    matches!(error, GithubError::NotFound { .. } | GithubError::Refused { status: 404 | 422, .. })
 }
 
 fn asked(error: &GithubError) -> Option<Duration> {
@@ -45,6 +59,20 @@ mod tests {
 
     fn refused(status: u16) -> ReportError {
         GithubError::Refused { call: "x".into(), status, message: "x".into() }.into()
+    }
+
+    /// Of a report that was tried often enough.
+    fn pause_before_retry(error: &ReportError, failed_attempts: i64) -> Option<Duration> {
+        super::pause_before_retry(error, BELIEVED, failed_attempts)
+    }
+
+    #[test]
+    fn that_a_commit_is_unknown_is_believed_the_third_time() {
+        for (status, tries) in [(404, 3), (422, 3), (403, 1), (410, 1)] {
+            let pauses = |attempts| super::pause_before_retry(&refused(status), attempts, 0);
+            let tried = 1 + (0..10).take_while(|attempts| pauses(*attempts).is_some()).count();
+            assert_eq!(tried, tries, "{status}");
+        }
     }
 
     #[test]
