@@ -47,8 +47,13 @@ bench: ## Measure Kozmic's own cost, then soak
 	@scripts/bench
 
 .PHONY: soak
-soak: ## Kill server and engine 200 times (FAULT_KILLS, FAULT_SEED): nothing may be lost
+soak: ## Kill server and engine 200 times (FAULT_KILLS, FAULT_SEED): nothing may be lost; then fuzz
 	@scripts/bench --soak
+	@scripts/fuzz
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads strangers' bytes (FUZZ_SECONDS each)
+	@scripts/fuzz
 
 .PHONY: clean-demo
 clean-demo: ## Remove what a demo has left
