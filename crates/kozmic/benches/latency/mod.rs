@@ -79,13 +79,14 @@ impl Latencies {
     pub fn add(&mut self, of_one: Vec<Duration>, lines: usize) {
         assert_eq!(of_one.len(), lines);
         self.0.extend(of_one);
-        self.0.sort_unstable();
     }
 }
 
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |percent: usize| self.0[(self.0.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let at = |percent: usize| sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
         let (median, p99, most) = (at(50), at(99), at(100));
         write!(f, "median {median:.1} ms, p99 {p99:.1} ms, longest {most:.1} ms")
     }

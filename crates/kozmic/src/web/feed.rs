@@ -222,3 +222,65 @@ pub(super) fn message(html: &str) -> Utf8Bytes {
 fn unfinished(line: u64, html: &str) -> Utf8Bytes {
     serde_json::json!({"type": "partial", "line": line, "content": html}).to_string().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(first: u64, next: u64, size: usize) -> Piece {
+        Piece { first, next, message: "x".repeat(size).into() }
+    }
+
+    fn told(step: &Step) -> String {
+        match step {
+            Step::Send(piece) => format!("send {} to {}", piece.first, piece.next),
+            Step::Read(until) => format!("read until {until}"),
+            Step::Wait(unfinished) => format!("wait {unfinished:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_is_behind_reads_and_who_has_caught_up_is_sent_to() {
+        let mut shown = Shown { next: 11, ..Shown::default() };
+        assert_eq!(told(&shown.after(1)), "read until 11");
+        assert_eq!(told(&shown.after(11)), "wait None");
+        assert_eq!(told(&shown.after(30)), "wait None");
+        shown.push(piece(11, 15, 9));
+        shown.push(piece(15, 16, 9));
+        assert_eq!(told(&shown.after(1)), "read until 11");
+        assert_eq!(told(&shown.after(11)), "send 11 to 15");
+        // Not the whole piece again: what it has of it, it has.
+        assert_eq!(told(&shown.after(13)), "read until 15");
+        assert_eq!(told(&shown.after(15)), "send 15 to 16");
+        shown.unfinished = Some("begun".into());
+        assert!(matches!(shown.after(16), Step::Wait(Some(text)) if text.as_str() == "begun"));
+        assert_eq!(told(&shown.after(17)), "wait None");
+        shown.push(piece(16, 18, 9));
+        assert_eq!(told(&shown.after(18)), "wait None");
+        shown.state = State::Over;
+        assert_eq!(told(&shown.after(16)), "send 16 to 18");
+        assert_eq!(told(&shown.after(18)), "Over");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut shown = Shown::default();
+        for first in 1..=100 {
+            shown.push(piece(first, first + 1, KEPT / 10));
+        }
+        assert_eq!((shown.pieces.len(), shown.size), (10, KEPT / 10 * 10));
+        assert_eq!(told(&shown.after(90)), "read until 91");
+        // One that is larger than all that is kept is read from the file as well.
+        shown.push(piece(101, 102, KEPT + 1));
+        assert_eq!(shown.size, 0);
+        assert_eq!(told(&shown.after(101)), "read until 102");
+    }
+
+    #[test]
+    fn many_viewers_are_sent_to_less_often() {
+        assert_eq!(pause(1), Duration::from_micros(2_050));
+        assert_eq!(pause(1_000), Duration::from_millis(52));
+        assert_eq!(pause(usize::MAX), LONGEST_PAUSE);
+    }
+}
