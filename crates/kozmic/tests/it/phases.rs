@@ -125,6 +125,7 @@ async fn a_script_s_phase_goes_on_when_its_server_is_killed() {
     assert_eq!(after.story(), whole.map(|phase| (phase, 1, true, false)));
     assert_eq!(after.of("build").started_at, before.of("build").started_at);
     assert_eq!(after.of("build").finished_at, after.finished_at);
+    world.nothing_left().await;
     server.kill().await.unwrap();
 }
 

@@ -148,5 +148,6 @@ async fn a_server_killed_amid_a_hundred_thousand_lines_loses_none() {
     let build = world.finished(&url, &sha).await;
     assert_eq!(build.status, "success", "{}", said(&world));
     assert!(world.log_text(build.job("Tests")).await == whole);
+    world.nothing_left().await;
     server.kill().await.unwrap();
 }
