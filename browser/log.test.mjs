@@ -73,7 +73,7 @@ const text = (page, n) => page.locator(`#L${n} > span`).textContent();
 function isOnScreen(page, n) {
   return page.evaluate((n) => {
     const line = document.getElementById(`L${n}`)?.getBoundingClientRect();
-    const bar = document.querySelector(".bar").getBoundingClientRect();
+    const bar = document.querySelector(".log-bar").getBoundingClientRect();
     const isHere = line && !document.querySelector(`#L${n}.missing`);
     return Boolean(isHere) && line.top >= bar.bottom - 1 && line.bottom <= innerHeight + 1;
   }, n);
@@ -85,7 +85,7 @@ const onScreen = (page, n) => eventually(`line ${n} on the screen`, () => isOnSc
 async function isWhole(page) {
   const seen = await eventually("all lines on the screen", () =>
     page.evaluate(() => {
-      const bar = document.querySelector(".bar").getBoundingClientRect().bottom;
+      const bar = document.querySelector(".log-bar").getBoundingClientRect().bottom;
       const box = document.getElementById("log").getBoundingClientRect();
       const lines = [...document.querySelectorAll("#log .l")].filter((line) => {
         const { top, bottom } = line.getBoundingClientRect();
