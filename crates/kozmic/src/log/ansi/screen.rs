@@ -179,12 +179,18 @@ impl Screen {
     /// convention). Only to the web and to people; a link ends with its line.
     fn begin_link(&mut self, address: &str) {
         self.link = 0;
-        let is_allowed = address.len() <= ADDRESS_LIMIT
-            && self.links.len() < LINKS_LIMIT
-            && Url::parse(address)
-                .is_ok_and(|url| matches!(url.scheme(), "http" | "https" | "mailto"));
+        // As it is understood when nothing surrounds it: on a page, `https:/x` would lead
+        // to somewhere in the page's own site.
+        let Some(url) =
+            (address.len() <= ADDRESS_LIMIT).then(|| Url::parse(address).ok()).flatten()
+        else {
+            return;
+        };
+        let is_allowed = matches!(url.scheme(), "http" | "https" | "mailto")
+            && url.as_str().len() <= ADDRESS_LIMIT
+            && self.links.len() < LINKS_LIMIT;
         if is_allowed {
-            self.links.push(address.to_owned());
+            self.links.push(url.into());
             self.link = u16::try_from(self.links.len()).unwrap_or(0);
         }
     }

@@ -139,6 +139,8 @@ fn links_lead_to_the_web_and_to_people_only() {
         link("https://a.example/;b"),
         format!("<a href=\"https://a.example/;b\" {rel}>x</a>y")
     );
+    // On a page this would be a path of the page's own site.
+    assert_eq!(link("https:/a.example/b"), format!("<a href=\"https://a.example/b\" {rel}>x</a>y"));
     assert_eq!(link("mailto:a@b.example"), format!("<a href=\"mailto:a@b.example\" {rel}>x</a>y"));
     for refused in
         ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "/relative", "https://"]
