@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::Resource;
 use tokio::net::TcpListener;
 
 use super::{connect_store, limits, make_data_dir, now, open_logs};
@@ -30,6 +31,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     start_logging();
+    raise_open_files();
     web::check_listen(&settings)?;
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -50,6 +52,16 @@ pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
         }
     });
     serve(listener, settings, shutdown).await
+}
+
+/// As many open files as the system lets it have: each viewer of a log is one, and the usual
+/// soft limit of 1,024 is there only for programs that use select(2) (getrlimit(2)).
+fn raise_open_files() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Serves on `listener` until `shutdown` is requested and everything under way
