@@ -12,6 +12,7 @@ mod known_hosts;
 mod options;
 mod project;
 mod status;
+mod test_report;
 mod time;
 mod user;
 mod wanted;
@@ -27,6 +28,9 @@ pub use known_hosts::KnownHosts;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use project::{FullName, RemoteRepository};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
+pub use test_report::{
+    Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,
+};
 pub use time::{Timestamp, readable};
 pub use user::{GithubUser, Role, TokenHolder};
 pub use wanted::{Change, HookEvent, Wanted};

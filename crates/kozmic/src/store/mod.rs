@@ -4,7 +4,9 @@
 //! PostgreSQL; only `dialect` knows which one it is.
 
 mod approvals;
+mod artifacts;
 mod builds;
+mod collections;
 mod commits;
 mod deliveries;
 mod deploy_keys;
@@ -22,6 +24,7 @@ mod repositories;
 mod restarts;
 mod seen_heads;
 mod sessions;
+mod test_reports;
 mod tokens;
 mod upkeep;
 mod user_tokens;
@@ -44,6 +47,7 @@ use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
 pub use builds::{Build, NewBuild};
+pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
@@ -58,6 +62,7 @@ pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepos
 pub use restarts::Cancelled;
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
+pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
 use super::visitor::{Access, Visitor};
-use super::{App, jobs};
+use super::{App, jobs, tests};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -57,6 +57,8 @@ struct Pull {
 
 struct Tab {
     title: String,
+    /// How its tests ended, in words; empty without any.
+    tests: String,
     url: String,
     status: StatusMark,
     is_shown: bool,
@@ -76,6 +78,9 @@ struct ShownJob {
     log: jobs::RenderedLog,
     cancel_url: String,
     restart_url: Option<String>,
+    tests: Option<tests::ShownTests>,
+    /// What was left out of what the script left, and why.
+    notes: Vec<String>,
     /// Those that this one replaced.
     earlier: Vec<Tab>,
 }
@@ -167,8 +172,13 @@ async fn show(
     let may_manage = access.may_manage();
     let project = access.project;
     let url = format!("/projects/{}/builds/{}/", project.id, build.id);
+    let counts = app.store.test_counts(build.id).await?;
     let tab = |job: &Job| Tab {
         title: job.title.clone(),
+        tests: counts
+            .iter()
+            .find(|(of, _)| *of == job.id)
+            .map_or_else(String::new, |(_, counts)| counts.to_string()),
         url: format!("{url}jobs/{}/", job.id),
         status: job.status.into(),
         is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
@@ -247,11 +257,18 @@ async fn shown_job(
     let build_path = format!("/projects/{}/builds/{}", project.id, job.build);
     let earlier = earlier.iter().map(|job| Tab {
         title: job.created_at.to_string(),
+        tests: String::new(),
         url: format!("{build_path}/jobs/{}/", job.id),
         status: job.status.into(),
         is_shown: false,
     });
+    let collection = app.store.collection(job.id).await?;
     Ok(ShownJob {
+        tests: match &collection {
+            Some(collection) => tests::of_job(app, project, &job, collection).await?,
+            None => None,
+        },
+        notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
         cancel_url: format!("{jobs_path}/cancel/"),
         restart_url: (is_latest && job.status.is_finished())

@@ -34,6 +34,7 @@ mod settings;
 mod sign_in;
 mod static_files;
 mod tailer;
+mod tests;
 mod visitor;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs,
-    repositories, settings, sign_in, static_files, tailer,
+    repositories, settings, sign_in, static_files, tailer, tests,
 };
 
 /// A line of the table.
@@ -75,6 +75,9 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/builds/{build}", Page, Member, builds::build),
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),
+        get("/projects/{project}/jobs/{job}/tests", Page, Member, tests::job),
+        get("/projects/{project}/tests", Page, Member, tests::project),
+        get("/projects/{project}/tests/{test}", Page, Member, tests::test),
         get("/tailer/{uuid}", Socket, Member, tailer::tail),
         post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
         post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),

@@ -3,6 +3,7 @@
 
 mod cache;
 mod claim;
+mod collect;
 mod disk;
 mod end;
 mod environment;
@@ -29,6 +30,7 @@ use crate::store::{Project, Store};
 
 pub use cache::{CacheKeeper, CacheScope, Install};
 pub use claim::run;
+pub use collect::{collect, folder_variables};
 pub use disk::{Alone, Beside, Disk, DiskError, DiskParts, Removed, Tidied};
 pub use execute::{Outcome, execute, resume};
 pub use job::Held;

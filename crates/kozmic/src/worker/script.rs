@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::collect::{ARTIFACTS, REPORTS};
 use super::run::{Interrupted, Interrupts, Run, Stepped, Work};
 use super::{GRACE, Progress, Stop, stall};
 use crate::engine::{
@@ -91,6 +92,8 @@ pub(super) async fn fill<'engine>(
     let Made { container, account } = made;
     let upload = Upload::new(account.owner)
         .folder("kozmic/")
+        .folder(REPORTS.trim_start_matches('/'))
+        .folder(ARTIFACTS.trim_start_matches('/'))
         .file(STARTER.trim_start_matches('/'), starter(&run.work.env, &account), 0o600)
         .file(SCRIPT.trim_start_matches('/'), script.as_str(), 0o755)
         .tree("kozmic/src", checkout.path());

@@ -43,6 +43,7 @@ mod signin;
 mod store;
 mod store_wanted;
 mod synced;
+mod test_reports;
 mod turn_on;
 mod upkeep;
 mod variables;

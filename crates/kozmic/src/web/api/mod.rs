@@ -7,6 +7,7 @@ mod builds;
 mod jobs;
 mod problem;
 mod projects;
+mod tests;
 
 use super::gate::Door::Api;
 use super::gate::Who::{Manager, Member, SignedIn};
@@ -26,6 +27,8 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/builds/{build}/approve", Api, Manager, builds::approve),
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
+        get("/api/v1/jobs/{job}/tests", Api, Member, tests::of_job),
+        get("/api/v1/projects/{project}/tests/{test}", Api, Member, tests::history),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
     ]
