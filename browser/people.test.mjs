@@ -116,7 +116,8 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByRole("link", { name: "Settings" }).click();
   await page.getByLabel("A newer push to a branch cancels").check();
   await page.getByRole("button", { name: "Save the options" }).click();
-  await page.waitForURL(/settings\/#options$/);
+  await page.waitForURL(/settings\/\?done=options-saved#options$/);
+  await page.getByRole("status").filter({ hasText: "Saved." }).waitFor();
   assert.ok(await page.getByLabel("A newer push to a branch cancels").isChecked());
   await page.getByRole("link", { name: "Tests", exact: true }).click();
   await page.getByLabel("Build script").fill(`${SCRIPT}echo twice\n`);

@@ -20,5 +20,6 @@ pub mod store; // all SQL
 
 pub mod config; // settings, from the environment and a file
 pub mod model; // the vocabulary as types
+pub mod objects; // what is kept for good: a folder, or S3
 pub mod seal; // encryption at rest
 pub mod shutdown; // one stop signal, one wait

@@ -22,13 +22,20 @@ const MAP: &[(&str, &[&str])] = &[
             "report_files",
             "github",
             "store",
+            "objects",
             "model",
             "config",
             "seal",
             "shutdown",
         ],
     ),
-    ("web", &["upkeep", "intake", "log", "github", "store", "model", "config", "seal", "shutdown"]),
+    (
+        "web",
+        &[
+            "upkeep", "intake", "log", "github", "store", "objects", "model", "config", "seal",
+            "shutdown",
+        ],
+    ),
     ("upkeep", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
     ("intake", &["github", "store", "model", "config", "seal", "shutdown"]),
     (
@@ -39,6 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
             "log",
             "report_files",
             "store",
+            "objects",
             "model",
             "config",
             "seal",
@@ -48,10 +56,11 @@ const MAP: &[(&str, &[&str])] = &[
     ("report", &["github", "store", "model", "config", "seal", "shutdown"]),
     ("engine", &["model", "config", "seal", "shutdown"]),
     ("github", &["model", "config", "seal", "shutdown"]),
-    ("log", &["model", "config", "seal", "shutdown"]),
-    ("report_files", &["model", "config", "seal", "shutdown"]),
+    ("log", &["objects", "model", "config", "seal", "shutdown"]),
+    ("report_files", &["objects", "model", "config", "seal", "shutdown"]),
     ("source", &["model", "config", "seal", "shutdown"]),
     ("store", &["model", "config", "seal", "shutdown"]),
+    ("objects", &["config", "model"]),
     ("config", &["model"]),
     ("model", &[]),
     ("seal", &["model"]),
@@ -71,6 +80,8 @@ const OWNED: &[(&str, &str)] = &[
     ("quick_xml", "report_files"),
     ("walkdir", "worker"),
     ("rustix", "worker"),
+    ("object_store", "objects"),
+    ("zstd", "log"),
 ];
 
 /// Lines of a file, its tests included, beyond which it has two subjects.

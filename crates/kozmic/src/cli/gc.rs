@@ -8,10 +8,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::table::table;
-use super::{connect_store, now, say, serve};
+use super::{connect_store, now, open_logs, say, serve};
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::log::LogFolder;
 use crate::model::{DiskAccount, readable, readable_bytes};
 use crate::source::Source;
 use crate::store::sqlite_file;
@@ -58,7 +57,7 @@ pub(super) async fn run(settings: &Settings, command: &Command) -> anyhow::Resul
         store: store.clone(),
         engine: Arc::new(engine),
         source: Source::new(&settings.data_dir, &settings.known_hosts),
-        logs: LogFolder::new(&settings.data_dir),
+        logs: open_logs(settings)?,
         cache: CacheKeeper::new(settings.cached_images_limit),
         data_dir: settings.data_dir.clone(),
         database: sqlite_file(&settings.database_url).map(Path::to_path_buf),

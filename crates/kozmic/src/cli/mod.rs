@@ -21,7 +21,9 @@ use clap::{Parser, Subcommand};
 use crate::config::Settings;
 use crate::engine::ContainerLimits;
 use crate::github::Client;
+use crate::log::Logs;
 use crate::model::{FullName, Timestamp};
+use crate::objects::Objects;
 use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
 use crate::worker::Limits;
@@ -154,6 +156,11 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 /// As [`open_store`], where the data folder is there already.
 async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     secret_key::open(settings).await
+}
+
+/// Where the logs of these settings lie.
+fn open_logs(settings: &Settings) -> anyhow::Result<Logs> {
+    Ok(Logs::new(&settings.data_dir, Objects::open(&settings.objects, &settings.data_dir)?))
 }
 
 /// What holds for a job whose hook asks for nothing else.

@@ -219,7 +219,7 @@ async fn bring_up_to_date(
     let name = &repository.full_name;
     let has_changed = project.repository != *repository;
     if has_changed {
-        upkeep.store.repository_changed(project.id, repository).await?;
+        upkeep.store.repository_changed(project.id, repository, now()).await?;
         project.repository = repository.clone();
     }
     if upkeep.follow_visibility(&project).await? {

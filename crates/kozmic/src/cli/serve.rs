@@ -9,16 +9,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{connect_store, limits, make_data_dir, now};
+use super::{connect_store, limits, make_data_dir, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
-use crate::log::{Bus, LogFolder};
+use crate::log::Bus;
 use crate::report::{self, Reporter};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
-use crate::store::{Store, sqlite_file, without_password};
+use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::upkeep::{self, Upkeep};
 use crate::web::{self, App, Cookies, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
@@ -67,13 +67,10 @@ pub async fn serve(
     let instance = store.instance(now()).await?;
     let engine = Arc::new(Engine::connect(settings.docker_host.as_deref(), &instance).await?);
     let version = engine.version().await?;
-    // Only this process works on a data folder of its own, so what is leased is lost.
-    if settings.database_url.starts_with("sqlite:") {
-        store.leases_abandoned(now()).await?;
-    }
+    take_over(&store, &settings).await?;
     let public_url = public_url(&settings, address);
     let bus = Bus::default();
-    let logs = LogFolder::new(&settings.data_dir);
+    let logs = open_logs(&settings)?;
     let github = Client::new(&settings.github_api_url)?;
     let upkeep =
         Upkeep { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
@@ -161,6 +158,16 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+/// What the server before, and its settings, have left to be put right.
+async fn take_over(store: &Store, settings: &Settings) -> Result<(), StoreError> {
+    store.logins_named(&settings.admission.logins(), now()).await?;
+    // Only this process works on a data folder of its own, so what is leased is lost.
+    if settings.database_url.starts_with("sqlite:") {
+        store.leases_abandoned(now()).await?;
+    }
+    Ok(())
 }
 
 /// What a person who started it wants to know.

@@ -3,6 +3,7 @@
 //! without the prefix). The environment wins. What is unknown or malformed is
 //! an error that names the setting and what would be right.
 
+mod objects;
 mod sign_in;
 mod table;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use objects::ObjectSettings;
 pub use sign_in::{Admission, OAuthKeys};
 use table::is_reserved;
 pub use table::{SETTINGS, Setting};
@@ -97,6 +99,8 @@ pub struct Settings {
     pub engine_timeout: Duration,
     /// Bytes.
     pub log_limit: u64,
+    /// Where finished logs and artifacts lie.
+    pub objects: ObjectSettings,
     pub cached_images_limit: usize,
     /// Bytes; none: as much as there is.
     pub disk_budget: Option<u64>,
@@ -162,10 +166,14 @@ impl Settings {
             .iter()
             .find(|(name, value)| name == "DOCKER_HOST" && !value.is_empty())
             .map(|(_, value)| value.clone());
-        Self::parse(&Values(values), docker_host)
+        Self::parse(&Values(values), docker_host, environment)
     }
 
-    fn parse(values: &Values, docker_host: Option<String>) -> Result<Self, ConfigError> {
+    fn parse(
+        values: &Values,
+        docker_host: Option<String>,
+        environment: &[(String, String)],
+    ) -> Result<Self, ConfigError> {
         let listen: SocketAddr =
             values.parsed("KOZMIC_LISTEN", "must be an address and a port, like 127.0.0.1:8080")?;
         let data_dir = PathBuf::from(values.text("KOZMIC_DATA_DIR").unwrap_or_default());
@@ -213,6 +221,7 @@ impl Settings {
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
+            objects: ObjectSettings::read(values, environment)?,
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,

@@ -43,14 +43,24 @@ impl Admission {
         })
     }
 
+    /// Whether everyone with an account at GitHub is let in.
+    pub fn is_open(&self) -> bool {
+        self.users.0.is_empty() && self.organizations.0.is_empty()
+    }
+
+    /// Whether the login lets somebody in. A login may have changed hands: the store
+    /// knows whom it means.
+    pub fn names(&self, login: &str) -> bool {
+        self.is_administrator(login) || self.users.have(login)
+    }
+
     pub fn is_administrator(&self, login: &str) -> bool {
         self.administrators.have(login)
     }
 
-    /// Whether the login alone lets somebody in; otherwise an organization may.
-    pub fn knows(&self, login: &str) -> bool {
-        let is_open = self.users.0.is_empty() && self.organizations.0.is_empty();
-        is_open || self.is_administrator(login) || self.users.have(login)
+    /// All logins of people.
+    pub fn logins(&self) -> Vec<&str> {
+        self.administrators.0.iter().chain(&self.users.0).map(String::as_str).collect()
     }
 
     /// Those whose members may sign in.
@@ -58,9 +68,9 @@ impl Admission {
         &self.organizations.0
     }
 
-    /// Whether somebody may be in who was a member of `organization` when they signed in.
-    pub fn holds(&self, login: &str, organization: Option<&str>) -> bool {
-        self.knows(login) || organization.is_some_and(|name| self.organizations.have(name))
+    /// Whether members of this organization are let in.
+    pub fn names_organization(&self, name: &str) -> bool {
+        self.organizations.have(name)
     }
 }
 
@@ -118,14 +128,15 @@ mod tests {
     #[test]
     fn who_is_named_or_a_member_may_sign_in_and_administrators_always() {
         let open = settings(&[("ADMINS", "ada")]).unwrap().admission;
-        assert!(open.knows("anyone") && open.is_administrator("ADA"));
+        assert!(open.is_open() && open.is_administrator("ADA") && !open.names("anyone"));
         let named = settings(&[("ADMINS", "ada"), ("ALLOWED_USERS", " bob , carol,")]).unwrap();
         let named = named.admission;
-        assert!(named.knows("Bob") && named.knows("carol") && named.knows("ada"));
-        assert!(!named.knows("dave") && !named.holds("dave", Some("acme")));
+        assert!(named.names("Bob") && named.names("carol") && named.names("ada"));
+        assert!(!named.is_open() && !named.names("dave") && !named.names_organization("acme"));
+        assert_eq!(named.logins(), ["ada", "bob", "carol"]);
         let member = settings(&[("ALLOWED_ORGANIZATIONS", "acme")]).unwrap().admission;
-        assert!(member.holds("dave", Some("Acme")) && !member.holds("dave", Some("other")));
-        assert!(!member.knows("dave") && !member.holds("dave", None));
+        assert!(member.names_organization("Acme") && !member.names_organization("other"));
+        assert!(!member.is_open() && !member.names("dave"));
     }
 
     #[test]

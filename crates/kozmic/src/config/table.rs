@@ -107,7 +107,11 @@ pub const SETTINGS: &[Setting] = &[
         "bytes that must be free for a job to start; default: 1G, or a twentieth of a small disk",
     ),
     planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
-    planned("KOZMIC_LOG_URL", "", "object storage of finished logs"),
+    setting(
+        "KOZMIC_LOG_URL",
+        "",
+        "where finished logs lie: s3://BUCKET/PREFIX, with AWS_* for the rest; default: the data folder",
+    ),
     planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),
     Setting { secret: true, ..planned("KOZMIC_SMTP_URL", "", "server for outgoing mail") },
     planned("KOZMIC_MAIL_FROM", "", "sender of outgoing mail"),

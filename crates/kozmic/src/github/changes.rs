@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::client::{Client, Result};
-use super::error::GithubError;
-use crate::model::{Commit, FullName, GitRef};
+use super::client::Result;
+use super::known::KnownRepository;
+use crate::model::{Commit, GitRef};
 
 /// "Compare two commits" tells of no more files than these.
 const MOST_FILES: usize = 300;
-const PAGE: usize = 100;
+/// Pages of a pull request's files that are read, of a hundred each.
+const MOST_PAGES: usize = 3;
 
 #[derive(Deserialize)]
 struct File {
@@ -21,58 +21,35 @@ struct File {
     previous_filename: Option<String>,
 }
 
-impl Client {
+impl KnownRepository {
     /// The commit that a tag names, an annotated one's included.
-    pub async fn commit_of_tag(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        tag: &GitRef,
-    ) -> Result<Commit> {
+    pub async fn commit_of_tag(&self, tag: &GitRef) -> Result<Commit> {
         let short = tag.as_full().trim_start_matches("refs/");
         // One part of the path, as GitHub describes it.
-        self.commit_at(token, name, &encoded(short).replace('/', "%2F")).await
+        self.commit_at(&encoded(short).replace('/', "%2F")).await
     }
 
     /// "Compare two commits": the paths that `head` changed since it parted from `base`;
     /// none when there are too many to be told. Each is a commit's id or a branch.
-    pub async fn changed_between(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        base: &str,
-        head: &str,
-    ) -> Result<Option<Vec<String>>> {
+    pub async fn changed_between(&self, base: &str, head: &str) -> Result<Option<Vec<String>>> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(default)]
             files: Vec<File>,
         }
-        let one_part = |name| encoded(name).replace('/', "%2F");
-        let (base, head) = (one_part(base), one_part(head));
+        let one_part = |side| encoded(side).replace('/', "%2F");
+        let (name, base, head) = (&self.name, one_part(base), one_part(head));
         let path = format!("/repos/{name}/compare/{base}...{head}?per_page=1");
-        let answer: Answer = self.get(token, &path).await?;
+        let answer: Answer = self.get(&path).await?;
         Ok((answer.files.len() < MOST_FILES).then(|| paths(answer.files)))
     }
 
     /// "List pull requests files": none when there are too many to be told.
-    pub async fn changed_in_pull_request(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        number: i64,
-    ) -> Result<Option<Vec<String>>> {
-        let mut files: Vec<File> = Vec::new();
-        for page in 1..=MOST_FILES / PAGE {
-            let path = format!("/repos/{name}/pulls/{number}/files?per_page={PAGE}&page={page}");
-            let found: Vec<File> = self.get(token, &path).await?;
-            let is_last = found.len() < PAGE;
-            files.extend(found);
-            if is_last {
-                return Ok(Some(paths(files)));
-            }
-        }
-        Ok(None)
+    pub async fn changed_in_pull_request(&self, number: i64) -> Result<Option<Vec<String>>> {
+        let name = &self.name;
+        let path = format!("/repos/{name}/pulls/{number}/files");
+        let files = self.get_pages(&path, MOST_PAGES).await?;
+        Ok(files.is_whole.then(|| paths(files.all)))
     }
 }
 
@@ -90,13 +67,6 @@ fn encoded(text: &str) -> String {
         segments.clear().push(text);
     }
     url.path().trim_start_matches('/').to_owned()
-}
-
-impl GithubError {
-    /// Whether the owner of the token has to do something before any call can succeed.
-    pub fn is_bad_token(&self) -> bool {
-        matches!(self, Self::BadToken { .. })
-    }
 }
 
 #[cfg(test)]

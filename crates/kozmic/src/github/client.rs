@@ -37,6 +37,13 @@ pub struct Client {
     remembered: Arc<Remembered>,
 }
 
+/// A list, and whether it ends where GitHub's does.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    pub all: Vec<T>,
+    pub is_whole: bool,
+}
+
 /// A body, and where the rest of the list is.
 struct Answer {
     body: Bytes,
@@ -77,33 +84,41 @@ impl Client {
         self.send(Method::GET, token, path, None::<&()>).await
     }
 
-    /// Fails when the token's user may not see this list: what GitHub says not to have may
-    /// then be there all the same.
-    pub(super) async fn sees(&self, token: &SecretString, list: &str) -> Result<()> {
-        self.get::<serde::de::IgnoredAny>(token, &format!("{list}?per_page=1")).await?;
-        Ok(())
-    }
-
-    /// All pages of a list; `path` has no query of its own paging.
+    /// All pages of a list; an error when they are too many.
     pub(super) async fn get_all<T: DeserializeOwned>(
         &self,
         token: &SecretString,
         path: &str,
     ) -> Result<Vec<T>> {
+        let listed = self.get_pages(token, path, PAGES).await?;
+        if listed.is_whole {
+            return Ok(listed.all);
+        }
+        let problem = format!("the list goes on after {} entries", listed.all.len());
+        Err(GithubError::Unreadable { call: format!("GET {path}"), problem })
+    }
+
+    /// As many pages of a list, along GitHub's links: one may be shorter than what was asked
+    /// for and not be the last. `path` has no paging of its own in its query.
+    pub(super) async fn get_pages<T: DeserializeOwned>(
+        &self,
+        token: &SecretString,
+        path: &str,
+        most: usize,
+    ) -> Result<Listed<T>> {
         let call = format!("GET {path}");
         let separator = if path.contains('?') { '&' } else { '?' };
         let mut url = self.url(&format!("{path}{separator}per_page=100"));
-        let mut items = Vec::new();
-        for _ in 0..PAGES {
+        let mut all = Vec::new();
+        for _ in 0..most {
             let answer = self.fetch(Method::GET, token, &url, &call, None::<&()>).await?;
-            items.append(&mut read::<Vec<T>>(&call, &answer.body)?);
+            all.append(&mut read::<Vec<T>>(&call, &answer.body)?);
             match answer.next {
-                None => return Ok(items),
+                None => return Ok(Listed { all, is_whole: true }),
                 Some(next) => url = self.own(&call, next)?,
             }
         }
-        let problem = format!("the list goes on after {} entries", items.len());
-        Err(GithubError::Unreadable { call, problem })
+        Ok(Listed { all, is_whole: false })
     }
 
     pub(super) async fn send<T: DeserializeOwned>(

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey};
 
-use super::client::{Client, Result};
+use super::client::Result;
 use super::error::GithubError;
-use crate::model::FullName;
+use super::known::KnownRepository;
 
 /// An Ed25519 key pair in OpenSSH's formats.
 #[derive(Debug)]
@@ -48,44 +48,32 @@ struct Answer {
     key: String,
 }
 
-impl Client {
+impl KnownRepository {
     /// "Create a deploy key" that can only read; its id. One that was registered
     /// before, without anybody noting it, is found again.
-    pub async fn register_deploy_key(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        title: &str,
-        public_key: &str,
-    ) -> Result<i64> {
+    pub async fn register_deploy_key(&self, title: &str, public_key: &str) -> Result<i64> {
+        let name = &self.name;
         let body = serde_json::json!({"title": title, "key": public_key, "read_only": true});
         let call = format!("/repos/{name}/keys");
-        match self.send::<Answer>(Method::POST, token, &call, Some(&body)).await {
+        match self.send::<Answer>(Method::POST, &call, Some(&body)).await {
             Ok(answer) => Ok(answer.id),
             Err(GithubError::Refused { call, status, message })
                 if message.contains("already in use") =>
             {
-                self.find_deploy_key(token, name, public_key).await?.ok_or(GithubError::Refused {
-                    call,
-                    status,
-                    message,
-                })
+                let found = self.find_deploy_key(public_key).await?;
+                found.ok_or(GithubError::Refused { call, status, message })
             }
             Err(error) => Err(error),
         }
     }
 
     /// "Get a deploy key": whether it is still there.
-    pub async fn has_deploy_key(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        id: i64,
-    ) -> Result<bool> {
-        match self.get::<Answer>(token, &format!("/repos/{name}/keys/{id}")).await {
+    pub async fn has_deploy_key(&self, id: i64) -> Result<bool> {
+        let name = &self.name;
+        match self.get::<Answer>(&format!("/repos/{name}/keys/{id}")).await {
             Ok(_) => Ok(true),
             Err(GithubError::NotFound { .. }) => {
-                self.sees(token, &format!("/repos/{name}/keys")).await?;
+                self.sees(&format!("/repos/{name}/keys")).await?;
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -93,29 +81,19 @@ impl Client {
     }
 
     /// "Delete a deploy key"; one that is gone already is no error.
-    pub async fn delete_deploy_key(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        id: i64,
-    ) -> Result<()> {
+    pub async fn delete_deploy_key(&self, id: i64) -> Result<()> {
+        let name = &self.name;
         let call = format!("/repos/{name}/keys/{id}");
-        match self.send::<serde::de::IgnoredAny>(Method::DELETE, token, &call, None::<&()>).await {
-            Err(GithubError::NotFound { .. }) => {
-                self.sees(token, &format!("/repos/{name}/keys")).await
-            }
+        match self.send::<serde::de::IgnoredAny>(Method::DELETE, &call, None::<&()>).await {
+            Err(GithubError::NotFound { .. }) => self.sees(&format!("/repos/{name}/keys")).await,
             answer => answer.map(drop),
         }
     }
 
     /// "List deploy keys": the one with this public half.
-    async fn find_deploy_key(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        public_key: &str,
-    ) -> Result<Option<i64>> {
-        let answers: Vec<Answer> = self.get_all(token, &format!("/repos/{name}/keys")).await?;
+    async fn find_deploy_key(&self, public_key: &str) -> Result<Option<i64>> {
+        let name = &self.name;
+        let answers: Vec<Answer> = self.get_all(&format!("/repos/{name}/keys")).await?;
         let found = answers.iter().find(|one| is_same_key(&one.key, public_key));
         Ok(found.map(|one| one.id))
     }

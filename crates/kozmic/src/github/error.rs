@@ -5,8 +5,13 @@ use std::time::Duration;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
 
+use crate::model::FullName;
+
 /// Used when a rate limit names no time.
 const DEFAULT_PAUSE: Duration = Duration::from_mins(1);
+/// Nobody waits longer before asking again, whatever an answer says: GitHub's limits are
+/// counted by the hour.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum GithubError {
@@ -23,6 +28,12 @@ pub enum GithubError {
     BadToken { call: String },
     #[error("GitHub has no {call}, or hides it from this token")]
     NotFound { call: String },
+    /// The name has come to another one than a project's.
+    #[error(
+        "{name} at GitHub is another repository now than this project's, which was renamed or \
+         deleted; synchronize the project, or delete it"
+    )]
+    AnotherRepository { name: FullName },
     #[error("GitHub refused {call} with {status}: {message}")]
     Refused { call: String, status: u16, message: String },
     #[error("GitHub's answer to {call} can't be read: {problem}")]
@@ -30,6 +41,11 @@ pub enum GithubError {
 }
 
 impl GithubError {
+    /// Whether the token's user has to sign in again before any call with it can succeed.
+    pub fn is_bad_token(&self) -> bool {
+        matches!(self, Self::BadToken { .. })
+    }
+
     /// Whether the same call may succeed later; and not before this pause.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -41,14 +57,14 @@ impl GithubError {
     }
 }
 
-/// The pause that a primary or secondary rate limit asks for (GitHub
+/// The pause that a primary or secondary rate limit asks for, an hour at the most (GitHub
 /// documentation, "Rate limits for the REST API").
 pub(super) fn pause_of(status: StatusCode, headers: &header::HeaderMap) -> Option<Duration> {
     if !matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS) {
         return None;
     }
     if let Some(seconds) = number(headers, "retry-after") {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
     }
     if let Some(pause) = until_reset(headers) {
         return Some(pause);
@@ -63,7 +79,7 @@ pub(super) fn until_reset(headers: &header::HeaderMap) -> Option<Duration> {
     }
     let reset = number(headers, "x-ratelimit-reset").unwrap_or(0);
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-    Some(Duration::from_secs(reset.saturating_sub(now).max(1)))
+    Some(Duration::from_secs(reset.saturating_sub(now).max(1)).min(LONGEST_PAUSE))
 }
 
 fn number(headers: &header::HeaderMap, name: &str) -> Option<u64> {
@@ -137,6 +153,12 @@ mod tests {
             pause_of(forbidden, &headers(&[("retry-after", "7")])),
             Some(Duration::from_secs(7))
         );
+        // However long an answer wants us to be silent.
+        for (name, never) in [("retry-after", "99999999999"), ("x-ratelimit-reset", "99999999999")]
+        {
+            let never = headers(&[("x-ratelimit-remaining", "0"), (name, never)]);
+            assert_eq!(pause_of(forbidden, &never), Some(LONGEST_PAUSE), "{name}");
+        }
         let spent = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")]);
         assert_eq!(pause_of(forbidden, &spent), Some(Duration::from_secs(1)));
         assert_eq!(pause_of(StatusCode::NOT_FOUND, &spent), None);

@@ -3,25 +3,18 @@
 
 use std::str::FromStr as _;
 
-use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::client::{Client, Result};
+use super::client::{Listed, Result};
 use super::error::GithubError;
+use super::known::KnownRepository;
 use super::payload::{Event, PullRequestBody, parse};
-use crate::model::{CommitSha, FullName, Head};
+use crate::model::{CommitSha, Head};
 
-const PAGE: usize = 100;
-/// A list is read no further than this.
-const MOST_PAGES: usize = 10;
-
-/// A list, and whether it ends where GitHub's does.
-#[derive(Debug, Clone)]
-pub struct Listed<T> {
-    pub all: Vec<T>,
-    pub is_whole: bool,
-}
+/// Pages of a list of heads that are read, of a hundred each.
+const MOST_PAGES: usize = 20;
+/// The same of a webhook's deliveries, which GitHub keeps for some days.
+const DELIVERY_PAGES: usize = 3;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct OpenPullRequest {
@@ -53,36 +46,31 @@ struct Id {
     sha: String,
 }
 
-impl Client {
+impl KnownRepository {
     /// "List branches", by their full names.
-    pub async fn branches(&self, token: &SecretString, name: &FullName) -> Result<Listed<Head>> {
-        self.heads(token, &format!("/repos/{name}/branches"), "refs/heads/").await
+    pub async fn branches(&self) -> Result<Listed<Head>> {
+        let name = &self.name;
+        self.heads(&format!("/repos/{name}/branches"), "refs/heads/").await
     }
 
     /// "List repository tags", with the commits they name.
-    pub async fn tags(&self, token: &SecretString, name: &FullName) -> Result<Listed<Head>> {
-        self.heads(token, &format!("/repos/{name}/tags"), "refs/tags/").await
+    pub async fn tags(&self) -> Result<Listed<Head>> {
+        let name = &self.name;
+        self.heads(&format!("/repos/{name}/tags"), "refs/tags/").await
     }
 
     /// "List pull requests": those that are open.
-    pub async fn open_pull_requests(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-    ) -> Result<Listed<OpenPullRequest>> {
-        self.list(token, &format!("/repos/{name}/pulls?state=open&")).await
+    pub async fn open_pull_requests(&self) -> Result<Listed<OpenPullRequest>> {
+        let name = &self.name;
+        self.get_pages(&format!("/repos/{name}/pulls?state=open"), MOST_PAGES).await
     }
 
-    /// "List deliveries for a repository webhook": of the latest hundred, those that
+    /// "List deliveries for a repository webhook": of the latest three hundred, those that
     /// failed, newest first.
-    pub async fn failed_deliveries(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        hook: i64,
-    ) -> Result<Vec<FailedDelivery>> {
-        let path = format!("/repos/{name}/hooks/{hook}/deliveries?per_page={PAGE}");
-        let mut listed: Vec<FailedDelivery> = self.get(token, &path).await?;
+    pub async fn failed_deliveries(&self, hook: i64) -> Result<Vec<FailedDelivery>> {
+        let name = &self.name;
+        let path = format!("/repos/{name}/hooks/{hook}/deliveries");
+        let mut listed = self.get_pages::<FailedDelivery>(&path, DELIVERY_PAGES).await?.all;
         listed.retain(|delivery| !(200..300).contains(&delivery.status_code));
         Ok(listed)
     }
@@ -91,8 +79,6 @@ impl Client {
     /// can't be read.
     pub async fn delivered_event(
         &self,
-        token: &SecretString,
-        name: &FullName,
         hook: i64,
         delivery: &FailedDelivery,
     ) -> Result<Option<Event>> {
@@ -104,13 +90,14 @@ impl Client {
         struct Request {
             payload: serde_json::Value,
         }
-        let path = format!("/repos/{name}/hooks/{hook}/deliveries/{}", delivery.id);
-        let answer: Answer = self.get(token, &path).await?;
+        let (name, id) = (&self.name, delivery.id);
+        let path = format!("/repos/{name}/hooks/{hook}/deliveries/{id}");
+        let answer: Answer = self.get(&path).await?;
         Ok(parse(&delivery.event, answer.request.payload.to_string().as_bytes()).ok())
     }
 
-    async fn heads(&self, token: &SecretString, path: &str, start: &str) -> Result<Listed<Head>> {
-        let listed: Listed<Named> = self.list(token, &format!("{path}?")).await?;
+    async fn heads(&self, path: &str, start: &str) -> Result<Listed<Head>> {
+        let listed: Listed<Named> = self.get_pages(path, MOST_PAGES).await?;
         let head = |named: Named| {
             let sha = CommitSha::from_str(&named.commit.sha).map_err(|problem| {
                 GithubError::Unreadable {
@@ -122,24 +109,5 @@ impl Client {
         };
         let all = listed.all.into_iter().map(head).collect::<Result<_>>()?;
         Ok(Listed { all, is_whole: listed.is_whole })
-    }
-
-    /// `path` ends where another parameter may follow.
-    async fn list<T: DeserializeOwned>(
-        &self,
-        token: &SecretString,
-        path: &str,
-    ) -> Result<Listed<T>> {
-        let mut all = Vec::new();
-        for page in 1..=MOST_PAGES {
-            let found: Vec<T> =
-                self.get(token, &format!("{path}per_page={PAGE}&page={page}")).await?;
-            let is_last = found.len() < PAGE;
-            all.extend(found);
-            if is_last {
-                return Ok(Listed { all, is_whole: true });
-            }
-        }
-        Ok(Listed { all, is_whole: false })
     }
 }

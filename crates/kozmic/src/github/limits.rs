@@ -8,11 +8,8 @@ use std::time::{Duration, Instant};
 use reqwest::{StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::error::until_reset;
+use super::error::{LONGEST_PAUSE, until_reset};
 use crate::seal::sha256_hex;
-
-/// GitHub's limits are counted by the hour.
-const LONGEST: Duration = Duration::from_hours(1);
 
 /// Until when each token, by its digest, is to be left alone.
 #[derive(Debug, Default)]
@@ -28,7 +25,7 @@ impl Limits {
 
     pub(super) fn wait(&self, token: &SecretString, pause: Duration, now: Instant) {
         let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pauses.insert(digest(token), now + pause.min(LONGEST));
+        pauses.insert(digest(token), now + pause.min(LONGEST_PAUSE));
     }
 
     /// What an answer says of the calls after it.

@@ -6,6 +6,7 @@ mod client;
 mod deploy_key;
 mod error;
 mod heads;
+mod known;
 mod limits;
 mod oauth;
 mod payload;
@@ -17,10 +18,11 @@ mod statuses;
 mod tokens;
 mod webhooks;
 
-pub use client::Client;
+pub use client::{Client, Listed};
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;
-pub use heads::{FailedDelivery, Listed, OpenPullRequest};
+pub use heads::{FailedDelivery, OpenPullRequest};
+pub use known::KnownRepository;
 pub use oauth::{OAuthApp, OAuthError};
 pub use payload::{
     Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, Repository,

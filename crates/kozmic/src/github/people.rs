@@ -1,11 +1,10 @@
 //! Who may do what in a repository: collaborators and teams (GitHub REST,
 //! "Collaborators", "Teams").
 
-use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::client::{Client, Result};
-use crate::model::FullName;
+use super::client::Result;
+use super::known::KnownRepository;
 
 /// A user or an organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,16 +72,13 @@ pub struct Team {
     pub access: Access,
 }
 
-impl Client {
+impl KnownRepository {
     /// "List repository collaborators": direct ones, those by the organization's base
     /// permission, its owners, and members of teams where GitHub lists them.
-    pub async fn collaborators(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-    ) -> Result<Vec<Collaborator>> {
+    pub async fn collaborators(&self) -> Result<Vec<Collaborator>> {
+        let name = &self.name;
         let call = format!("/repos/{name}/collaborators?affiliation=all");
-        let people: Vec<Person> = self.get_all(token, &call).await?;
+        let people: Vec<Person> = self.get_all(&call).await?;
         let collaborator = |person: Person| {
             let access = person.permissions?.access()?;
             Some(Collaborator { gh_id: person.id, login: person.login, access })
@@ -91,14 +87,15 @@ impl Client {
     }
 
     /// "List repository teams".
-    pub async fn teams(&self, token: &SecretString, name: &FullName) -> Result<Vec<Team>> {
+    pub async fn teams(&self) -> Result<Vec<Team>> {
         #[derive(Deserialize)]
         struct Answer {
             slug: String,
             permission: String,
             permissions: Option<Permissions>,
         }
-        let answers: Vec<Answer> = self.get_all(token, &format!("/repos/{name}/teams")).await?;
+        let name = &self.name;
+        let answers: Vec<Answer> = self.get_all(&format!("/repos/{name}/teams")).await?;
         let team = |answer: Answer| {
             let named = match answer.permission.as_str() {
                 "admin" => Some(Access::Admin),
@@ -113,15 +110,12 @@ impl Client {
         Ok(answers.into_iter().filter_map(team).collect())
     }
 
-    /// "List team members", those of its child teams as well; with the team's access.
-    pub async fn team_members(
-        &self,
-        token: &SecretString,
-        organization: &str,
-        team: &Team,
-    ) -> Result<Vec<Collaborator>> {
+    /// "List team members", those of its child teams as well; with the team's access. The
+    /// team is of the organization that owns the repository.
+    pub async fn team_members(&self, team: &Team) -> Result<Vec<Collaborator>> {
+        let organization = self.name.owner();
         let call = format!("/orgs/{organization}/teams/{}/members", team.slug);
-        let people: Vec<Person> = self.get_all(token, &call).await?;
+        let people: Vec<Person> = self.get_all(&call).await?;
         let member = |person: Person| Collaborator {
             gh_id: person.id,
             login: person.login,

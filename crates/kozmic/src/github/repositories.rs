@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::client::{Client, Result};
 use super::error::GithubError;
+use super::known::KnownRepository;
 use super::people::{Access, Account, Permissions};
 use crate::model::{Commit, CommitSha, FullName, GithubUser, Invalid, RemoteRepository};
 
@@ -91,7 +92,8 @@ impl Client {
     }
 
     /// "Get a repository". One that was renamed or transferred answers under its old
-    /// name as well, with its new one.
+    /// name as well, with its new one. For a repository whose id is known there is
+    /// [`Client::known`].
     pub async fn repository(
         &self,
         token: &SecretString,
@@ -108,24 +110,16 @@ impl Client {
         let answers: Vec<Repository> = self.get_all(token, call).await?;
         answers.into_iter().map(|answer| answer.listed(call)).collect()
     }
+}
 
+impl KnownRepository {
     /// "Get a commit": its author's name and its message.
-    pub async fn commit(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        sha: &CommitSha,
-    ) -> Result<Commit> {
-        self.commit_at(token, name, sha.as_str()).await
+    pub async fn commit(&self, sha: &CommitSha) -> Result<Commit> {
+        self.commit_at(sha.as_str()).await
     }
 
     /// The same of a commit's id, or of `tags/NAME`, percent-encoded.
-    pub(super) async fn commit_at(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        at: &str,
-    ) -> Result<Commit> {
+    pub(super) async fn commit_at(&self, at: &str) -> Result<Commit> {
         #[derive(Deserialize)]
         struct Answer {
             sha: String,
@@ -140,8 +134,9 @@ impl Client {
         struct Person {
             name: Option<String>,
         }
+        let name = &self.name;
         let call = format!("/repos/{name}/commits/{at}");
-        let answer: Answer = self.get(token, &call).await?;
+        let answer: Answer = self.get(&call).await?;
         Ok(Commit {
             sha: answer.sha.parse().map_err(|error: Invalid| GithubError::Unreadable {
                 call,

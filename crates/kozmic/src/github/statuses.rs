@@ -1,11 +1,11 @@
 //! Commit statuses (GitHub REST, "Commit statuses").
 
 use reqwest::Method;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Client, Result};
-use crate::model::{CommitSha, FullName};
+use super::client::Result;
+use super::known::KnownRepository;
+use crate::model::CommitSha;
 
 /// A commit status to be made.
 #[derive(Debug, Clone, Serialize)]
@@ -27,34 +27,27 @@ struct Known {
     context: String,
 }
 
-impl Client {
+/// Pages of a commit's statuses that are looked at, of a hundred each.
+const PAGES: usize = 10;
+
+impl KnownRepository {
     /// "Create a commit status".
-    pub async fn create_status(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        sha: &CommitSha,
-        status: &NewStatus,
-    ) -> Result<()> {
+    pub async fn create_status(&self, sha: &CommitSha, status: &NewStatus) -> Result<()> {
+        let name = &self.name;
         let call = format!("/repos/{name}/statuses/{sha}");
-        self.send::<serde::de::IgnoredAny>(Method::POST, token, &call, Some(status)).await?;
+        self.send::<serde::de::IgnoredAny>(Method::POST, &call, Some(status)).await?;
         Ok(())
     }
 
     /// "List commit statuses for a reference": whether this one is the latest of its
-    /// context, as far as the newest hundred tell. For one that was sent without an
+    /// context, as far as the newest thousand tell. For one that was sent without an
     /// answer.
-    pub async fn has_status(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        sha: &CommitSha,
-        status: &NewStatus,
-    ) -> Result<bool> {
-        let call = format!("/repos/{name}/commits/{sha}/statuses?per_page=100");
-        let known: Vec<Known> = self.get(token, &call).await?;
+    pub async fn has_status(&self, sha: &CommitSha, status: &NewStatus) -> Result<bool> {
+        let name = &self.name;
+        let call = format!("/repos/{name}/commits/{sha}/statuses");
+        let known = self.get_pages::<Known>(&call, PAGES).await?;
         // Newest first.
-        let latest = known.into_iter().find(|known| known.context == status.context);
+        let latest = known.all.into_iter().find(|known| known.context == status.context);
         Ok(latest.is_some_and(|known| {
             known.state == status.state
                 && known.target_url.as_deref() == Some(&status.target_url)

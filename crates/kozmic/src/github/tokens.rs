@@ -4,7 +4,8 @@ use secrecy::SecretString;
 
 use super::client::{Client, Result};
 use super::error::GithubError;
-use crate::model::{TokenHolder, UserId};
+use super::known::KnownRepository;
+use crate::model::{RemoteRepository, TokenHolder, UserId};
 
 /// A call that was tried with several tokens in turn.
 #[derive(Debug)]
@@ -45,6 +46,22 @@ impl Client {
         }
         let answer = Err(denied.unwrap_or(GithubError::NoToken));
         Tried { answer, refused, accepted: None }
+    }
+
+    /// The same about one repository, after its id was compared: what a project asks of
+    /// GitHub, it asks so.
+    pub async fn by_any_of<T, F: Future<Output = Result<T>>>(
+        &self,
+        holders: &[TokenHolder],
+        repository: &RemoteRepository,
+        call: impl Fn(KnownRepository) -> F,
+    ) -> Tried<T> {
+        let call = &call;
+        self.by_any(
+            holders,
+            |token| async move { call(self.known(token, repository).await?).await },
+        )
+        .await
     }
 }
 

@@ -4,9 +4,9 @@ use reqwest::Method;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::client::{Client, Result};
+use super::client::Result;
 use super::error::GithubError;
-use crate::model::FullName;
+use super::known::KnownRepository;
 
 /// What a webhook of ours must look like at GitHub.
 #[derive(Debug, Clone)]
@@ -76,28 +76,20 @@ impl KnownHook {
     }
 }
 
-impl Client {
+impl KnownRepository {
     /// "Create a repository webhook"; its id.
-    pub async fn create_hook(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        hook: &HookConfig,
-    ) -> Result<i64> {
+    pub async fn create_hook(&self, hook: &HookConfig) -> Result<i64> {
+        let name = &self.name;
         let mut body = hook.to_json();
         body["name"] = "web".into();
         let call = format!("/repos/{name}/hooks");
-        Ok(self.send::<Answer>(Method::POST, token, &call, Some(&body)).await?.id)
+        Ok(self.send::<Answer>(Method::POST, &call, Some(&body)).await?.id)
     }
 
     /// "Get a repository webhook"; none when it was deleted.
-    pub async fn hook(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        id: i64,
-    ) -> Result<Option<KnownHook>> {
-        match self.get::<Answer>(token, &format!("/repos/{name}/hooks/{id}")).await {
+    pub async fn hook(&self, id: i64) -> Result<Option<KnownHook>> {
+        let name = &self.name;
+        match self.get::<Answer>(&format!("/repos/{name}/hooks/{id}")).await {
             Ok(answer) => Ok(Some(KnownHook {
                 url: answer.config.url,
                 content_type: answer.config.content_type,
@@ -110,7 +102,7 @@ impl Client {
                 is_active: answer.active,
             })),
             Err(GithubError::NotFound { .. }) => {
-                self.sees(token, &format!("/repos/{name}/hooks")).await?;
+                self.sees(&format!("/repos/{name}/hooks")).await?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -118,26 +110,19 @@ impl Client {
     }
 
     /// "Update a repository webhook": all that is wanted of it, the secret as well.
-    pub async fn edit_hook(
-        &self,
-        token: &SecretString,
-        name: &FullName,
-        id: i64,
-        hook: &HookConfig,
-    ) -> Result<()> {
+    pub async fn edit_hook(&self, id: i64, hook: &HookConfig) -> Result<()> {
+        let name = &self.name;
         let call = format!("/repos/{name}/hooks/{id}");
-        self.send::<serde::de::IgnoredAny>(Method::PATCH, token, &call, Some(&hook.to_json()))
-            .await?;
+        self.send::<serde::de::IgnoredAny>(Method::PATCH, &call, Some(&hook.to_json())).await?;
         Ok(())
     }
 
     /// "Delete a repository webhook"; one that is gone already is no error.
-    pub async fn delete_hook(&self, token: &SecretString, name: &FullName, id: i64) -> Result<()> {
+    pub async fn delete_hook(&self, id: i64) -> Result<()> {
+        let name = &self.name;
         let call = format!("/repos/{name}/hooks/{id}");
-        match self.send::<serde::de::IgnoredAny>(Method::DELETE, token, &call, None::<&()>).await {
-            Err(GithubError::NotFound { .. }) => {
-                self.sees(token, &format!("/repos/{name}/hooks")).await
-            }
+        match self.send::<serde::de::IgnoredAny>(Method::DELETE, &call, None::<&()>).await {
+            Err(GithubError::NotFound { .. }) => self.sees(&format!("/repos/{name}/hooks")).await,
             answer => answer.map(drop),
         }
     }

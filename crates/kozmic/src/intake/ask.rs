@@ -2,32 +2,60 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::decide::{Differences, Wish};
-use crate::github::{Client, GithubError};
-use crate::model::{Change, Commit, GitRef, HookEvent, Trigger};
+use crate::github::{Client, GithubError, KnownRepository};
+use crate::model::{Change, Commit, GitRef, HookEvent, Timestamp, Trigger};
 use crate::store::{NewBuild, Project, Store, StoreError};
 
 /// GitHub gives a delivery 10 s; all that is asked must be known before that.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error(transparent)]
+    Github(#[from] GithubError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Questions about one project, in the name of its owner, or of a manager.
+#[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     store: &'a Store,
     github: &'a Client,
     project: &'a Project,
-    token: Option<SecretString>,
+}
+
+/// Asks GitHub about a project's repository, in the name of whoever may, and remembers
+/// whose token was refused.
+pub async fn ask_github<T, F>(
+    store: &Store,
+    github: &Client,
+    project: &Project,
+    call: impl Fn(KnownRepository) -> F,
+) -> Result<T, AskError>
+where
+    F: Future<Output = Result<T, GithubError>>,
+{
+    let holders = store.token_holders(project.id, Timestamp::now()).await?;
+    let tried = github.by_any_of(&holders, &project.repository, call).await;
+    store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;
+    Ok(tried.answer?)
 }
 
 impl<'a> Ask<'a> {
-    pub(super) async fn of(
-        store: &'a Store,
-        github: &'a Client,
-        project: &'a Project,
-    ) -> Result<Self, StoreError> {
-        let holder = store.token_holder(project.id).await?;
-        Ok(Self { store, github, project, token: holder.map(|holder| holder.token) })
+    pub(super) fn of(store: &'a Store, github: &'a Client, project: &'a Project) -> Self {
+        Self { store, github, project }
+    }
+
+    pub(super) async fn github<T, F>(
+        &self,
+        call: impl Fn(KnownRepository) -> F,
+    ) -> Result<T, AskError>
+    where
+        F: Future<Output = Result<T, GithubError>>,
+    {
+        ask_github(self.store, self.github, self.project, call).await
     }
 
     /// Fills in the commit's message, and the changed paths where a hook depends on them;
@@ -50,22 +78,16 @@ impl<'a> Ask<'a> {
     }
 
     /// The build of a release.
-    pub(super) async fn release(&self, tag: &GitRef) -> Result<Wish, GithubError> {
-        let call = || format!("the commit of {tag}");
-        let token = self.token.as_ref().ok_or_else(|| GithubError::BadToken { call: call() })?;
-        let name = &self.project.repository.full_name;
-        let asked = self.github.commit_of_tag(token, name, tag);
-        let commit = match tokio::time::timeout(TIMEOUT, asked).await {
-            Ok(commit) => commit?,
-            Err(_) => {
-                let problem = "no answer in time".into();
-                return Err(GithubError::Away { call: call(), problem });
-            }
+    pub(super) async fn release(&self, tag: &GitRef) -> Result<Wish, AskError> {
+        let asked = self.github(|repository| async move { repository.commit_of_tag(tag).await });
+        let Ok(commit) = tokio::time::timeout(TIMEOUT, asked).await else {
+            let (call, problem) = (format!("the commit of {tag}"), "no answer in time".into());
+            return Err(GithubError::Away { call, problem }.into());
         };
         let name = tag.tag_name().unwrap_or_default().to_owned();
         let build = NewBuild {
             git_ref: tag.clone(),
-            commit,
+            commit: commit?,
             trigger: Trigger::Release,
             pull_request: None,
             asks_first: false,
@@ -84,47 +106,50 @@ impl<'a> Ask<'a> {
     }
 
     async fn commit(&self, build: &NewBuild) -> Option<Commit> {
-        let token = self.token.as_ref()?;
-        let name = &self.project.repository.full_name;
-        in_time("a commit's message", self.github.commit(token, name, &build.commit.sha)).await
+        let sha = &build.commit.sha;
+        let asked = self.github(|repository| async move { repository.commit(sha).await });
+        in_time("a commit's message", asked).await
     }
 
     async fn paths(&self, wish: &Wish) -> Option<Vec<String>> {
-        let token = self.token.as_ref()?;
-        let name = &self.project.repository.full_name;
         let head = wish.build.commit.sha.as_str();
-        let between = |base: String, head: String| async move {
-            self.github.changed_between(token, name, &base, &head).await
-        };
         let what = "the changed paths";
         match &wish.differences {
             Differences::AsKnown => None,
             Differences::Since(before) => {
-                let (before, head) = (before.to_string(), head.to_owned());
-                let (there, back) = tokio::join!(
-                    in_time(what, between(before.clone(), head.clone())),
-                    in_time(what, between(head, before)),
-                );
-                Some([there??, back??].concat())
+                let before = before.as_str();
+                let asked = self.github(|repository| async move {
+                    tokio::try_join!(
+                        repository.changed_between(before, head),
+                        repository.changed_between(head, before),
+                    )
+                });
+                let (there, back) = in_time(what, asked).await?;
+                Some([there?, back?].concat())
             }
             Differences::SinceDefaultBranch => {
                 let default = &self.project.repository.default_branch;
                 if wish.build.change.name == *default {
                     return None;
                 }
-                let asked = in_time(what, between(default.clone(), head.to_owned())).await?;
+                let asked = self.github(|repository| async move {
+                    repository.changed_between(default, head).await
+                });
                 // A branch that was only made differs in nothing, and yet it is new.
-                asked.filter(|paths| !paths.is_empty())
+                in_time(what, asked).await?.filter(|paths| !paths.is_empty())
             }
             Differences::OfPullRequest(number) => {
-                in_time(what, self.github.changed_in_pull_request(token, name, *number)).await?
+                let asked = self.github(|repository| async move {
+                    repository.changed_in_pull_request(*number).await
+                });
+                in_time(what, asked).await?
             }
         }
     }
 }
 
 /// None, and a line in the server's log, when GitHub does not answer in time.
-async fn in_time<T>(what: &str, asked: impl Future<Output = Result<T, GithubError>>) -> Option<T> {
+async fn in_time<T>(what: &str, asked: impl Future<Output = Result<T, AskError>>) -> Option<T> {
     match tokio::time::timeout(TIMEOUT, asked).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {

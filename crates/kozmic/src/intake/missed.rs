@@ -1,20 +1,19 @@
 //! Why a delivery did not arrive, as far as GitHub tells.
 
-use secrecy::SecretString;
-
+use super::ask::{Ask, AskError};
 use super::decide::{Decision, decide};
-use crate::github::{Client, FailedDelivery, GithubError};
+use crate::github::FailedDelivery;
 use crate::model::{ForkPolicy, Head};
-use crate::store::{Hook, Project};
+use crate::store::Hook;
 
 /// Deliveries that are looked at for the commits of one comparison.
 const MOST_LOOKED_AT: usize = 50;
 
 /// The failed deliveries of a project, asked for when the first reason is.
 pub(super) struct Failures<'a> {
-    github: &'a Client,
-    project: &'a Project,
-    token: &'a SecretString,
+    ask: Ask<'a>,
+    /// GitHub's id of the repository.
+    repository: i64,
     hooks: &'a [Hook],
     /// Not looked at yet, each with GitHub's id of its webhook; newest last.
     listed: Option<Vec<(i64, FailedDelivery)>>,
@@ -23,13 +22,8 @@ pub(super) struct Failures<'a> {
 }
 
 impl<'a> Failures<'a> {
-    pub(super) fn new(
-        github: &'a Client,
-        project: &'a Project,
-        token: &'a SecretString,
-        hooks: &'a [Hook],
-    ) -> Self {
-        Self { github, project, token, hooks, listed: None, read: Vec::new() }
+    pub(super) fn new(ask: Ask<'a>, repository: i64, hooks: &'a [Hook]) -> Self {
+        Self { ask, repository, hooks, listed: None, read: Vec::new() }
     }
 
     /// Why no delivery told of this, as a sentence.
@@ -41,12 +35,14 @@ impl<'a> Failures<'a> {
         }
     }
 
-    async fn find(&mut self, head: &Head) -> Result<Option<FailedDelivery>, GithubError> {
-        let name = &self.project.repository.full_name;
+    async fn find(&mut self, head: &Head) -> Result<Option<FailedDelivery>, AskError> {
+        let ask = self.ask;
         if self.listed.is_none() {
             let mut listed = Vec::new();
             for hook in self.hooks.iter().filter_map(|hook| hook.gh_id) {
-                let failed = self.github.failed_deliveries(self.token, name, hook).await?;
+                let failed = ask
+                    .github(|repository| async move { repository.failed_deliveries(hook).await })
+                    .await?;
                 listed.extend(failed.into_iter().map(|delivery| (hook, delivery)));
             }
             listed.sort_by(|a, b| a.1.delivered_at.cmp(&b.1.delivered_at));
@@ -59,11 +55,13 @@ impl<'a> Failures<'a> {
             }
             let next = self.listed.as_mut().and_then(Vec::pop);
             let Some((hook, delivery)) = next else { return Ok(None) };
-            let event = self.github.delivered_event(self.token, name, hook, &delivery).await?;
+            let failed = &delivery;
+            let event = ask
+                .github(|repository| async move { repository.delivered_event(hook, failed).await })
+                .await?;
             let Some(event) = event else { continue };
             // Whatever becomes of forks: only where it says that a head stands.
-            let repository = self.project.repository.gh_id;
-            let told = match decide(&event, repository, Some(hook), ForkPolicy::Build) {
+            let told = match decide(&event, self.repository, Some(hook), ForkPolicy::Build) {
                 Decision::Build(wish) => wish.build.head(),
                 Decision::PassOver { head, .. } => head,
                 _ => continue,

@@ -10,6 +10,7 @@ use crate::model::{Head, Timestamp};
 use crate::store::{Delivery, Hook, Project, Store, StoreError};
 use ask::Ask;
 
+pub use ask::{AskError, ask_github};
 pub use decide::{Decision, Differences, Wish, decide};
 pub use reconcile::{Reconciler, begin as begin_comparison, run as reconcile};
 
@@ -47,9 +48,9 @@ pub async fn take(
     if let (Decision::Build(_), Some(current)) = (&decision, current)
         && current != project.repository
     {
-        store.repository_changed(project.id, &current).await?;
+        store.repository_changed(project.id, &current, Timestamp::now()).await?;
     }
-    let ask = Ask::of(store, github, project).await?;
+    let ask = Ask::of(store, github, project);
     let decision = match decision {
         Decision::Build(mut wish) => {
             ask.complete(&mut wish).await?;
@@ -58,6 +59,7 @@ pub async fn take(
         }
         Decision::Release(tag) => match ask.release(&tag).await {
             Ok(wish) => Decision::Build(Box::new(wish)),
+            Err(AskError::Store(error)) => return Err(error),
             Err(error) => Decision::Refuse(format!("The commit of {tag} is not known: {error}.")),
         },
         other => other,

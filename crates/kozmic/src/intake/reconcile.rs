@@ -5,14 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use secrecy::SecretString;
-
-use super::ask::Ask;
+use super::ask::{Ask, AskError};
 use super::decide::{self, Decision, Differences, Wish};
 use super::missed::Failures;
-use crate::github::{Client, GithubError, Listed, OpenPullRequest};
+use crate::github::{Client, GithubError, KnownRepository, Listed, OpenPullRequest};
 use crate::model::{
-    Change, Commit, CommitSha, GitRef, Head, HookEvent, Invalid, Timestamp, Trigger, UserId,
+    Change, Commit, CommitSha, GitRef, Head, HookEvent, Invalid, Timestamp, Trigger,
 };
 use crate::shutdown::Shutdown;
 use crate::store::{Hook, NewBuild, Project, Store, StoreError};
@@ -29,12 +27,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 enum ReconcileError {
     #[error(transparent)]
-    Github(#[from] GithubError),
+    Ask(#[from] AskError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The token was of no use to the project before.
-    #[error("{0}")]
-    Token(String),
     #[error("GitHub did not tell the commit of {}", .0.join(", "))]
     HalfKnown(Vec<String>),
 }
@@ -71,10 +66,11 @@ pub async fn begin(
     tags: bool,
 ) -> Result<(), StoreError> {
     let looked_at = Timestamp::now();
-    // Whoever adds the webhook will learn that nobody has a token.
-    let Some(holder) = store.token_holder(project.id).await? else { return Ok(()) };
-    match Standing::ask(github, project, &holder.token, tags).await {
+    match Standing::ask(Ask::of(store, github, project), tags).await {
         Ok(standing) => standing.begin(store, project, looked_at).await.map(drop),
+        Err(AskError::Store(error)) => Err(error),
+        // Whoever adds the webhook will learn that nobody has a token.
+        Err(AskError::Github(GithubError::NoToken)) => Ok(()),
         // The first comparison does it.
         Err(error) => {
             tracing::warn!(%error, "the heads at GitHub are not known yet");
@@ -90,13 +86,11 @@ impl Reconciler {
             Err(error) => return tracing::error!(%error, "no project could be compared"),
         };
         let count = u32::try_from(projects.len()).unwrap_or(u32::MAX).max(1);
-        // Whose token is of no use now.
-        let mut stopped: BTreeMap<UserId, String> = BTreeMap::new();
         for (index, project) in projects.iter().enumerate() {
             if index > 0 {
                 tokio::time::sleep((self.interval / count).min(PAUSE)).await;
             }
-            let problem = match self.compare(project, &mut stopped).await {
+            let problem = match self.compare(project).await {
                 Ok(()) => None,
                 Err(error) => {
                     let (name, problem) = (&project.repository.full_name, error.to_string());
@@ -111,37 +105,12 @@ impl Reconciler {
         }
     }
 
-    async fn compare(
-        &self,
-        project: &Project,
-        stopped: &mut BTreeMap<UserId, String>,
-    ) -> Result<(), ReconcileError> {
-        let holder = self.store.token_holder(project.id).await?.ok_or(GithubError::NoToken)?;
-        if let Some(problem) = stopped.get(&holder.user) {
-            return Err(ReconcileError::Token(problem.clone()));
-        }
-        let compared = self.compare_by(project, holder.token).await;
-        if let Err(ReconcileError::Github(error)) = &compared {
-            if error.is_bad_token() {
-                self.store.tokens_tried(&[holder.user], None, Timestamp::now()).await?;
-            }
-            // Other projects would meet it as well.
-            if error.is_bad_token() || matches!(error, GithubError::RateLimited { .. }) {
-                stopped.insert(holder.user, error.to_string());
-            }
-        }
-        compared
-    }
-
-    async fn compare_by(
-        &self,
-        project: &Project,
-        token: SecretString,
-    ) -> Result<(), ReconcileError> {
+    async fn compare(&self, project: &Project) -> Result<(), ReconcileError> {
         let hooks = self.store.hooks(project.id).await?;
         let tags = hooks.iter().any(|hook| hook.spec.options.wanted.wants_event(HookEvent::Tag));
         let looked_at = Timestamp::now();
-        let standing = Standing::ask(&self.github, project, &token, tags).await?;
+        let ask = Ask::of(&self.store, &self.github, project);
+        let standing = Standing::ask(ask, tags).await?;
         if standing.tags.is_none()
             && self.store.comparison(project.id).await?.tags_known_at.is_some()
         {
@@ -165,7 +134,7 @@ impl Reconciler {
         let now_seen = self.store.seen_heads(project.id).await?;
         missed.retain(|found| now_seen.get(&found.head.name) == seen.get(&found.head.name));
         missed.truncate(MOST_BUILDS);
-        let catch_up = CatchUp { reconciler: self, project, token: &token, hooks: &hooks };
+        let catch_up = CatchUp { store: &self.store, ask, project, hooks: &hooks };
         catch_up.build(&missed, &seen).await
     }
 }
@@ -185,17 +154,15 @@ struct Found<'a> {
 }
 
 impl Standing {
-    async fn ask(
-        github: &Client,
-        project: &Project,
-        token: &SecretString,
-        tags: bool,
-    ) -> Result<Self, GithubError> {
-        let name = &project.repository.full_name;
+    async fn ask(ask: Ask<'_>, tags: bool) -> Result<Self, AskError> {
+        ask.github(|repository| Self::of(repository, tags)).await
+    }
+
+    async fn of(repository: KnownRepository, tags: bool) -> Result<Self, GithubError> {
         Ok(Self {
-            branches: github.branches(token, name).await?,
-            tags: if tags { Some(github.tags(token, name).await?) } else { None },
-            pulls: github.open_pull_requests(token, name).await?,
+            branches: repository.branches().await?,
+            tags: if tags { Some(repository.tags().await?) } else { None },
+            pulls: repository.open_pull_requests().await?,
         })
     }
 
@@ -254,9 +221,9 @@ impl Standing {
 
 /// One project's missed heads becoming builds.
 struct CatchUp<'a> {
-    reconciler: &'a Reconciler,
+    store: &'a Store,
+    ask: Ask<'a>,
     project: &'a Project,
-    token: &'a SecretString,
     hooks: &'a [Hook],
 }
 
@@ -266,12 +233,10 @@ impl CatchUp<'_> {
         missed: &[Found<'_>],
         seen: &BTreeMap<String, String>,
     ) -> Result<(), ReconcileError> {
-        let Reconciler { store, github, .. } = self.reconciler;
-        let project = self.project;
+        let Self { store, ask, project, hooks } = *self;
         let forks = store.project_options(project.id).await?.forks;
-        let ask = Ask::of(store, github, project).await?;
         let mut unknown = Vec::new();
-        let mut failures = Failures::new(github, project, self.token, self.hooks);
+        let mut failures = Failures::new(ask, project.repository.gh_id, hooks);
         for found in missed {
             let before = seen.get(&found.head.name).and_then(|sha| sha.parse().ok());
             let decision = match found.pull {

@@ -5,8 +5,9 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::sidecar::Sidecar;
 use super::{Bus, LogFolder, Sink};
-use crate::model::JobUuid;
+use crate::model::{JobUuid, Timestamp};
 
 /// What was shown is on the disk after this time at the latest.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -16,6 +17,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 pub struct LiveLog {
     job: JobUuid,
     file: File,
+    index: Sidecar,
     length: u64,
     ends_line: bool,
     dirty: bool,
@@ -38,10 +40,12 @@ impl LiveLog {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
         }
+        let index = Sidecar::open(&path, &file, length)?;
         bus.written(job, length);
         Ok(Self {
             job,
             file,
+            index,
             length,
             ends_line: last == *b"\n",
             dirty: false,
@@ -77,6 +81,7 @@ impl Sink for LiveLog {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(last) = bytes.last() else { return Ok(()) };
         self.file.write_all(bytes)?;
+        self.index.wrote(bytes, Timestamp::now());
         self.ends_line = *last == b'\n';
         self.length += bytes.len() as u64;
         self.dirty = true;

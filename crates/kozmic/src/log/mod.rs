@@ -1,26 +1,49 @@
 //! The bytes of a run: appended to a file, followed while it grows, kept, and
-//! rendered as a terminal would show them.
+//! rendered as a terminal would show them; secrets are hidden before.
 //!
 //! Readers never hold up the writer: it writes to the file and tells the bus
 //! how long the file is; each reader reads the file at its own pace.
+//!
+//! ```text
+//! live (a file) ── sidecar (its index, beside it) ─┐
+//!      │ the job is over                           ├─► stored ─► reader: rows, find, sections, bytes
+//! archive (one object, with its index) ────────────┘
+//! ```
 
 mod ansi;
+mod archive;
 mod bus;
+mod error;
+mod find;
+mod fold;
+mod index;
+mod indexer;
+mod lines;
 mod live;
-mod read;
+mod logs;
+mod mask;
+mod reader;
+mod sidecar;
 mod sink;
+mod stored;
 
 use std::path::{Path, PathBuf};
 
-pub use ansi::Renderer;
+pub use ansi::{Renderer, style_sheet};
 pub use bus::{Bus, Follower, Progress};
+pub use error::LogError;
+pub use find::{Found, Match, Query, QueryError};
+pub use fold::Section;
+pub use lines::Line;
 pub use live::LiveLog;
-pub use read::{Line, Lines, count_lines, open};
+pub use logs::{Archived, Logs};
+pub use mask::{Masked, Masks, SHORTEST, Stream, TooMany, lines_too_short};
+pub use reader::{MATCHES, ROWS, Reader, Row};
 pub use sink::{Sink, Streams};
 
 use crate::model::JobUuid;
 
-/// Where a job's log lies.
+/// Where live logs lie.
 #[derive(Debug, Clone)]
 pub struct LogFolder(PathBuf);
 
@@ -29,7 +52,7 @@ impl LogFolder {
         Self(data_dir.join("logs"))
     }
 
-    /// The folder of all logs; made when it is needed.
+    /// The folder of all of them; made when it is needed.
     pub fn folder(&self) -> &Path {
         &self.0
     }

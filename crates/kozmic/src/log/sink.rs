@@ -15,6 +15,18 @@ pub trait Sink: Send {
 
     /// To be called once a second while nothing is written.
     fn sync_when_due(&mut self) -> io::Result<()>;
+
+    /// A container's output has ended: nothing of it is held back any more.
+    fn settle(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A container's output, `written` bytes of which are in the log, is read again:
+    /// from which of its bytes on it is to be given. The first ones are known then, and
+    /// do not count.
+    fn goes_on_from(&mut self, written: u64) -> u64 {
+        written
+    }
 }
 
 /// Output of scripts to one writer, notes to another: a terminal's two streams.

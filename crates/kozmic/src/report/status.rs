@@ -13,16 +13,16 @@ pub(super) async fn post(reporter: &Reporter, report: &Report) -> Result<(), Rep
         description: report.status.description.clone(),
         context: report.status.context.clone(),
     };
-    let name = &project.repository.full_name;
     let holders = reporter.store.token_holders(project.id, Timestamp::now()).await?;
-    let (github, sha, status) = (&reporter.github, &report.status.sha, &status);
-    let tried = github
-        .by_any(&holders, |token| async move {
+    let (sha, status) = (&report.status.sha, &status);
+    let tried = reporter
+        .github
+        .by_any_of(&holders, &project.repository, |repository| async move {
             // The attempt before may have arrived, and only its answer not.
-            if report.attempts > 0 && github.has_status(token, name, sha, status).await? {
+            if report.attempts > 0 && repository.has_status(sha, status).await? {
                 return Ok(());
             }
-            github.create_status(token, name, sha, status).await
+            repository.create_status(sha, status).await
         })
         .await;
     reporter.store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;

@@ -1,5 +1,8 @@
 //! Who may do what in a project.
 
+use std::collections::BTreeMap;
+
+use super::many::{at_once, places, rows};
 use super::{Columns as _, Listed, Project, Result, Store, Transaction, commit, failed};
 use crate::model::{ProjectId, Role, Timestamp, UserId};
 
@@ -95,20 +98,18 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query(
-            "SELECT users.id, gh_id FROM users WHERE id <> (SELECT owner_id FROM projects WHERE id = $1)",
-        )
-        .bind(project.0)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed("list the users"))?;
-        for row in &rows {
-            let (user, gh_id) = (UserId(row.int("id")?), row.int("gh_id")?);
-            match people.iter().find(|(person, _)| *person == gh_id) {
-                Some((_, manages)) => put(&mut tx, project, user, *manages, now).await?,
-                None if is_complete => remove(&mut tx, project, user).await?,
-                None => {}
-            }
+        let side = Side {
+            subject: project.0,
+            members: "SELECT memberships.id, gh_id, allows_management FROM memberships \
+                      JOIN users ON users.id = user_id WHERE project_id = $1",
+            known: "SELECT id, gh_id FROM users \
+                    WHERE id <> (SELECT owner_id FROM projects WHERE id = $1)",
+        };
+        let (news, gone) = side.differences(&mut tx, people).await?;
+        let member = |(user, manages)| (project, UserId(user), manages);
+        put(&mut tx, &news.into_iter().map(member).collect::<Vec<_>>(), now).await?;
+        if is_complete {
+            remove(&mut tx, &gone).await?;
         }
         commit(tx).await
     }
@@ -122,50 +123,103 @@ pub(super) async fn of_user(
     accessible: &[(i64, bool)],
     now: Timestamp,
 ) -> Result<()> {
-    let rows = sqlx::query("SELECT id, gh_id FROM projects WHERE owner_id <> $1")
-        .bind(user.0)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(failed("list the projects"))?;
-    for row in &rows {
-        let (project, gh_id) = (ProjectId(row.int("id")?), row.int("gh_id")?);
-        match accessible.iter().find(|(repository, _)| *repository == gh_id) {
-            Some((_, manages)) => put(tx, project, user, *manages, now).await?,
-            None => remove(tx, project, user).await?,
+    let side = Side {
+        subject: user.0,
+        members: "SELECT memberships.id, gh_id, allows_management FROM memberships \
+                  JOIN projects ON projects.id = project_id WHERE user_id = $1",
+        known: "SELECT id, gh_id FROM projects WHERE owner_id <> $1",
+    };
+    let (news, gone) = side.differences(tx, accessible).await?;
+    let membership = |(project, manages)| (ProjectId(project), user, manages);
+    put(tx, &news.into_iter().map(membership).collect::<Vec<_>>(), now).await?;
+    remove(tx, &gone).await
+}
+
+/// From where memberships are looked at: a project's people, or a user's projects. Both
+/// texts have the subject as their only parameter.
+struct Side {
+    subject: i64,
+    /// Ids of memberships, whose they are at GitHub, and whether they manage.
+    members: &'static str,
+    /// Who, or what, there is here, by GitHub's ids; owners have no membership.
+    known: &'static str,
+}
+
+/// Who, or what, is new or has another role; and ids of the memberships that GitHub
+/// does not tell of.
+type Differences = (Vec<(i64, bool)>, Vec<i64>);
+
+impl Side {
+    async fn differences(&self, tx: &mut Transaction, told: &[(i64, bool)]) -> Result<Differences> {
+        // A list that moves while GitHub's pages are read has the same one twice.
+        let mut wanted: BTreeMap<i64, bool> = BTreeMap::new();
+        for (gh_id, manages) in told {
+            *wanted.entry(*gh_id).or_default() |= *manages;
         }
+        let members = sqlx::query(self.members)
+            .bind(self.subject)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(failed("list memberships"))?;
+        let mut gone = Vec::new();
+        for row in &members {
+            let gh_id = row.int("gh_id")?;
+            match wanted.get(&gh_id) {
+                Some(manages) if *manages == row.flag("allows_management")? => {
+                    wanted.remove(&gh_id);
+                }
+                Some(_) => {}
+                None => gone.push(row.int("id")?),
+            }
+        }
+        let mut news = Vec::new();
+        let asked: Vec<i64> = wanted.keys().copied().collect();
+        for ids in at_once(&asked, 1) {
+            let known = format!("{} AND gh_id IN ({})", self.known, places(1, ids.len()));
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(known)).bind(self.subject);
+            for id in ids {
+                query = query.bind(*id);
+            }
+            let known =
+                query.fetch_all(&mut **tx).await.map_err(failed("find whom GitHub told of"))?;
+            for row in &known {
+                let manages = wanted.get(&row.int("gh_id")?).copied().unwrap_or_default();
+                news.push((row.int("id")?, manages));
+            }
+        }
+        Ok((news, gone))
     }
-    Ok(())
 }
 
 async fn put(
     tx: &mut Transaction,
-    project: ProjectId,
-    user: UserId,
-    manages: bool,
+    members: &[(ProjectId, UserId, bool)],
     now: Timestamp,
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO memberships (project_id, user_id, allows_management, created_at) \
-         VALUES ($1, $2, $3, $4) ON CONFLICT (project_id, user_id) \
-         DO UPDATE SET allows_management = excluded.allows_management \
-         WHERE memberships.allows_management <> excluded.allows_management",
-    )
-    .bind(project.0)
-    .bind(user.0)
-    .bind(i64::from(manages))
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("keep a membership"))?;
+    for members in at_once(members, 4) {
+        let put = format!(
+            "INSERT INTO memberships (project_id, user_id, allows_management, created_at) \
+             VALUES {} ON CONFLICT (project_id, user_id) \
+             DO UPDATE SET allows_management = excluded.allows_management",
+            rows(members.len(), 4)
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(put));
+        for (project, user, manages) in members {
+            query = query.bind(project.0).bind(user.0).bind(i64::from(*manages)).bind(now.0);
+        }
+        query.execute(&mut **tx).await.map_err(failed("keep memberships"))?;
+    }
     Ok(())
 }
 
-async fn remove(tx: &mut Transaction, project: ProjectId, user: UserId) -> Result<()> {
-    sqlx::query("DELETE FROM memberships WHERE project_id = $1 AND user_id = $2")
-        .bind(project.0)
-        .bind(user.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("end a membership"))?;
+async fn remove(tx: &mut Transaction, memberships: &[i64]) -> Result<()> {
+    for ids in at_once(memberships, 1) {
+        let remove = format!("DELETE FROM memberships WHERE id IN ({})", places(0, ids.len()));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(remove));
+        for id in ids {
+            query = query.bind(*id);
+        }
+        query.execute(&mut **tx).await.map_err(failed("end memberships"))?;
+    }
     Ok(())
 }

@@ -163,6 +163,32 @@ impl Store {
     }
 }
 
+/// A given up report is tried again under a new name of the repository, when it is not older.
+const DAY: Duration = Duration::from_hours(24);
+
+/// A repository is found under another name: what was given up under the one before may
+/// arrive now.
+pub(super) async fn name_changed(
+    tx: &mut Transaction,
+    project: ProjectId,
+    name: &str,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE outbox SET sent_version = version - 1, attempts = 1, next_attempt_at = $1 \
+         WHERE project_id = $2 AND failure IS NOT NULL AND sent_version = version AND updated_at > $3 \
+         AND EXISTS (SELECT id FROM projects WHERE id = $2 AND gh_full_name <> $4)",
+    )
+    .bind(now.0)
+    .bind(project.0)
+    .bind(now.0 - i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX))
+    .bind(name)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("try again what was given up"))?;
+    Ok(())
+}
+
 /// Puts the statuses of a build and of its jobs into the outbox, where they
 /// differ from what is there; nothing when a newer build of the commit speaks
 /// for it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::{
-    Columns as _, Result, Store, StoreError, approvals, commit, failed, read_json, to_json,
+    Columns as _, Result, Store, StoreError, approvals, commit, failed, outbox, read_json, to_json,
 };
 use crate::model::{
     BuildStatus, ForkPolicy, FullName, ProjectId, RemoteRepository, Timestamp, UserId,
@@ -18,6 +18,8 @@ pub struct Project {
     pub repository: RemoteRepository,
     /// Anyone may see its builds and logs.
     pub is_visible_to_all: bool,
+    /// At GitHub, where nothing of it can be changed.
+    pub is_archived: bool,
 }
 
 /// What people have set for a project.
@@ -77,6 +79,7 @@ impl Project {
                 is_public: row.flag("is_public")?,
             },
             is_visible_to_all: row.flag("is_visible_to_all")?,
+            is_archived: row.flag("is_archived")?,
         })
     }
 }
@@ -145,22 +148,28 @@ impl Store {
         &self,
         project: ProjectId,
         repository: &RemoteRepository,
+        now: Timestamp,
     ) -> Result<()> {
+        let name = repository.full_name.to_string();
+        let mut tx = self.begin().await?;
+        outbox::name_changed(&mut tx, project, &name, now).await?;
         sqlx::query(
             "UPDATE projects SET gh_login = $1, gh_name = $2, gh_full_name = $3, gh_ssh_clone_url = $4, \
              gh_https_clone_url = $5, gh_default_branch = $6, is_public = $7 WHERE id = $8",
         )
         .bind(repository.full_name.owner())
         .bind(repository.full_name.name())
-        .bind(repository.full_name.to_string())
+        .bind(name)
         .bind(&repository.ssh_clone_url)
         .bind(&repository.https_clone_url)
         .bind(&repository.default_branch)
         .bind(i64::from(repository.is_public))
         .bind(project.0)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await
         .map_err(failed("change a project"))?;
+        commit(tx).await?;
+        self.wakes.outbox.notify_one();
         Ok(())
     }
 

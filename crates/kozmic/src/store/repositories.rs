@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 
+use super::many::{at_once, rows};
 use super::{Columns as _, Result, Store, Transaction, commit, failed, members};
 use crate::model::{FullName, RemoteRepository, Timestamp, UserId};
 
@@ -66,6 +67,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
+        // First, so that two at once come one after the other.
+        sqlx::query("UPDATE users SET repos_last_synchronized_at = $1 WHERE id = $2")
+            .bind(now.0)
+            .bind(user.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("note when a user was synchronized"))?;
         for forget in [
             "DELETE FROM user_repositories WHERE user_id = $1",
             "DELETE FROM organizations WHERE user_id = $1",
@@ -76,9 +84,7 @@ impl Store {
                 .await
                 .map_err(failed("forget a user's repositories"))?;
         }
-        for offered in &repositories.own {
-            insert(&mut tx, OF_USER, user.0, offered).await?;
-        }
+        insert(&mut tx, OF_USER, user.0, &repositories.own).await?;
         for organization in &repositories.organizations {
             let row = sqlx::query(
                 "INSERT INTO organizations (user_id, gh_id, gh_login, gh_name) \
@@ -90,17 +96,9 @@ impl Store {
             .fetch_one(&mut *tx)
             .await
             .map_err(failed("keep an organization"))?;
-            for offered in &organization.repositories {
-                insert(&mut tx, OF_ORGANIZATION, row.int("id")?, offered).await?;
-            }
+            insert(&mut tx, OF_ORGANIZATION, row.int("id")?, &organization.repositories).await?;
         }
         members::of_user(&mut tx, user, accessible, now).await?;
-        sqlx::query("UPDATE users SET repos_last_synchronized_at = $1 WHERE id = $2")
-            .bind(now.0)
-            .bind(user.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("note when a user was synchronized"))?;
         commit(tx).await
     }
 
@@ -159,30 +157,32 @@ impl Store {
 }
 
 const OF_USER: &str = "INSERT INTO user_repositories (user_id, gh_id, gh_name, gh_full_name, \
-     gh_ssh_clone_url, gh_https_clone_url, is_public, is_archived) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+     gh_ssh_clone_url, gh_https_clone_url, is_public, is_archived)";
 const OF_ORGANIZATION: &str = "INSERT INTO organization_repositories (organization_id, gh_id, \
-     gh_name, gh_full_name, gh_ssh_clone_url, gh_https_clone_url, is_public, is_archived) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+     gh_name, gh_full_name, gh_ssh_clone_url, gh_https_clone_url, is_public, is_archived)";
 
 async fn insert(
     tx: &mut Transaction,
     into: &'static str,
     parent: i64,
-    offered: &OfferedRepository,
+    offered: &[OfferedRepository],
 ) -> Result<()> {
-    let repository = &offered.repository;
-    sqlx::query(into)
-        .bind(parent)
-        .bind(repository.gh_id)
-        .bind(repository.full_name.name())
-        .bind(repository.full_name.to_string())
-        .bind(&repository.ssh_clone_url)
-        .bind(&repository.https_clone_url)
-        .bind(i64::from(repository.is_public))
-        .bind(i64::from(offered.is_archived))
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("keep a user's repository"))?;
+    for offered in at_once(offered, 8) {
+        // A list that moves while GitHub's pages are read has the same one twice.
+        let insert = format!("{into} VALUES {} ON CONFLICT DO NOTHING", rows(offered.len(), 8));
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(insert));
+        for OfferedRepository { repository, is_archived } in offered {
+            query = query
+                .bind(parent)
+                .bind(repository.gh_id)
+                .bind(repository.full_name.name())
+                .bind(repository.full_name.to_string())
+                .bind(&repository.ssh_clone_url)
+                .bind(&repository.https_clone_url)
+                .bind(i64::from(repository.is_public))
+                .bind(i64::from(*is_archived));
+        }
+        query.execute(&mut **tx).await.map_err(failed("keep a user's repositories"))?;
+    }
     Ok(())
 }

@@ -12,6 +12,8 @@ use crate::seal::{random_hex, sha256_hex};
 
 /// A session that is not used for so long ends.
 pub const SESSION_LIFETIME: Duration = Duration::from_hours(30 * 24);
+/// Of one user; with one more, the one that was not used for longest ends.
+const SESSIONS: i64 = 50;
 /// Its use is noted at most so often, and spares a write with each request.
 const NOTED_EVERY: Duration = Duration::from_hours(1);
 
@@ -45,7 +47,8 @@ impl Session {
 
 impl Store {
     /// A user signed in: the secret of a new session, which can't be shown again.
-    /// Sessions of all users that have expired are removed.
+    /// Sessions of all users that have expired are removed, and the user's that are too
+    /// many, those first that were not used for longest.
     pub async fn session_begun(&self, user: UserId, now: Timestamp) -> Result<String> {
         let secret = random_hex()?;
         let mut tx = self.begin().await?;
@@ -65,6 +68,15 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(failed("begin a session"))?;
+        sqlx::query(
+            "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN \
+             (SELECT id FROM sessions WHERE user_id = $1 ORDER BY seen_at DESC, id DESC LIMIT $2)",
+        )
+        .bind(user.0)
+        .bind(SESSIONS)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed("end a user's oldest sessions"))?;
         commit(tx).await?;
         Ok(secret)
     }
@@ -73,7 +85,8 @@ impl Store {
     pub async fn session_used(&self, secret: &str, now: Timestamp) -> Result<Option<SessionUse>> {
         // The digest is looked up, so that no comparison's time tells of a secret.
         let row = sqlx::query(
-            "SELECT sessions.id AS session_id, seen_at, users.* FROM sessions \
+            "SELECT sessions.id AS session_id, seen_at, users.*, \
+             (SELECT gh_id FROM named_logins WHERE login = LOWER(users.gh_login)) AS login_means FROM sessions \
              JOIN users ON users.id = sessions.user_id WHERE token_hash = $1 AND expires_at > $2",
         )
         .bind(sha256_hex(secret.as_bytes()))

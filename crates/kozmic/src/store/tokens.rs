@@ -32,7 +32,8 @@ impl Store {
     pub async fn token_used(&self, token: &str, now: Timestamp) -> Result<Option<KnownUser>> {
         // The digest is looked up, so that no comparison's time tells of a token.
         let row = sqlx::query(
-            "SELECT api_tokens.id AS token_id, last_used_at, users.* \
+            "SELECT api_tokens.id AS token_id, last_used_at, users.*, \
+             (SELECT gh_id FROM named_logins WHERE login = LOWER(users.gh_login)) AS login_means \
              FROM api_tokens JOIN users ON users.id = api_tokens.user_id \
              WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
         )

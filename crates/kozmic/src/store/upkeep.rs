@@ -36,10 +36,22 @@ impl Store {
         Ok(())
     }
 
-    /// It could not be compared; it is not to be the first at the next look again.
-    pub async fn project_looked_at(&self, project: ProjectId, now: Timestamp) -> Result<()> {
+    /// GitHub says whether a project's repository is archived.
+    pub async fn project_archived(&self, project: ProjectId, is_archived: bool) -> Result<()> {
+        sqlx::query("UPDATE projects SET is_archived = $1 WHERE id = $2")
+            .bind(i64::from(is_archived))
+            .bind(project.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note that a repository is archived"))?;
+        Ok(())
+    }
+
+    /// It could not be compared; it counts as if it had been at this time, so that it is
+    /// not the first at the next look again.
+    pub async fn project_looked_at(&self, project: ProjectId, at: Timestamp) -> Result<()> {
         sqlx::query("UPDATE projects SET synchronized_at = $1 WHERE id = $2")
-            .bind(now.0)
+            .bind(at.0)
             .bind(project.0)
             .execute(&self.pool)
             .await
@@ -55,6 +67,15 @@ impl Store {
             .await
             .map_err(failed("read how a project stands"))?;
         row.map_or(Ok(None), |row| row.text_or_null("gh_trouble"))
+    }
+
+    /// How many projects there are.
+    pub async fn projects_counted(&self) -> Result<i64> {
+        let row = sqlx::query("SELECT COUNT(*) AS projects FROM projects")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("count the projects"))?;
+        row.int("projects")
     }
 
     /// Those that were compared before this time or never, longest ago first.

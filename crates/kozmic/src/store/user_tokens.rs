@@ -43,11 +43,6 @@ impl Store {
         Ok(holders)
     }
 
-    /// In whose name GitHub is asked about a project when one is enough.
-    pub async fn token_holder(&self, project: ProjectId) -> Result<Option<TokenHolder>> {
-        Ok(self.token_holders(project, Timestamp::now()).await?.into_iter().next())
-    }
-
     /// Whether somebody who may change things at GitHub for a project has a token that
     /// GitHub refused: after a new sign-in, more may be possible than now.
     pub async fn awaits_sign_in(&self, project: ProjectId) -> Result<bool> {

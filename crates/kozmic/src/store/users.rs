@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, commit, failed};
+use super::{Columns as _, Result, Store, commit, failed, named_logins};
 use crate::model::{GithubUser, Timestamp, UserId};
 
 #[derive(Debug, Clone)]
@@ -19,7 +19,11 @@ pub struct User {
 #[derive(Debug, Clone)]
 pub struct KnownUser {
     pub id: UserId,
+    pub gh_id: i64,
     pub login: String,
+    /// The account that the settings mean by the login, by its id at GitHub; none: they
+    /// did not name it so far.
+    pub login_means: Option<i64>,
     pub name: String,
     pub email: Option<String>,
     /// The organization whose membership let them in, and when GitHub was asked about it.
@@ -31,7 +35,9 @@ impl KnownUser {
         let admitted_at = row.int_or_null("admitted_at")?.map(Timestamp);
         Ok(Self {
             id: UserId(row.int("id")?),
+            gh_id: row.int("gh_id")?,
             login: row.text("gh_login")?,
+            login_means: row.int_or_null("login_means")?,
             name: row.text("gh_name")?,
             email: row.text_or_null("email")?,
             admitted_by: row.text_or_null("admitted_by")?.zip(admitted_at),
@@ -49,14 +55,7 @@ impl Store {
     ) -> Result<UserId> {
         let sealed = self.seal.seal(&token_place(user.gh_id), token.expose_secret().as_bytes())?;
         let mut tx = self.begin().await?;
-        // GitHub gives a freed login to somebody else; the one who had it
-        // before gets the new one with the next sign-in.
-        sqlx::query("UPDATE users SET gh_login = gh_login || '~' || gh_id WHERE gh_login = $1 AND gh_id <> $2")
-            .bind(&user.login)
-            .bind(user.gh_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("free a login"))?;
+        named_logins::taken(&mut tx, &user.login, user.gh_id).await?;
         let row = sqlx::query(
             "INSERT INTO users (gh_id, gh_login, gh_name, gh_avatar_url, email, gh_access_token, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) \

@@ -1,10 +1,18 @@
 //! What becomes of a project when its repository does: renamed, transferred, made
-//! private or public, deleted; or when its owner leaves.
+//! private or public, archived, deleted; or when its owner leaves.
 
 use super::{Result, Upkeep, UpkeepError};
-use crate::github::{Access, GithubError, ListedRepository};
+use crate::github::{Access, GithubError, KnownRepository, ListedRepository};
 use crate::model::{Role, Timestamp, UserId};
 use crate::store::Project;
+
+/// What GitHub says of a project's owner.
+enum OwnerStands {
+    Administers,
+    Left,
+    /// It could not be asked in the owner's name.
+    Unknown(GithubError),
+}
 
 impl Upkeep {
     /// Compares a project with GitHub and brings it up to date: its names, whether it
@@ -26,11 +34,18 @@ impl Upkeep {
                 project = %project.id, before = %project.repository.full_name,
                 now = %listed.repository.full_name, "what GitHub says of a repository has changed"
             );
-            self.store.repository_changed(project.id, &listed.repository).await?;
+            let now = Timestamp::now();
+            self.store.repository_changed(project.id, &listed.repository, now).await?;
             project.repository = listed.repository.clone();
         }
+        if project.is_archived != listed.is_archived {
+            self.store.project_archived(project.id, listed.is_archived).await?;
+        }
         let mut troubles = Vec::new();
-        if let Err(error) = self.follow_visibility(&project).await {
+        // Nothing of an archived one can be changed: what there is to do waits.
+        if !listed.is_archived
+            && let Err(error) = self.follow_visibility(&project).await
+        {
             troubles.push(format!("the deploy key: {error}"));
         }
         troubles.extend(self.synchronize_members(&project, listed.owner.is_organization).await?);
@@ -51,41 +66,69 @@ impl Upkeep {
     }
 
     /// Under its name, or, where another has taken the name, among all that the
-    /// project's people may see.
+    /// project's people may see; none when each of them was asked.
     async fn find_repository(&self, project: &Project) -> Result<Option<ListedRepository>> {
-        let (github, name) = (&self.github, &project.repository.full_name);
-        let (id, gh_id) = (project.id, project.repository.gh_id);
-        let by_name =
-            self.ask(id, |token| async move { github.repository(&token, name).await }).await;
-        match by_name {
-            Ok(listed) if listed.repository.gh_id == gh_id => return Ok(Some(listed)),
-            Ok(_) | Err(UpkeepError::Github(GithubError::NotFound { .. })) => {}
+        let by_name = |repository: KnownRepository| async move { Ok(repository.into_listed()) };
+        match self.ask(project, by_name).await {
+            Ok(listed) => return Ok(Some(listed)),
+            Err(UpkeepError::Github(
+                GithubError::NotFound { .. } | GithubError::AnotherRepository { .. },
+            )) => {}
             Err(error) => return Err(error),
         }
-        let seen = self.ask(id, |token| async move { github.repositories(&token).await }).await?;
-        Ok(seen.into_iter().find(|listed| listed.repository.gh_id == gh_id))
+        let (github, gh_id) = (&self.github, project.repository.gh_id);
+        let holders = self.store.token_holders(project.id, Timestamp::now()).await?;
+        let among_theirs = |token| async move {
+            let seen = github.repositories(token).await?;
+            let found = seen.into_iter().find(|listed| listed.repository.gh_id == gh_id);
+            found.ok_or_else(|| GithubError::NotFound { call: format!("repository {gh_id}") })
+        };
+        let tried = self.github.by_any(&holders, among_theirs).await;
+        self.store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;
+        match tried.answer {
+            Ok(listed) => Ok(Some(listed)),
+            Err(GithubError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// What there is to say when the owner does not administer the repository any more.
-    async fn owner_left(&self, project: &Project) -> Result<Option<String>> {
-        let Some(owner) = self.store.user(project.owner).await? else { return Ok(None) };
+    /// Whether a project's owner still administers the repository.
+    async fn owner_stands(&self, project: &Project) -> Result<OwnerStands> {
+        let Some(owner) = self.store.user(project.owner).await? else {
+            return Ok(OwnerStands::Unknown(GithubError::NoToken));
+        };
         // A token that was refused says nothing of what its owner may do.
         let Some(token) = owner.token.filter(|_| owner.token_refused_at.is_none()) else {
-            return Ok(None);
+            return Ok(OwnerStands::Unknown(GithubError::NoToken));
         };
-        let name = &project.repository.full_name;
-        let access = match self.github.repository(&token, name).await {
-            Ok(listed) => listed.access,
-            Err(GithubError::NotFound { .. }) => None,
-            Err(_) => return Ok(None),
+        let access = match self.github.known(&token, &project.repository).await {
+            Ok(repository) => repository.into_listed().access,
+            Err(GithubError::NotFound { .. } | GithubError::AnotherRepository { .. }) => None,
+            Err(error) => {
+                self.note_refusal(project.owner, &error).await?;
+                return Ok(OwnerStands::Unknown(error));
+            }
         };
-        Ok((access != Some(Access::Admin)).then(|| {
-            format!(
-                "{} owns this project, but does not administer {name} at GitHub any more. A manager \
-                 who does can take the project over.",
-                owner.login
-            )
-        }))
+        Ok(if access == Some(Access::Admin) { OwnerStands::Administers } else { OwnerStands::Left })
+    }
+
+    /// What there is to say of a project's owner. While GitHub does not tell, what was said
+    /// before stays.
+    async fn owner_left(&self, project: &Project) -> Result<Option<String>> {
+        let owner = self.store.user(project.owner).await?;
+        let left = format!(
+            "{} owns this project, but does not administer {} at GitHub any more. A manager who \
+             does can take the project over.",
+            owner.map_or_else(|| "Somebody who is gone".into(), |owner| owner.login),
+            project.repository.full_name
+        );
+        Ok(match self.owner_stands(project).await? {
+            OwnerStands::Administers => None,
+            OwnerStands::Left => Some(left),
+            OwnerStands::Unknown(_) => {
+                self.store.project_trouble(project.id).await?.filter(|before| *before == left)
+            }
+        })
     }
 
     /// Makes a manager the owner, when that manager administers the repository and the
@@ -98,19 +141,30 @@ impl Upkeep {
             )));
         }
         let token = self.store.user(user).await?.and_then(|user| user.token);
-        let listed = self.github.repository(&token.ok_or(GithubError::NoToken)?, name).await?;
-        if listed.access != Some(Access::Admin) {
+        let token = token.ok_or(GithubError::NoToken)?;
+        let access = match self.github.known(&token, &project.repository).await {
+            Ok(repository) => repository.into_listed().access,
+            Err(error) => {
+                self.note_refusal(user, &error).await?;
+                return Err(error.into());
+            }
+        };
+        if access != Some(Access::Admin) {
             return Err(UpkeepError::Refused(format!(
                 "Only somebody who administers {name} at GitHub can take it over."
             )));
         }
         let owner = self.store.user(project.owner).await?;
-        let is_refused = owner.as_ref().is_none_or(|owner| owner.token_refused_at.is_some());
-        if !is_refused && self.owner_left(project).await?.is_none() {
-            let login = owner.map(|owner| owner.login).unwrap_or_default();
-            return Err(UpkeepError::Refused(format!(
-                "{login} owns {name} and still administers it at GitHub; only {login} can hand it over."
-            )));
+        match self.owner_stands(project).await? {
+            OwnerStands::Left
+            | OwnerStands::Unknown(GithubError::NoToken | GithubError::BadToken { .. }) => {}
+            OwnerStands::Administers => {
+                let login = owner.map(|owner| owner.login).unwrap_or_default();
+                return Err(UpkeepError::Refused(format!(
+                    "{login} owns {name} and still administers it at GitHub; only {login} can hand it over."
+                )));
+            }
+            OwnerStands::Unknown(error) => return Err(error.into()),
         }
         Ok(self.store.project_handed_over(project.id, user, Timestamp::now()).await?)
     }

@@ -20,13 +20,12 @@ impl Upkeep {
     /// anything had to be done. Goes on where a call before was cut off.
     pub async fn ensure_deploy_key(&self, project: &Project) -> Result<bool> {
         let name = &project.repository.full_name;
-        let github = &self.github;
         let public_key = match self.store.deploy_key(project.id).await? {
             Some(key) => match key.gh_id {
                 Some(id) => {
-                    let is_registered = self
-                        .ask(project.id, |token| async move {
-                            github.has_deploy_key(&token, name, id).await
+                    let is_registered =
+                        self.ask(project, |repository| async move {
+                            repository.has_deploy_key(id).await
                         })
                         .await?;
                     if is_registered {
@@ -41,8 +40,8 @@ impl Upkeep {
         };
         let title = format!("Kozmic ({})", self.public_url);
         let (title, public_key) = (&title, &public_key);
-        let registered = self.ask(project.id, |token| async move {
-            github.register_deploy_key(&token, name, title, public_key).await
+        let registered = self.ask(project, |repository| async move {
+            repository.register_deploy_key(title, public_key).await
         });
         let id = match registered.await {
             Err(super::UpkeepError::Github(error)) => return Err(refused(name, error).into()),
@@ -56,11 +55,8 @@ impl Upkeep {
     pub async fn remove_deploy_key(&self, project: &Project) -> Result<bool> {
         let Some(key) = self.store.deploy_key(project.id).await? else { return Ok(false) };
         if let Some(id) = key.gh_id {
-            let (github, name) = (&self.github, &project.repository.full_name);
-            self.ask(project.id, |token| async move {
-                github.delete_deploy_key(&token, name, id).await
-            })
-            .await?;
+            self.ask(project, |repository| async move { repository.delete_deploy_key(id).await })
+                .await?;
         }
         self.store.deploy_key_removed(project.id).await?;
         Ok(true)

@@ -45,11 +45,11 @@ impl Upkeep {
         let (before, after) = (&hook.spec.options.wanted, &spec.options.wanted);
         if let (true, Some(gh_id)) = (before.events != after.events, hook.gh_id) {
             self.begin_comparison(project, spec).await?;
-            let (github, name) = (&self.github, &project.repository.full_name);
             let config = &self.config(hook.id, spec, &hook.secret);
-            self.ask(project.id, |token| async move {
-                github.edit_hook(&token, name, gh_id, config).await
-            })
+            self.ask(
+                project,
+                |repository| async move { repository.edit_hook(gh_id, config).await },
+            )
             .await?;
         }
         Ok(self.store.hook_edited(hook, spec, by, Timestamp::now()).await?)
@@ -63,19 +63,16 @@ impl Upkeep {
 
     pub(super) async fn delete_webhook(&self, project: &Project, hook: &Hook) -> Result<()> {
         let Some(gh_id) = hook.gh_id else { return Ok(()) };
-        let (github, name) = (&self.github, &project.repository.full_name);
-        self.ask(project.id, |token| async move { github.delete_hook(&token, name, gh_id).await })
-            .await
+        self.ask(project, |repository| async move { repository.delete_hook(gh_id).await }).await
     }
 
     /// Sees to it that GitHub has the hook's webhook and that it is as it must be. The
     /// secret can't be compared, so it is set whenever anything else is.
     pub async fn ensure_hook(&self, project: &Project, hook: &Hook) -> Result<Ensured> {
         let config = &self.config(hook.id, &hook.spec, &hook.secret);
-        let (github, name) = (&self.github, &project.repository.full_name);
         let known = match hook.gh_id {
             Some(gh_id) => self
-                .ask(project.id, |token| async move { github.hook(&token, name, gh_id).await })
+                .ask(project, |repository| async move { repository.hook(gh_id).await })
                 .await?
                 .map(|known| (gh_id, known)),
             None => None,
@@ -88,18 +85,14 @@ impl Upkeep {
         if differences.is_empty() {
             return Ok(Ensured::AsItMustBe);
         }
-        self.ask(
-            project.id,
-            |token| async move { github.edit_hook(&token, name, gh_id, config).await },
-        )
-        .await?;
+        self.ask(project, |repository| async move { repository.edit_hook(gh_id, config).await })
+            .await?;
         Ok(Ensured::Repaired(differences))
     }
 
     async fn make_webhook(&self, project: &Project, id: HookId, config: &HookConfig) -> Result<()> {
-        let (github, name) = (&self.github, &project.repository.full_name);
         let gh_id = self
-            .ask(project.id, |token| async move { github.create_hook(&token, name, config).await })
+            .ask(project, |repository| async move { repository.create_hook(config).await })
             .await?;
         Ok(self.store.hook_connected(id, gh_id).await?)
     }

@@ -23,27 +23,23 @@ impl Upkeep {
                 *access = (*access).max(person.access);
             }
         };
-        let (github, name) = (&self.github, &project.repository.full_name);
-        let collaborators = self
-            .ask(project.id, |token| async move { github.collaborators(&token, name).await })
-            .await;
+        let name = &project.repository.full_name;
+        let collaborators =
+            self.ask(project, |repository| async move { repository.collaborators().await }).await;
         match collaborators {
             Ok(people) => add(people),
             Err(error) => troubles.push(format!("the collaborators of {name}: {error}")),
         }
         if is_organization {
             let teams =
-                self.ask(project.id, |token| async move { github.teams(&token, name).await }).await;
+                self.ask(project, |repository| async move { repository.teams().await }).await;
             let teams = teams.unwrap_or_else(|error| {
                 troubles.push(format!("the teams of {name}: {error}"));
                 Vec::new()
             });
             for team in &teams {
-                let organization = name.owner();
                 let members = self
-                    .ask(project.id, |token| async move {
-                        github.team_members(&token, organization, team).await
-                    })
+                    .ask(project, |repository| async move { repository.team_members(team).await })
                     .await;
                 match members {
                     Ok(people) => add(people),

@@ -12,12 +12,11 @@ mod projects;
 mod repositories;
 mod timer;
 
-use secrecy::SecretString;
-
-use crate::github::{Client, GithubError, KeyError};
-use crate::model::{ProjectId, Timestamp};
+use crate::github::{Client, GithubError, KeyError, KnownRepository};
+use crate::intake::{AskError, ask_github};
+use crate::model::{Timestamp, UserId};
 use crate::seal::SealError;
-use crate::store::{Store, StoreError};
+use crate::store::{Project, Store, StoreError};
 
 pub use deploy_key::KeyRefused;
 pub use hooks::Ensured;
@@ -53,15 +52,24 @@ pub enum UpkeepError {
 type Result<T> = std::result::Result<T, UpkeepError>;
 
 impl Upkeep {
-    /// Asks GitHub about a project in the name of whoever may, and remembers whose
-    /// token was refused.
-    async fn ask<T, F>(&self, project: ProjectId, call: impl Fn(SecretString) -> F) -> Result<T>
+    /// Asks GitHub about a project's repository, and certainly about that one, in the name
+    /// of whoever may.
+    async fn ask<T, F>(&self, project: &Project, call: impl Fn(KnownRepository) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, GithubError>>,
     {
-        let holders = self.store.token_holders(project, Timestamp::now()).await?;
-        let tried = self.github.by_any(&holders, |token| call(token.clone())).await;
-        self.store.tokens_tried(&tried.refused, tried.accepted, Timestamp::now()).await?;
-        Ok(tried.answer?)
+        match ask_github(&self.store, &self.github, project, call).await {
+            Ok(answer) => Ok(answer),
+            Err(AskError::Github(error)) => Err(error.into()),
+            Err(AskError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Remembers that GitHub does not take somebody's token any more.
+    async fn note_refusal(&self, user: UserId, error: &GithubError) -> Result<()> {
+        if error.is_bad_token() {
+            self.store.tokens_tried(&[user], None, Timestamp::now()).await?;
+        }
+        Ok(())
     }
 }

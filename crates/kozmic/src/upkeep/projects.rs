@@ -25,12 +25,24 @@ impl Upkeep {
     pub async fn turn_on(&self, user: UserId, name: &FullName) -> Result<TurnedOn> {
         let token = self.store.user(user).await?.and_then(|user| user.token);
         let token = token.ok_or(GithubError::NoToken)?;
-        let listed = self.github.repository(&token, name).await?;
+        let listed = match self.github.repository(&token, name).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.note_refusal(user, &error).await?;
+                return Err(error.into());
+            }
+        };
         let name = &listed.repository.full_name;
         self.refuse_second(&listed).await?;
         if listed.access.is_some_and(|access| access < Access::Admin) {
             return Err(UpkeepError::Refused(format!(
                 "Only somebody who administers {name} at GitHub can turn it on: it takes a webhook."
+            )));
+        }
+        if listed.is_archived {
+            return Err(UpkeepError::Refused(format!(
+                "{name} is archived at GitHub, where nobody can push to it or add a webhook. Unarchive \
+                 it in its settings there, and turn it on then."
             )));
         }
         let id = self.store.project_added(&listed.repository, user, Timestamp::now()).await?;

@@ -17,9 +17,7 @@ impl Upkeep {
         let listed = match self.github.repositories(&token).await {
             Ok(listed) => listed,
             Err(error) => {
-                if let GithubError::BadToken { .. } = error {
-                    self.store.tokens_tried(&[user], None, Timestamp::now()).await?;
-                }
+                self.note_refusal(user, &error).await?;
                 return Err(UpkeepError::Github(error));
             }
         };

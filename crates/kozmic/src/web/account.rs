@@ -1,8 +1,9 @@
 //! One's own account: who one is here, and where one is signed in.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
@@ -18,6 +19,7 @@ struct AccountPage {
     account: Account,
     profile_url: String,
     sessions: Vec<SessionRow>,
+    is_synchronized: bool,
     /// What kept GitHub from telling of projects.
     trouble: Option<String>,
 }
@@ -31,16 +33,27 @@ struct SessionRow {
 /// Which projects the visitor may see, asked of GitHub now.
 pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Response, PageError> {
     Ok(match synchronize(&app, &account).await {
-        None => Redirect::to("/account/settings/").into_response(),
-        trouble => page(&app, account, trouble).await?.into_response(),
+        None => Redirect::to("/account/settings/?done=synchronized#projects").into_response(),
+        trouble => page(&app, account, false, trouble).await?.into_response(),
     })
 }
 
-pub(super) async fn settings(State(app): State<App>, account: Account) -> Page {
-    page(&app, account, None).await
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    /// `synchronized`: that was just done.
+    #[serde(default)]
+    done: String,
 }
 
-async fn page(app: &App, account: Account, trouble: Option<String>) -> Page {
+pub(super) async fn settings(
+    State(app): State<App>,
+    account: Account,
+    Query(shown): Query<Shown>,
+) -> Page {
+    page(&app, account, shown.done == "synchronized", None).await
+}
+
+async fn page(app: &App, account: Account, is_synchronized: bool, trouble: Option<String>) -> Page {
     let now = Timestamp::now();
     let sessions = app.store.sessions(account.id, now).await?;
     let sessions = sessions.into_iter().map(|session| SessionRow {
@@ -52,6 +65,7 @@ async fn page(app: &App, account: Account, trouble: Option<String>) -> Page {
         sidebar: Sidebar::load(app, &Visitor(Some(account.clone())), None).await?,
         profile_url: format!("{}/{}", app.github_url, account.login),
         sessions: sessions.collect(),
+        is_synchronized,
         trouble,
         account,
     })

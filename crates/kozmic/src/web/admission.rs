@@ -1,5 +1,5 @@
 //! Whom the settings let in: by name, or because GitHub says that they are members
-//! of an organization.
+//! of an organization. A name is for the account that had it first.
 
 use std::time::Duration;
 
@@ -28,13 +28,39 @@ pub(super) async fn organization_of(
     Ok(None)
 }
 
-/// Whether a user who signed in once may still be in.
-pub(super) async fn holds(app: &App, user: &KnownUser) -> Result<bool, StoreError> {
-    if app.admission.knows(&user.login) {
-        return Ok(true);
+/// Whether the settings mean this account, and not another that had its login before.
+pub(super) async fn is_meant(
+    app: &App,
+    login: &str,
+    gh_id: i64,
+    login_means: Option<i64>,
+) -> Result<bool, StoreError> {
+    if !app.admission.names(login) {
+        return Ok(false);
     }
+    let meant = match login_means {
+        Some(meant) => meant,
+        None => app.store.login_named(login, gh_id, Timestamp::now()).await?,
+    };
+    Ok(meant == gh_id)
+}
+
+/// As what somebody is in.
+pub(super) struct Admitted {
+    pub(super) is_administrator: bool,
+}
+
+/// A user who signed in once; none: they may be in no more.
+pub(super) async fn of(app: &App, user: &KnownUser) -> Result<Option<Admitted>, StoreError> {
+    let is_meant = is_meant(app, &user.login, user.gh_id, user.login_means).await?;
+    let is_in = is_meant || app.admission.is_open() || is_member(app, user).await?;
+    let is_administrator = is_meant && app.admission.is_administrator(&user.login);
+    Ok(is_in.then_some(Admitted { is_administrator }))
+}
+
+async fn is_member(app: &App, user: &KnownUser) -> Result<bool, StoreError> {
     let Some((organization, asked_at)) = &user.admitted_by else { return Ok(false) };
-    if !app.admission.holds(&user.login, Some(organization)) {
+    if !app.admission.names_organization(organization) {
         return Ok(false);
     }
     let now = Timestamp::now();
@@ -50,8 +76,7 @@ pub(super) async fn holds(app: &App, user: &KnownUser) -> Result<bool, StoreErro
         Err(error) => {
             tracing::warn!(login = user.login, %error, "a membership could not be asked for");
             let spared = MEMBERSHIP_COUNTS.saturating_sub(NEXT_ATTEMPT);
-            let at = Timestamp(now.0 - i64::try_from(spared.as_millis()).unwrap_or(0));
-            (Some(organization.clone()), at)
+            (Some(organization.clone()), now.minus(spared))
         }
     };
     app.store.user_admitted(user.id, organization.as_deref(), asked_at).await?;

@@ -6,7 +6,9 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
+use super::page::{
+    Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
+};
 use super::visitor::{Access, Visitor};
 use super::{App, jobs, tests};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
@@ -42,7 +44,7 @@ struct BuildPage {
     created: Time,
     took: Option<String>,
     troubles: Vec<ReportTrouble>,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     tabs: Vec<Tab>,
     job: Option<ShownJob>,
 }
@@ -275,7 +277,7 @@ async fn shown_job(
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
             Some("none") => jobs::RenderedLog::default(),
-            _ => jobs::render_log(app, &job).await?,
+            _ => jobs::render_log(app, &job).await,
         },
         title: job.title,
         image: job.image,

@@ -58,12 +58,6 @@ impl From<StoreError> for PageError {
     }
 }
 
-impl From<std::io::Error> for PageError {
-    fn from(error: std::io::Error) -> Self {
-        Self::internal("log", &error)
-    }
-}
-
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, title, sentence) = match &self {

@@ -128,12 +128,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
     let user = app.store.token_used(token, Timestamp::now()).await?;
     let user = user.ok_or(Refusal::BadToken("This token is unknown or has expired."))?;
-    if !admission::holds(app, &user).await? {
+    let Some(admitted) = admission::of(app, &user).await? else {
         let sentence = "The settings of this server do not let the token's user in.";
         return Err(Refusal::BadToken(sentence));
-    }
-    let is_administrator = app.admission.is_administrator(&user.login);
-    Ok(Account::new(user, is_administrator, None))
+    };
+    Ok(Account::new(user, admitted.is_administrator, None))
 }
 
 /// Nobody, too, when the settings let them in no more.
@@ -146,14 +145,11 @@ async fn by_session(
     let Some(session) = app.store.session_used(&secret, Timestamp::now()).await? else {
         return Ok(None);
     };
-    if !admission::holds(app, &session.user).await? {
-        return Ok(None);
-    }
+    let Some(admitted) = admission::of(app, &session.user).await? else { return Ok(None) };
     if session.is_renewed {
         *renewed = app.cookies.keep_session(&secret);
     }
-    let is_administrator = app.admission.is_administrator(&session.user.login);
-    Ok(Some(Account::new(session.user, is_administrator, Some(session.id))))
+    Ok(Some(Account::new(session.user, admitted.is_administrator, Some(session.id))))
 }
 
 async fn may_enter(

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
-use super::page::{Page, Sidebar, StatusMark, Time, duration, render, subject, token_trouble};
+use super::page::{
+    Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
+};
 use super::visitor::{Access, Visitor};
 use crate::model::Timestamp;
 use crate::store::{Build, Project};
@@ -27,7 +29,7 @@ struct HistoryPage {
     sidebar: Sidebar,
     project: Project,
     badge_url: String,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     has_hooks: bool,
     may_manage: bool,
     page_url: String,
@@ -89,7 +91,7 @@ pub(super) async fn history(
     let id = project.id.0;
     let token_trouble = token_trouble(&app, &project).await?;
     // The token is the reason of both; it is told of once.
-    let problem = match token_trouble {
+    let problem = match &token_trouble {
         Some(_) => None,
         None => app.store.comparison(project.id).await?.problem,
     };

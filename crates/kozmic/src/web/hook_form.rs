@@ -4,13 +4,14 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
-use super::page::{Page, Sidebar, Time, render, token_trouble};
+use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
+use super::settings::Done;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp};
 use crate::store::{Hook, HookChange, Project};
@@ -25,7 +26,7 @@ const CHANGES: i64 = 50;
 struct HookPage {
     sidebar: Sidebar,
     project: Project,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     /// None: a new one.
     hook: Option<HookId>,
     form: HookForm,
@@ -155,7 +156,7 @@ pub(super) async fn add(
 ) -> Result<Response, PageError> {
     let problems = match form.parse() {
         Ok(spec) => match app.upkeep.add_hook(&access.project, &spec, &account.login).await {
-            Ok(_) => return Ok(to_settings(&access.project)),
+            Ok(_) => return Ok(Done::HookAdded.at(&access.project).into_response()),
             Err(error) => Problems::whole(format!("The hook was not added: {}", told(error)?)),
         },
         Err(problems) => problems,
@@ -182,11 +183,12 @@ pub(super) async fn edit(
     Form(form): Form<HookForm>,
 ) -> Result<Response, PageError> {
     let hook = find(&app, &access.project, hook).await?;
+    let saved = || Done::HookSaved.at(&access.project).into_response();
     let problems = match form.parse() {
-        Ok(spec) if spec == hook.spec => return Ok(to_settings(&access.project)),
+        Ok(spec) if spec == hook.spec => return Ok(saved()),
         Ok(spec) => {
             match app.upkeep.edit_hook(&access.project, &hook, &spec, &account.login).await {
-                Ok(()) => return Ok(to_settings(&access.project)),
+                Ok(()) => return Ok(saved()),
                 Err(error) => {
                     Problems::whole(format!("The hook was not changed: {}", told(error)?))
                 }
@@ -205,7 +207,7 @@ pub(super) async fn delete(
 ) -> Result<Response, PageError> {
     let hook = find(&app, &access.project, hook).await?;
     match app.upkeep.delete_hook(&access.project, &hook, &account.login).await {
-        Ok(()) => Ok(to_settings(&access.project)),
+        Ok(()) => Ok(Done::HookDeleted.at(&access.project).into_response()),
         Err(error) => {
             let problems = Problems::whole(format!("The hook was not deleted: {}", told(error)?));
             let form = HookForm::of(&hook.spec);
@@ -217,10 +219,6 @@ pub(super) async fn delete(
 async fn find(app: &App, project: &Project, hook: i64) -> Result<Hook, PageError> {
     let hook = app.store.hook(HookId(hook)).await?;
     hook.filter(|hook| hook.project == project.id).ok_or_else(|| PageError::no_such("hook"))
-}
-
-fn to_settings(project: &Project) -> Response {
-    Redirect::to(&format!("/projects/{}/settings/", project.id)).into_response()
 }
 
 /// The form again, with what is wrong.

@@ -9,15 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
 
 use super::App;
 use super::error::PageError;
 use super::visitor::Access;
-use crate::log::{Follower, Lines, Progress, Renderer, count_lines, open};
-use crate::model::JobId;
+use crate::log::{Follower, LogError, Progress, ROWS, Reader};
+use crate::model::{JobId, JobUuid};
 use crate::store::{Job, Project};
 
 /// Lines that a page holds when it arrives; the whole log is in the plain one.
@@ -27,7 +24,7 @@ const LINES_ON_PAGE: u64 = 2_000;
 #[derive(Default)]
 pub(super) struct RenderedLog {
     pub(super) html: String,
-    /// Why there is none any more.
+    /// Why there is none any more, or none that can be read.
     pub(super) removed: Option<String>,
     /// Lines before the first one here.
     pub(super) hidden: u64,
@@ -57,34 +54,34 @@ pub(super) async fn plain_log(
     Query(follow): Query<Follow>,
 ) -> Result<Response, PageError> {
     let job = find(&app, &project, job).await?;
-    Ok(log_response(&app, &job, &follow).await?)
+    Ok(log_response(&app, &job, &follow).await)
 }
 
 /// The plain log of a job, with what follows if that is wanted.
-pub(super) async fn log_response(
-    app: &App,
-    job: &Job,
-    follow: &Follow,
-) -> std::io::Result<Response> {
+pub(super) async fn log_response(app: &App, job: &Job, follow: &Follow) -> Response {
     let headers =
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     if let Some(removed) = removed(job) {
-        return Ok((StatusCode::GONE, headers, format!("{removed}\n")).into_response());
+        return (StatusCode::GONE, headers, format!("{removed}\n")).into_response();
     }
-    let path = app.logs.path(job.uuid);
     let body = if follow.follow.as_ref().is_some_and(|value| value != "0") {
         let follower = app.bus.follow(job.uuid);
         // Asked after following, so that its end is not missed in between.
         let is_over = app.is_over(job.uuid).await;
-        let state = Following { path, file: None, follower, is_over, app: app.clone() };
+        let state =
+            Following { job: job.uuid, reader: None, at: 0, follower, is_over, app: app.clone() };
         Body::from_stream(stream::unfold(state, Following::next))
     } else {
-        match open(&path, 0).await? {
-            Some(file) => Body::from_stream(ReaderStream::new(file)),
-            None => Body::empty(),
+        match app.logs.reader(job.uuid).await {
+            Ok(Some(reader)) => Body::from_stream(reader.bytes(0)),
+            Ok(None) => Body::empty(),
+            Err(error) => {
+                let text = format!("{}\n", unreadable(job, &error));
+                return (StatusCode::INTERNAL_SERVER_ERROR, headers, text).into_response();
+            }
         }
     };
-    Ok((headers, body).into_response())
+    (headers, body).into_response()
 }
 
 /// Said in the place of a log that is gone.
@@ -92,17 +89,25 @@ pub(super) fn removed(job: &Job) -> Option<String> {
     job.log_removed_at.map(|at| format!("The log was removed to free disk space on {at}."))
 }
 
+/// Said in the place of a log that can't be read.
+fn unreadable(job: &Job, error: &LogError) -> String {
+    tracing::error!(job = %job.uuid, %error, "a log could not be read");
+    error.in_place()
+}
+
 /// A plain log that is read while it grows.
 struct Following {
     app: App,
-    path: std::path::PathBuf,
-    file: Option<File>,
+    job: JobUuid,
+    reader: Option<Reader>,
+    /// Bytes that were delivered.
+    at: u64,
     follower: Follower,
     is_over: bool,
 }
 
 impl Following {
-    async fn next(mut self) -> Option<(std::io::Result<Bytes>, Self)> {
+    async fn next(mut self) -> Option<(Result<Bytes, LogError>, Self)> {
         let shutdown = self.app.shutdown.clone();
         loop {
             // Noted before reading: what is written during the read wakes us again.
@@ -120,40 +125,46 @@ impl Following {
         }
     }
 
-    async fn read(&mut self) -> std::io::Result<Bytes> {
-        if self.file.is_none() {
-            self.file = open(&self.path, 0).await?;
+    async fn read(&mut self) -> Result<Bytes, LogError> {
+        if self.reader.is_none() {
+            self.reader = self.app.logs.reader(self.job).await?;
         }
-        let Some(file) = &mut self.file else { return Ok(Bytes::new()) };
-        let mut block = bytes::BytesMut::with_capacity(64 * 1024);
-        file.read_buf(&mut block).await?;
-        Ok(block.freeze())
+        let Some(reader) = &mut self.reader else { return Ok(Bytes::new()) };
+        let bytes = reader.bytes_at(self.at).await?;
+        self.at += bytes.len() as u64;
+        Ok(bytes)
     }
 }
 
-/// The lines so far, at most the last [`LINES_ON_PAGE`].
-pub(super) async fn render_log(app: &App, job: &Job) -> std::io::Result<RenderedLog> {
-    let path = app.logs.path(job.uuid);
-    // Counted before they are read: only what is shown is rendered.
-    let hidden = count_lines(&path).await?.saturating_sub(LINES_ON_PAGE);
-    let (mut html, mut next) = (String::new(), 1);
-    if let Some(file) = open(&path, 0).await? {
-        let mut lines = Lines::new(file);
-        let mut screen = Renderer::default();
-        while let Some(line) = lines.next().await? {
-            if next <= hidden {
-                screen.skip(line);
-            } else {
-                html += &line_html(next, &screen.line(line));
-            }
-            next += 1;
+/// The lines so far, at most the last [`LINES_ON_PAGE`]. A log that can't be read says
+/// so in its place.
+pub(super) async fn render_log(app: &App, job: &Job) -> RenderedLog {
+    let mut log = RenderedLog { removed: removed(job), next: 1, ..RenderedLog::default() };
+    if let Err(error) = render(app, job, &mut log).await {
+        log.removed = Some(unreadable(job, &error));
+    }
+    log
+}
+
+async fn render(app: &App, job: &Job, log: &mut RenderedLog) -> Result<(), LogError> {
+    let Some(mut reader) = app.logs.reader(job.uuid).await? else { return Ok(()) };
+    if job.status.is_finished() {
+        reader.ended();
+    }
+    log.hidden = reader.line_count().saturating_sub(LINES_ON_PAGE);
+    log.next = log.hidden + 1;
+    while log.next <= log.hidden + LINES_ON_PAGE {
+        let wanted = log.hidden + LINES_ON_PAGE + 1 - log.next;
+        let rows = reader.rows(log.next, usize::try_from(wanted).unwrap_or(ROWS)).await?;
+        if rows.is_empty() {
+            break;
         }
-        if let Some(line) = lines.rest().filter(|_| job.status.is_finished()) {
-            html += &line_html(next, &screen.line(line));
-            next += 1;
+        for row in &rows {
+            log.html += &line_html(row.number, &row.html);
+            log.next = row.number + 1;
         }
     }
-    Ok(RenderedLog { html, removed: removed(job), hidden, next })
+    Ok(())
 }
 
 /// One line of the log as pages and the tailer show it. The number is drawn by

@@ -44,7 +44,7 @@ use futures_util::future::BoxFuture;
 
 use crate::config::Admission;
 use crate::github::{Client, OAuthApp};
-use crate::log::{Bus, LogFolder};
+use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::upkeep::Upkeep;
@@ -69,7 +69,7 @@ pub struct App {
     pub admission: Arc<Admission>,
     pub cookies: Cookies,
     pub bus: Bus,
-    pub logs: LogFolder,
+    pub logs: Logs,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

@@ -77,20 +77,19 @@ impl Sidebar {
     }
 }
 
-/// What a project's owner has to do before GitHub takes their token again.
+/// The project's owner has to sign in before GitHub takes their token again.
+pub(super) struct TokenTrouble {
+    pub(super) login: String,
+    pub(super) since: Time,
+}
+
 pub(super) async fn token_trouble(
     app: &App,
     project: &Project,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<TokenTrouble>, StoreError> {
     let Some(owner) = app.store.user(project.owner).await? else { return Ok(None) };
-    Ok(owner.token_refused_at.map(|since| {
-        let login = &owner.login;
-        format!(
-            "GitHub has not accepted the token of {login}, who owns this project, since {since}: \
-             it was revoked or has expired. {login} has to sign in again; until then the tokens \
-             of managers are used where GitHub allows it."
-        )
-    }))
+    let since = owner.token_refused_at.map(|since| Time::new(since, Timestamp::now()));
+    Ok(since.map(|since| TokenTrouble { login: owner.login, since }))
 }
 
 /// A status with its sign, so that colour is never the only one.

@@ -21,11 +21,10 @@ use super::gate::{self, Door};
 use super::routes::{self, Route};
 use super::{App, access};
 
-/// Nothing from elsewhere, no inline script. Styles of single elements carry
-/// the exact colours of a log.
+/// Nothing from elsewhere, no inline script and no inline style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     style-src-attr 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
-     base-uri 'none'; frame-ancestors 'none'";
+     img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
 
 /// Serves until shutdown. Open requests are finished; sockets are told to go.
 pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {

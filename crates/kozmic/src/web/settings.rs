@@ -2,13 +2,13 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
-use super::page::{Page, Sidebar, Time, render, token_trouble};
+use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{ForkPolicy, Role, Timestamp};
@@ -23,7 +23,7 @@ const CHANGES: i64 = 20;
 struct SettingsPage {
     sidebar: Sidebar,
     project: Project,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     may_manage: bool,
     is_owner: bool,
     /// Somebody else owns it; they may not administer it any more.
@@ -51,8 +51,69 @@ struct Said {
     troubles: Vec<String>,
 }
 
-pub(super) async fn show(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
-    page(&app, visitor, access, Said::default()).await
+/// What the form sent before has changed: it leads here, so that going back or loading
+/// the page again sends nothing twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    OptionsSaved,
+    HookAdded,
+    HookSaved,
+    HookDeleted,
+    TakenOver,
+}
+
+impl Done {
+    const ALL: [Self; 5] =
+        [Self::OptionsSaved, Self::HookAdded, Self::HookSaved, Self::HookDeleted, Self::TakenOver];
+
+    /// As the page's address has it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::OptionsSaved => "options-saved",
+            Self::HookAdded => "hook-added",
+            Self::HookSaved => "hook-saved",
+            Self::HookDeleted => "hook-deleted",
+            Self::TakenOver => "taken-over",
+        }
+    }
+
+    fn said(self) -> Said {
+        let (about, sentence) = match self {
+            Self::OptionsSaved => ("options", "Saved."),
+            Self::HookAdded => ("hooks", "The hook was added. The next push is built."),
+            Self::HookSaved => ("hooks", "Saved. It holds for the jobs made from now on."),
+            Self::HookDeleted => ("hooks", "The hook was deleted."),
+            Self::TakenOver => ("owner", "The project is yours now."),
+        };
+        Said { about, done: vec![sentence.into()], troubles: Vec::new() }
+    }
+
+    /// The settings, which say it.
+    pub(super) fn at(self, project: &Project) -> Redirect {
+        Redirect::to(&format!(
+            "/projects/{}/settings/?done={}#{}",
+            project.id,
+            self.word(),
+            self.said().about
+        ))
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    /// One of [`Done`]'s words; others say nothing.
+    #[serde(default)]
+    done: String,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    visitor: Visitor,
+    access: Access,
+    Query(shown): Query<Shown>,
+) -> Page {
+    let done = Done::ALL.into_iter().find(|done| done.word() == shown.done);
+    page(&app, visitor, access, done.map(Done::said).unwrap_or_default()).await
 }
 
 async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
@@ -144,7 +205,7 @@ pub(super) async fn set_options(
         ..ProjectChange::default()
     };
     app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;
-    Ok(Redirect::to(&format!("/projects/{}/settings/", project.id)))
+    Ok(Done::OptionsSaved.at(&project))
 }
 
 /// For a manager, when the owner has left.
@@ -154,10 +215,7 @@ pub(super) async fn take_over(
     access: Access,
 ) -> Result<Response, PageError> {
     match app.upkeep.take_over(&access.project, account.id).await {
-        Ok(()) => {
-            let url = format!("/projects/{}/settings/", access.project.id);
-            Ok(Redirect::to(&url).into_response())
-        }
+        Ok(()) => Ok(Done::TakenOver.at(&access.project).into_response()),
         Err(error) => {
             let troubles = vec![told(error)?];
             let said = Said { about: "owner", done: Vec::new(), troubles };

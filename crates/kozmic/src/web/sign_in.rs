@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -101,11 +102,12 @@ pub(super) struct Answer {
 pub(super) async fn callback(
     State(app): State<App>,
     Visitor(before): Visitor,
-    Query(answer): Query<Answer>,
+    answer: Result<Query<Answer>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let Some(oauth) = &app.oauth else { return Ok(Redirect::to("/login/").into_response()) };
     let now = Timestamp::now();
+    let Query(answer) = answer.map_err(|_| unknown())?;
     let (under_way, code) = expected(&app, &headers, answer, now)?;
     let secret = app.signed_in(oauth, &code, &under_way.verifier, now).await?;
     // The browser's session before is of no more use.
@@ -126,16 +128,18 @@ fn expected(
     if let Some(word) = answer.error {
         return Err(app.explained(&OAuthError::of(&word)));
     }
-    let unknown = || {
-        let sentence = "This sign-in was not begun in this browser, or more than ten minutes ago. \
-                        Please begin it again; cookies of this site must be allowed.";
-        PageError::not_signed_in(StatusCode::BAD_REQUEST, sentence)
-    };
     let under_way = app.cookies.sign_in(headers, now).ok_or_else(unknown)?;
     let (Some(code), Some(state)) = (answer.code, answer.state) else { return Err(unknown()) };
     let (ours, theirs) = (under_way.state.as_bytes(), state.as_bytes());
     aws_lc_rs::constant_time::verify_slices_are_equal(ours, theirs).map_err(|_| unknown())?;
     Ok((under_way, code))
+}
+
+/// Not what GitHub answers to a sign-in that this browser began.
+fn unknown() -> PageError {
+    let sentence = "This sign-in was not begun in this browser, or more than ten minutes ago. \
+                    Please begin it again; cookies of this site must be allowed.";
+    PageError::not_signed_in(StatusCode::BAD_REQUEST, sentence)
 }
 
 #[derive(Deserialize)]
@@ -207,11 +211,21 @@ impl App {
         if let Some(email) = self.github.primary_email(&granted.token).await.map_err(away)? {
             user.email = Some(email);
         }
-        let organization = if self.admission.knows(&user.login) {
+        self.store.login_taken(&user.login, user.gh_id).await?;
+        let is_meant = admission::is_meant(self, &user.login, user.gh_id, None).await?;
+        let is_another = !is_meant && self.admission.names(&user.login);
+        if is_another {
+            tracing::warn!(
+                login = user.login,
+                "the settings name this login, but mean the account that had it before"
+            );
+        }
+        let organization = if is_meant || self.admission.is_open() {
             None
         } else {
             let organization = admission::organization_of(self, &granted.token).await;
-            Some(organization.map_err(away)?.ok_or_else(|| not_admitted(&user.login))?)
+            let organization = organization.map_err(away)?;
+            Some(organization.ok_or_else(|| not_admitted(&user.login, is_another))?)
         };
         let id = self.store.user_signed_in(&user, &granted.token, now).await?;
         self.learn_projects(id).await;
@@ -274,12 +288,22 @@ impl App {
     }
 }
 
-fn not_admitted(login: &str) -> PageError {
-    let sentence = format!(
-        "This server lets in certain users and members of certain organizations, and {login} is \
-         none of them. An administrator adds you to KOZMIC_ALLOWED_USERS; if your organization is \
-         allowed, see that it has approved Kozmic's OAuth app and that your membership is active."
-    );
+/// `is_another`: the settings name the login, and mean who had it before.
+fn not_admitted(login: &str, is_another: bool) -> PageError {
+    let sentence = if is_another {
+        format!(
+            "The settings of this server name {login}, and mean the account that had this login \
+             before yours. If you are meant now, an administrator takes the name out of the \
+             settings, starts the server, puts the name back and starts it again."
+        )
+    } else {
+        format!(
+            "This server lets in certain users and members of certain organizations, and {login} \
+             is none of them. An administrator adds you to KOZMIC_ALLOWED_USERS; if your \
+             organization is allowed, see that it has approved Kozmic's OAuth app and that your \
+             membership is active."
+        )
+    };
     PageError::not_signed_in(StatusCode::FORBIDDEN, &sentence)
 }
 

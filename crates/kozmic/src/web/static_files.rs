@@ -1,6 +1,7 @@
-//! Style sheet and scripts, embedded in the binary. Their address carries a
+//! Style sheets and scripts, embedded in the binary. Their address carries a
 //! digest of their content, so that browsers may keep them for ever.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
@@ -9,6 +10,10 @@ use axum::response::{IntoResponse as _, Response};
 use rust_embed::RustEmbed;
 
 use super::error::PageError;
+use crate::log::style_sheet;
+
+/// The colours of logs, which no file holds.
+const PALETTE: &str = "palette.css";
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -22,8 +27,8 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
         .iter()
         .filter_map(|name| Files::get(name))
         .flat_map(|file| file.metadata.sha256_hash());
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &digests.collect::<Vec<u8>>());
+    let content: Vec<u8> = digests.chain(style_sheet().into_bytes()).collect();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &content);
     hex::encode(&digest.as_ref()[..6])
 });
 
@@ -35,7 +40,10 @@ pub(super) fn url(name: &str) -> String {
 pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError> {
     let missing = || PageError::no_such("file");
     let (version, name) = path.split_once('/').ok_or_else(missing)?;
-    let file = Files::get(name).ok_or_else(missing)?;
+    let data = match name {
+        PALETTE => Cow::Owned(style_sheet().into_bytes()),
+        _ => Files::get(name).ok_or_else(missing)?.data,
+    };
     let kind = match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -45,5 +53,5 @@ pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError
     // A page of an older version may ask for what is no longer the same.
     let cache =
         if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
-    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], file.data).into_response())
+    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], data).into_response())
 }

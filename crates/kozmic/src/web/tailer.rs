@@ -14,11 +14,13 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::jobs::line_html;
 use super::{App, access};
-use crate::log::{Lines, Progress, Renderer, open};
+use crate::log::{Progress, Reader};
 use crate::model::JobUuid;
 
 /// A message holds about this much HTML at the most.
 const MESSAGE_SIZE: usize = 64 * 1024;
+/// Lines read at a time.
+const ROWS: usize = 200;
 /// A client that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A client that takes nothing for so long is cut off; it may resume.
@@ -56,11 +58,11 @@ async fn stream(app: App, uuid: JobUuid, from: u64, mut socket: WebSocket) -> an
     let mut follower = app.bus.follow(uuid);
     // Asked after following, so that its end is not missed in between.
     let mut is_over = app.is_over(uuid).await;
-    let mut tail = Tail { lines: None, renderer: Renderer::default(), number: 1, from };
+    let mut tail = Tail { reader: None, next: from };
     loop {
         is_over |= *follower.borrow_and_update() == Progress::Finished;
-        if tail.lines.is_none() {
-            tail.lines = open(&app.logs.path(uuid), 0).await?.map(Lines::new);
+        if tail.reader.is_none() {
+            tail.reader = app.logs.reader(uuid).await?;
         }
         while let Some(content) = tail.read(is_over).await? {
             send(&mut socket, &serde_json::json!({"type": "message", "content": content})).await?;
@@ -94,32 +96,28 @@ async fn send(socket: &mut WebSocket, message: &serde_json::Value) -> anyhow::Re
 }
 
 struct Tail {
-    lines: Option<Lines>,
-    renderer: Renderer,
-    /// Of the line that is read next.
-    number: u64,
-    from: u64,
+    reader: Option<Reader>,
+    /// The line that is read next.
+    next: u64,
 }
 
 impl Tail {
     /// The HTML of the next lines; none when nothing more is written yet.
     async fn read(&mut self, is_over: bool) -> anyhow::Result<Option<String>> {
-        let Some(lines) = &mut self.lines else { return Ok(None) };
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        if is_over {
+            reader.ended();
+        }
         let mut html = String::new();
         while html.len() < MESSAGE_SIZE {
-            let Some(line) = lines.next().await? else { break };
-            if self.number < self.from {
-                self.renderer.skip(line);
-            } else {
-                html.push_str(&line_html(self.number, &self.renderer.line(line)));
+            let rows = reader.rows(self.next, ROWS).await?;
+            if rows.is_empty() {
+                break;
             }
-            self.number += 1;
-        }
-        if html.is_empty() && is_over {
-            if let Some(line) = lines.rest().filter(|_| self.number >= self.from) {
-                html = line_html(self.number, &self.renderer.line(line));
+            for row in rows {
+                html.push_str(&line_html(row.number, &row.html));
+                self.next = row.number + 1;
             }
-            self.lines = None;
         }
         Ok((!html.is_empty()).then_some(html))
     }

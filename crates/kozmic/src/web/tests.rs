@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::page::{Page, Sidebar, Time, render, token_trouble};
+use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::visitor::{Access, Visitor};
 use super::{App, builds, jobs};
 use crate::model::{GitRef, ProjectId, TestOutcome, Timestamp, is_flaky, readable};
@@ -130,7 +130,7 @@ pub(super) async fn of_job(
 struct JobTestsPage {
     sidebar: Sidebar,
     project: Project,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     title: String,
     build_number: i64,
     build_url: String,
@@ -194,7 +194,7 @@ pub(super) async fn job(
 struct TestPage {
     sidebar: Sidebar,
     project: Project,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     name: String,
     of: String,
     hook: String,
@@ -263,7 +263,7 @@ pub(super) async fn test(
 struct ProjectTestsPage {
     sidebar: Sidebar,
     project: Project,
-    token_trouble: Option<String>,
+    token_trouble: Option<TokenTrouble>,
     flaky: Vec<(String, String, String, String)>,
     slowest: Vec<ShownResult>,
     slowest_of: i64,

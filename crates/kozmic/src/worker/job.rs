@@ -70,7 +70,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     let (Claimed::Waiting(job) | Claimed::Running(job)) = claimed;
     tracing::info!(job = %job.uuid, attempt = job.attempt, title = %job.title, "job started");
     let _holding = worker.held.hold(job.uuid);
-    let mut log = match LiveLog::open(&worker.logs, job.uuid, &worker.bus) {
+    let mut log = match LiveLog::open(worker.logs.folder(), job.uuid, &worker.bus) {
         Ok(log) => log,
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };

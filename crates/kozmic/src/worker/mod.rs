@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::log::{Bus, LogFolder};
+use crate::log::{Bus, Logs};
 use crate::model::JobEnd;
 use crate::source::Source;
 use crate::store::{Project, Store};
@@ -78,7 +78,7 @@ pub struct Worker {
     pub store: Store,
     pub engine: Arc<Engine>,
     pub source: Source,
-    pub logs: LogFolder,
+    pub logs: Logs,
     pub bus: Bus,
     pub limits: Limits,
     pub cache: CacheKeeper,

@@ -141,7 +141,7 @@ pub(super) async fn run(
 pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> Stepped<JobEnd> {
     (run.tell)(progress(found.step, "running"));
     let written = run.log_start.saturating_sub(found.log_offset);
-    let started = found.container.attend_again(written);
+    let started = found.container.attend_again(run.log.goes_on_from(written));
     if let Some(end) = run.work.decided.clone() {
         let mut output = started.output;
         return Err(stop(run, &found.container, &mut output, end.into()).await?);
@@ -193,7 +193,10 @@ async fn attend(
             interrupted = interrupts.next() => break interrupted,
         };
         match code {
-            Ok(code) => return exit(container, code).await,
+            Ok(code) => {
+                log.settle().map_err(Interrupted::Log)?;
+                return exit(container, code).await;
+            }
             // The script closed its output and goes on, or the connection was cut. What
             // comes still, or was missed, is in the engine's copy.
             Err(_) => output = container.replay(log.length() - log_offset),
@@ -242,6 +245,7 @@ async fn stop(
         tracing::warn!(%error, "a container could not be stopped");
     }
     // After all of the output: up to here the log's length says how much of it is kept.
+    run.log.settle().map_err(Interrupted::Log)?;
     for line in report {
         run.note(&line)?;
     }

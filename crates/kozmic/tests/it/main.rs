@@ -14,6 +14,7 @@
 mod harness;
 
 mod again;
+mod archived;
 mod asked;
 mod badge;
 mod build;
@@ -29,7 +30,9 @@ mod faults;
 mod forks;
 mod guide;
 mod hook;
+mod logins;
 mod logs;
+mod namesake;
 mod pages;
 mod people;
 mod prism;

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use kozmic::model::{GithubUser, Timestamp, UserId};
+use kozmic::model::{GithubUser, RemoteRepository, Role, Timestamp, UserId};
 use kozmic::seal::Seal;
-use kozmic::store::{Listed, ProjectChange, SESSION_LIFETIME, Store, StoreError};
+use kozmic::store::{
+    Listed, OfferedRepository, Organization, ProjectChange, SESSION_LIFETIME, Store, StoreError,
+    UserRepositories,
+};
 
 use crate::store::{build, delivery, on_both, project};
 
@@ -48,6 +51,26 @@ async fn a_session_slides_and_ends() {
         assert_eq!(used(&first, Timestamp(1)).await, None);
         store.session_ended(known.id).await.unwrap();
         assert_eq!(used(&of_bob, Timestamp(1)).await, None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_too_many_sessions_the_one_not_used_for_longest_ends() {
+    on_both(async |store| {
+        let (ada, bob) = (user(&store, 1, "ada").await, user(&store, 2, "bob").await);
+        let of_bob = store.session_begun(bob, Timestamp(0)).await.unwrap();
+        let first = store.session_begun(ada, Timestamp(0)).await.unwrap();
+        let second = store.session_begun(ada, Timestamp(1)).await.unwrap();
+        let later = Timestamp(2).plus(Duration::from_hours(2));
+        store.session_used(&first, later).await.unwrap().unwrap();
+        for _ in 0..49 {
+            store.session_begun(ada, later).await.unwrap();
+        }
+        assert_eq!(store.sessions(ada, later).await.unwrap().len(), 50);
+        assert!(store.session_used(&first, later).await.unwrap().is_some());
+        assert!(store.session_used(&second, later).await.unwrap().is_none());
+        assert!(store.session_used(&of_bob, later).await.unwrap().is_some());
     })
     .await;
 }
@@ -127,6 +150,87 @@ async fn everything_is_sealed_anew_when_no_other_server_is_at_work() {
         assert_eq!(store.sealed_with().await.unwrap(), Some(new.key_id()));
         let opened = store.hook(hooks[0].id).await;
         assert!(matches!(opened, Err(StoreError::Seal(_))), "{opened:?}");
+    })
+    .await;
+}
+
+/// More of each than a statement takes at once.
+const MANY: i64 = 1_000;
+
+fn repository(gh_id: i64) -> RemoteRepository {
+    RemoteRepository {
+        gh_id,
+        full_name: format!("acme/r{gh_id}").parse().unwrap(),
+        ssh_clone_url: format!("git@github.com:acme/r{gh_id}.git"),
+        https_clone_url: format!("https://github.com/acme/r{gh_id}.git"),
+        default_branch: "main".into(),
+        is_public: true,
+    }
+}
+
+/// A project of an organization in which everybody works, seen from both sides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_people_and_projects_are_synchronized_by_their_differences() {
+    on_both(async |store| {
+        let owner = user(&store, 1_000_000, "owner").await;
+        for gh_id in 1..=MANY {
+            user(&store, gh_id, &format!("u{gh_id}")).await;
+        }
+        let project = store.project_added(&repository(1), owner, Timestamp(1)).await.unwrap();
+        let count = async |role| {
+            let members = store.members(project).await.unwrap();
+            members.iter().filter(|member| member.role == role).count()
+        };
+        // GitHub tells of more people than ever signed in here, and of the owner.
+        let mut people: Vec<(i64, bool)> =
+            (1..=2 * MANY).map(|gh_id| (gh_id, gh_id % 2 == 0)).collect();
+        people.push((1_000_000, true));
+        store.members_synchronized(project, &people, true, Timestamp(2)).await.unwrap();
+        assert_eq!((count(Role::Manager).await, count(Role::Member).await), (500, 500));
+        // Not all of it is told: roles change, and nobody goes.
+        let some: Vec<(i64, bool)> = (1..=10).map(|gh_id| (gh_id, true)).collect();
+        store.members_synchronized(project, &some, false, Timestamp(3)).await.unwrap();
+        assert_eq!((count(Role::Manager).await, count(Role::Member).await), (505, 495));
+        store.members_synchronized(project, &some, true, Timestamp(4)).await.unwrap();
+        assert_eq!((count(Role::Manager).await, count(Role::Member).await), (10, 0));
+        assert_eq!(count(Role::Owner).await, 1);
+
+        // One of them, and a thousand projects.
+        for gh_id in 2..=MANY {
+            store.project_added(&repository(gh_id), owner, Timestamp(5)).await.unwrap();
+        }
+        let one = user(&store, 1, "u1").await;
+        let offered =
+            |gh_id| OfferedRepository { repository: repository(gh_id), is_archived: false };
+        let mut repositories = UserRepositories::default();
+        // GitHub's list may move while it is read: the same one comes twice.
+        repositories.own.extend([offered(5_000), offered(5_001), offered(5_000)]);
+        let organization = |gh_id: i64| Organization {
+            gh_id,
+            login: format!("org{gh_id}"),
+            repositories: (0..MANY).map(|number| offered(gh_id * 10_000 + number)).collect(),
+        };
+        repositories.organizations.extend([organization(1), organization(2)]);
+        let mut accessible: Vec<(i64, bool)> =
+            (1..=2 * MANY).map(|gh_id| (gh_id, gh_id <= 300)).collect();
+        accessible.push((300, false));
+        let synchronized = async |accessible: &[(i64, bool)]| {
+            let now = Timestamp(6);
+            store.user_synchronized(one, &repositories, accessible, now).await.unwrap();
+            let projects = store.projects(Listed::Of(one)).await.unwrap();
+            let mut managed = 0;
+            for project in projects.iter().filter(|project| project.repository.gh_id >= 290) {
+                let role = store.role(project.id, one).await.unwrap();
+                managed += usize::from(role == Some(Role::Manager));
+            }
+            (projects.len(), managed)
+        };
+        assert_eq!(synchronized(&accessible).await, (1_000, 11));
+        let offers = store.offers(one).await.unwrap().by_owner;
+        let offers: Vec<usize> = offers.iter().map(|(_, offers)| offers.len()).collect();
+        assert_eq!(offers, [2, 1_000, 1_000]);
+        assert_eq!(synchronized(&[(300, false)]).await, (1, 0));
+        assert_eq!(synchronized(&[]).await, (0, 0));
     })
     .await;
 }

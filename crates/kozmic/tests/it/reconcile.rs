@@ -154,8 +154,8 @@ async fn github_may_be_away_and_the_project_says_so_until_it_is_back() {
     .await;
     world.sim.clear_faults().await.unwrap();
     world.sim.add_fault(fault(FaultKind::Status(401))).await.unwrap();
-    eventually("the dead token to be named", async || {
-        show(&world).await.contains("GitHub does not know the token").then_some(())
+    eventually("the dead token to be told of", async || {
+        show(&world).await.contains("nobody who may do this has a token").then_some(())
     })
     .await;
     assert!(world.builds(&server.url).await.is_empty());

@@ -92,6 +92,42 @@ async fn the_first_sign_in_leads_over_github_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn over_https_cookies_are_for_https_and_this_host_alone() {
+    let mut world = World::new().await;
+    let site = "https://ci.example.org";
+    let app = world.sim.add_oauth_app("Over HTTPS", &format!("{site}/_auth/")).await.unwrap();
+    world.set("KOZMIC_GITHUB_CLIENT_ID", &app.client_id);
+    world.set("KOZMIC_GITHUB_CLIENT_SECRET", &app.client_secret);
+    world.set("KOZMIC_PUBLIC_URL", site);
+    let server = world.serve().await;
+    // What a proxy hands on.
+    let handed_on = async |path: &str, cookie: &str| {
+        let request = world.http.get(format!("{}{path}", server.url));
+        let request = request.header(header::HOST, "ci.example.org");
+        request.header(header::COOKIE, cookie).send().await.unwrap()
+    };
+    let begun = handed_on("/_auth/", "").await;
+    let remembered = begun.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(remembered.starts_with("__Host-kozmic-sign-in="), "{remembered}");
+    let attributes = "; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=";
+    assert!(remembered.ends_with(&format!("{attributes}600")), "{remembered}");
+    let to = world.sim.authorize(&location(&begun), "octo").await.unwrap();
+    let path = to.strip_prefix(site).expect("GitHub leads to the public URL");
+    let back = handed_on(path, &cookies(&begun)).await;
+    let set: Vec<_> = back.headers().get_all(header::SET_COOKIE).iter().collect();
+    let set: Vec<_> = set.into_iter().map(|set| set.to_str().unwrap()).collect();
+    assert!(set[0].starts_with("__Host-kozmic=") && !set[0].contains("Domain"), "{set:?}");
+    assert!(set[0].ends_with(&format!("{attributes}2592000")), "{set:?}");
+    assert!(set[1].starts_with("__Host-kozmic-sign-in=;") && set[1].contains("Secure"), "{set:?}");
+    let session = cookies(&back);
+    assert_eq!(handed_on("/account/settings/", &session).await.status(), 200);
+    // Under the name that another host of the domain could set, it counts for nothing.
+    let bare = session.trim_start_matches("__Host-");
+    assert_eq!(handed_on("/account/settings/", bare).await.status(), 303);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_github_refuses_is_explained() {
     let world = World::new().await;
     let server = world.serve().await;
@@ -131,6 +167,12 @@ async fn what_github_refuses_is_explained() {
         let answer = world.back(&format!("{callback}?error={word}&state=x"), &cookie).await;
         let sentence = refused(answer, 502).await;
         assert!(sentence.contains(&told), "{sentence}");
+    }
+    // What is no answer of GitHub's at all.
+    for query in ["", "?code=a", "?state=a", "?code=a&code=b&state=c", "?code=%FF&state=%00"] {
+        let answer = world.back(&format!("{callback}{query}"), &cookie).await;
+        let sentence = refused(answer, 400).await;
+        assert!(sentence.contains("Please begin it again"), "{query}: {sentence}");
     }
     server.stop().await;
 }

@@ -182,7 +182,10 @@ async fn a_hook_is_changed_with_a_history_and_deleted_without_its_builds() {
     }
     let mut changed = HOOK;
     changed[2].1 = "#!/bin/sh\necho '<again>'\n";
-    assert_eq!(location(&post(&bob, &server, edit, &changed).await), "/projects/1/settings/");
+    let saved = location(&post(&bob, &server, edit, &changed).await);
+    assert_eq!(saved, "/projects/1/settings/?done=hook-saved#hooks");
+    let said = page(&bob, &server, saved.split('#').next().unwrap()).await;
+    assert!(said.contains("role=\"status\">Saved. It holds for"), "{said}");
     let form = page(&bob, &server, edit).await;
     assert!(form.contains("bob edited it") && form.contains("build script"), "{form}");
     assert!(form.contains("ada added it") && form.contains("&#60;again&#62;"), "{form}");
@@ -192,10 +195,33 @@ async fn a_hook_is_changed_with_a_history_and_deleted_without_its_builds() {
     let webhook = world.sim.webhooks(ROCKET).await.unwrap().remove(0);
     world.sim.delete_webhook(ROCKET, webhook.id).await.unwrap();
     let deleted = post(&bob, &server, "/projects/1/hooks/1/delete/", &[]).await;
-    assert_eq!(location(&deleted), "/projects/1/settings/");
+    assert_eq!(location(&deleted), "/projects/1/settings/?done=hook-deleted#hooks");
     let settings = page(&bob, &server, "/projects/1/settings/").await;
     assert!(settings.contains("bob deleted <bdi>Tests</bdi>"), "{settings}");
     assert!(page(&bob, &server, "/projects/1/builds/1/").await.contains("lifting off"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_is_said_where_the_form_leads() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let octo = world.owner(&server.url).await;
+    let options = [("cancels_superseded", "true"), ("forks", "never")];
+    let saved = location(&post(octo, &server, "/projects/1/options/", &options).await);
+    assert_eq!(saved, "/projects/1/settings/?done=options-saved#options");
+    let said = page(octo, &server, "/projects/1/settings/?done=options-saved").await;
+    let options = said.split("id=\"options\"").nth(1).unwrap();
+    assert!(options.contains("<p class=\"done\" role=\"status\">Saved.</p>"), "{said}");
+    let again = post(octo, &server, "/account/memberships/sync/", &[]).await;
+    let account = page(octo, &server, location(&again).split('#').next().unwrap()).await;
+    assert!(account.contains("role=\"status\">Up to date with GitHub.</p>"), "{account}");
+    // Nobody's words but ours are said, and nobody is led elsewhere.
+    for foreign in ["//evil.example", "%3Cscript%3E", "https%3A%2F%2Fevil.example"] {
+        let path = format!("/projects/1/settings/?done={foreign}");
+        let said = page(octo, &server, &path).await;
+        assert!(!said.contains("class=\"done\"") && !said.contains("evil"), "{said}");
+    }
     server.stop().await;
 }
 
@@ -286,7 +312,8 @@ async fn a_manager_takes_over_when_the_owner_has_left() {
     // Bob can push, but does not administer it.
     let refused = text(post(&bob, &server, take_over, &[]).await).await;
     assert!(refused.contains("Only somebody who administers acme/rocket"), "{refused}");
-    assert_eq!(location(&post(&dave, &server, take_over, &[]).await), "/projects/1/settings/");
+    let taken = location(&post(&dave, &server, take_over, &[]).await);
+    assert_eq!(taken, "/projects/1/settings/?done=taken-over#owner");
     let settings = page(&dave, &server, "/projects/1/settings/").await;
     assert!(settings.contains("dave</bdi>, owner"), "{settings}");
     // The statuses go on under dave's token.

@@ -30,7 +30,7 @@ pub(super) async fn log(
     if let Some(removed) = removed(&job) {
         return Err(Problem::gone(removed));
     }
-    Ok(log_response(&app, &job, &follow).await?)
+    Ok(log_response(&app, &job, &follow).await)
 }
 
 /// Stops a job: at once when it waits, otherwise SIGTERM and, 10 s later, SIGKILL.

@@ -58,13 +58,6 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<std::io::Error> for Problem {
-    fn from(error: std::io::Error) -> Self {
-        tracing::error!(%error, "a log could not be read");
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail: "The log can't be read.".into() }
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = json!({

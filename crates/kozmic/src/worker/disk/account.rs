@@ -142,7 +142,8 @@ impl Disk {
             let next = self.parts.store.oldest_logs(last.as_ref(), LOGS).await?;
             for log in &next {
                 // A job that was never started has none.
-                let (_, size) = measure::files_and_bytes(&self.parts.logs.path(log.uuid));
+                let files = self.parts.logs.files(log.uuid);
+                let size = files.iter().map(|path| measure::files_and_bytes(path).1).sum();
                 if size > 0 && found < bytes {
                     found += size;
                     logs.push(Removable {
@@ -214,9 +215,18 @@ fn local(parts: &Arc<DiskParts>) -> Local {
                 (name, measure::files_and_bytes(&path).1)
             })
             .collect(),
-        logs: measure::files_and_bytes(parts.logs.folder()),
+        logs: logs(parts),
         database: parts.database.as_deref().map(database_bytes),
     }
+}
+
+/// Of a live log and its index, one is counted.
+fn logs(parts: &DiskParts) -> (u64, u64) {
+    let folders = parts.logs.folders();
+    let is_log =
+        |name: &str| name.strip_suffix(".zst").unwrap_or(name).strip_suffix(".log").is_some();
+    let counted = folders.iter().map(|folder| measure::some_and_bytes(folder, is_log));
+    counted.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {

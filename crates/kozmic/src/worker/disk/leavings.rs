@@ -1,7 +1,7 @@
 //! What deleted projects have left on the disks of this machine.
 
-use super::{Disk, DiskError, DiskParts, Result};
-use crate::model::{JobUuid, ProjectId};
+use super::{Disk, DiskParts, Result};
+use crate::model::ProjectId;
 use crate::store::Left;
 
 /// Looked at in one sweep.
@@ -13,7 +13,7 @@ impl Disk {
         let store = &self.parts.store;
         for leaving in store.leavings(AT_ONCE).await? {
             let is_gone = match leaving.of {
-                Left::Log(job) => self.remove_log_of(job).await?,
+                Left::Log(job) => self.parts.logs.remove(job).await.map(|()| true)?,
                 Left::Project(project) => self.remove_all_of(project).await?,
             };
             if is_gone {
@@ -21,16 +21,6 @@ impl Disk {
             }
         }
         Ok(())
-    }
-
-    async fn remove_log_of(&self, job: JobUuid) -> Result<bool> {
-        let path = self.parts.logs.path(job);
-        match tokio::fs::remove_file(&path).await {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(DiskError::Disk { path: path.display().to_string(), source })
-            }
-            _ => Ok(true),
-        }
     }
 
     /// The mirror and the cached images.

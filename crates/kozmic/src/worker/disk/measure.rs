@@ -13,12 +13,17 @@ const BLOCK: u64 = 512;
 /// Files below a path and what all of it takes on the disk, as du(1) counts it. What
 /// vanishes meanwhile, or isn't there, is nothing.
 pub(super) fn files_and_bytes(path: &Path) -> (u64, u64) {
+    some_and_bytes(path, |_| true)
+}
+
+/// As [`files_and_bytes`], but only the files with such names are counted.
+pub(super) fn some_and_bytes(path: &Path, is_counted: impl Fn(&str) -> bool) -> (u64, u64) {
     let (mut files, mut bytes) = (0, 0);
     let mut linked = HashSet::new();
     for entry in WalkDir::new(path).into_iter().flatten() {
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_file() {
-            files += 1;
+            files += u64::from(entry.file_name().to_str().is_some_and(&is_counted));
             if metadata.nlink() > 1 && !linked.insert((metadata.dev(), metadata.ino())) {
                 continue;
             }

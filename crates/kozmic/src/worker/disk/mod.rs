@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::CacheKeeper;
 use crate::engine::{Engine, EngineError};
-use crate::log::LogFolder;
+use crate::log::{LogError, Logs};
 use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
@@ -47,6 +47,8 @@ pub enum DiskError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error("{path}: {source}")]
     Disk { path: String, source: std::io::Error },
 }
@@ -70,7 +72,7 @@ pub struct DiskParts {
     pub store: Store,
     pub engine: Arc<Engine>,
     pub source: Source,
-    pub logs: LogFolder,
+    pub logs: Logs,
     pub cache: CacheKeeper,
     pub data_dir: PathBuf,
     /// Where the database is a file.
@@ -150,7 +152,9 @@ impl Disk {
         match self.parts.store.logs_removed_since(lately).await {
             Ok(removed) => {
                 for job in removed {
-                    let _ = tokio::fs::remove_file(self.parts.logs.path(job)).await;
+                    if let Err(error) = self.parts.logs.remove(job).await {
+                        tracing::warn!(%job, %error, "what is left of a log stays");
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "leftovers of logs could not be looked for"),

@@ -181,18 +181,10 @@ impl Disk {
             What::Log(job, uuid) => {
                 // Its page says so first: no log is missing without a word.
                 let may = store.log_removed(*job, Timestamp::now()).await?;
-                may && remove_file(&self.parts.logs.path(*uuid)).await?
+                may && self.parts.logs.remove(*uuid).await.map(|()| true)?
             }
         };
         Ok(if is_done { Removal::Done } else { Removal::InUse })
-    }
-}
-
-async fn remove_file(path: &std::path::Path) -> Result<bool> {
-    match tokio::fs::remove_file(path).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(source) => Err(super::DiskError::Disk { path: path.display().to_string(), source }),
     }
 }
 

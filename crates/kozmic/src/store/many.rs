@@ -1,0 +1,24 @@
+//! One statement over many values. `Any` binds no arrays, so each value has a place of
+//! its own in the text.
+
+/// Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535.
+const VALUES: usize = 1_000;
+
+/// The rows for one statement each, of so many values a row.
+pub(super) fn at_once<T>(rows: &[T], values: usize) -> std::slice::Chunks<'_, T> {
+    rows.chunks((VALUES / values).max(1))
+}
+
+/// `$3, $4, $5`: three places, after the two that come before.
+pub(super) fn places(before: usize, count: usize) -> String {
+    let places: Vec<String> =
+        (before + 1..=before + count).map(|place| format!("${place}")).collect();
+    places.join(", ")
+}
+
+/// `($1, $2), ($3, $4)`: two rows of two values.
+pub(super) fn rows(count: usize, values: usize) -> String {
+    let rows: Vec<String> =
+        (0..count).map(|row| format!("({})", places(row * values, values))).collect();
+    rows.join(", ")
+}
