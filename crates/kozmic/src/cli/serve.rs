@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
-use super::{connect_store, limits, make_data_dir, now, open_logs};
+use super::{artifact_rules, connect_store, limits, make_data_dir, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -97,6 +97,7 @@ pub async fn serve(
         logs: logs.clone(),
         bus: bus.clone(),
         limits: limits(&settings),
+        artifacts: artifact_rules(&settings),
         cache,
         disk: disk.clone(),
         held: Held::default(),

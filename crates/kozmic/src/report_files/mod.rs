@@ -2,6 +2,7 @@
 //! folder, a tar, and nothing of it is trusted: neither names nor sizes nor contents.
 
 mod archive;
+mod artifacts;
 mod junit;
 mod names;
 mod reports;
@@ -9,6 +10,7 @@ mod text;
 
 use std::io;
 
+pub use artifacts::{ArtifactLimits, Kept, Shelf, create_below, keep_artifacts};
 pub use reports::{ReportLimits, Reports, read_reports};
 
 #[derive(Debug, thiserror::Error)]

@@ -48,6 +48,7 @@ use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
+pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use builds::{Build, NewBuild};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};

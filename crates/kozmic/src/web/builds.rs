@@ -10,7 +10,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, jobs, tests};
+use super::{App, artifacts, jobs, tests};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -81,6 +81,7 @@ struct ShownJob {
     cancel_url: String,
     restart_url: Option<String>,
     tests: Option<tests::ShownTests>,
+    artifacts: Option<artifacts::ShownArtifacts>,
     /// What was left out of what the script left, and why.
     notes: Vec<String>,
     /// Those that this one replaced.
@@ -268,6 +269,10 @@ async fn shown_job(
     Ok(ShownJob {
         tests: match &collection {
             Some(collection) => tests::of_job(app, project, &job, collection).await?,
+            None => None,
+        },
+        artifacts: match &collection {
+            Some(collection) => artifacts::of_job(app, project.id, &job, collection).await?,
             None => None,
         },
         notes: collection.map(|collection| collection.notes).unwrap_or_default(),

@@ -16,6 +16,7 @@ mod account;
 mod actions;
 mod admission;
 mod api;
+mod artifacts;
 mod badge;
 mod builds;
 mod cookies;

@@ -7,7 +7,7 @@ use super::gate::Door::{Delivery, File, Open, Page, Socket};
 use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs,
+    App, account, actions, api, artifacts, badge, builds, health, history, hook, hook_form, jobs,
     repositories, settings, sign_in, static_files, tailer, tests,
 };
 
@@ -76,6 +76,14 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),
         get("/projects/{project}/jobs/{job}/tests", Page, Member, tests::job),
+        get("/projects/{project}/jobs/{job}/artifacts", File, Member, artifacts::all),
+        get("/projects/{project}/jobs/{job}/artifacts/{*path}", File, Member, artifacts::one),
+        get(
+            "/projects/{project}/builds/{build}/artifacts/{*path}",
+            File,
+            Member,
+            artifacts::of_build,
+        ),
         get("/projects/{project}/tests", Page, Member, tests::project),
         get("/projects/{project}/tests/{test}", Page, Member, tests::test),
         get("/tailer/{uuid}", Socket, Member, tailer::tail),

@@ -10,8 +10,8 @@ use super::run::asked_to_stop;
 use super::{Progress, Stop, Worker};
 use crate::engine::{Container, Engine, EngineError, Found, Step};
 use crate::model::{Collected, ErrorKind, JobEnd, JobUuid, Timestamp};
-use crate::report_files::{ReportLimits, read_reports};
-use crate::store::{ClaimedJob, StoreError};
+use crate::report_files::{ArtifactLimits, ReportLimits, Shelf, keep_artifacts, read_reports};
+use crate::store::{ClaimedJob, StoreError, prefix_of_attempt};
 
 /// Folders in the volume that the script finds, and may write to.
 pub(super) const REPORTS: &str = "/kozmic/reports";
@@ -19,6 +19,8 @@ pub(super) const ARTIFACTS: &str = "/kozmic/artifacts";
 
 /// How long the reports of a job may take in all.
 const REPORTS_TIME: Duration = Duration::from_mins(2);
+/// And the artifacts of a job.
+const ARTIFACTS_TIME: Duration = Duration::from_mins(15);
 
 /// Names the two folders to the script.
 pub fn folder_variables() -> [(String, String); 2] {
@@ -47,7 +49,15 @@ pub(super) async fn before_end(
     lease.tell(Progress::Builds("the script has ended; taking what it left".into()));
     let mut stop = lease.stop();
     let collecting = async {
-        match collect(&worker.engine, job.uuid, job.attempt).await {
+        let prefix = prefix_of_attempt(job.project.id, job.uuid, job.attempt);
+        // Noted before the first byte: whatever comes of this, it is found again.
+        if let Err(error) = worker.store.upload_begins(&prefix, job.uuid, job.attempt).await {
+            tracing::error!(job = %job.uuid, %error, "what a script left can't be kept");
+            return;
+        }
+        let shelf = Shelf::Objects { objects: worker.logs.objects().clone(), prefix };
+        let shelf = (&shelf, worker.artifacts.limits);
+        match collect(&worker.engine, job.uuid, job.attempt, Some(shelf)).await {
             Ok(Some(collected)) => keep(worker, job, &collected).await,
             Ok(None) => {}
             Err(error) => {
@@ -83,6 +93,11 @@ async fn keep(worker: &Worker, job: &ClaimedJob, collected: &Collected) {
         Ok(()) => {}
         Err(StoreError::Stale) => {
             tracing::warn!(job = %job.uuid, attempt = job.attempt, "what it left came too late");
+            // A sweep may have been here before the last of them was uploaded.
+            let prefix = prefix_of_attempt(job.project.id, job.uuid, job.attempt);
+            if let Err(error) = worker.store.upload_begins(&prefix, job.uuid, job.attempt).await {
+                tracing::warn!(job = %job.uuid, %error, "artifacts of a stale attempt stay");
+            }
         }
         Err(error) => {
             tracing::error!(job = %job.uuid, %error, "what a script left could not be kept");
@@ -90,11 +105,13 @@ async fn keep(worker: &Worker, job: &ClaimedJob, collected: &Collected) {
     }
 }
 
-/// What this attempt's build script has left; none when it was not started.
+/// What this attempt's build script has left; none when it was not started. Artifacts
+/// are left alone without a shelf.
 pub async fn collect(
     engine: &Engine,
     job: JobUuid,
     attempt: i64,
+    shelf: Option<(&Shelf, ArtifactLimits)>,
 ) -> Result<Option<Collected>, EngineError> {
     let Found::Started(found) = engine.unattended(job, attempt).await? else { return Ok(None) };
     if found.step != Step::Build {
@@ -109,7 +126,30 @@ pub async fn collect(
             REPORTS_TIME.as_secs()
         )),
     }
+    if let Some((shelf, limits)) = shelf {
+        let taking = take_artifacts(&found.container, shelf, limits, &mut collected);
+        match tokio::time::timeout(ARTIFACTS_TIME, taking).await {
+            Ok(taken) => taken?,
+            Err(_) => collected.notes.push(format!(
+                "artifacts: none was kept: it took longer than {} min",
+                ARTIFACTS_TIME.as_secs() / 60
+            )),
+        }
+    }
     Ok(Some(collected))
+}
+
+async fn take_artifacts(
+    container: &Container<'_>,
+    shelf: &Shelf,
+    limits: ArtifactLimits,
+    collected: &mut Collected,
+) -> Result<(), EngineError> {
+    let Some(folder) = container.download(ARTIFACTS).await? else { return Ok(()) };
+    let kept = keep_artifacts(folder, limits, shelf).await;
+    collected.artifacts = kept.artifacts;
+    collected.notes.extend(kept.notes);
+    Ok(())
 }
 
 async fn take_reports(

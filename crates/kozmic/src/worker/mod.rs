@@ -1,6 +1,7 @@
 //! Claims jobs and carries them out: one flow per job, each step of it a
 //! function named after it.
 
+mod artifacts;
 mod cache;
 mod claim;
 mod collect;
@@ -28,6 +29,7 @@ use crate::model::JobEnd;
 use crate::source::Source;
 use crate::store::{Project, Store};
 
+pub use artifacts::ArtifactRules;
 pub use cache::{CacheKeeper, CacheScope, Install};
 pub use claim::run;
 pub use collect::{collect, folder_variables};
@@ -81,6 +83,7 @@ pub struct Worker {
     pub logs: Logs,
     pub bus: Bus,
     pub limits: Limits,
+    pub artifacts: ArtifactRules,
     pub cache: CacheKeeper,
     pub disk: Disk,
     pub held: Held,

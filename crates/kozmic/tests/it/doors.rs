@@ -104,6 +104,21 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ),
     ("GET", "/projects/{project}/jobs/{job}/log", "/projects/1/jobs/1/log/", 200, FILE),
     ("GET", "/projects/{project}/jobs/{job}/tests", "/projects/1/jobs/1/tests/", 200, MEMBERS),
+    ("GET", "/projects/{project}/jobs/{job}/artifacts", "/projects/1/jobs/1/artifacts/", 200, FILE),
+    (
+        "GET",
+        "/projects/{project}/jobs/{job}/artifacts/{*path}",
+        "/projects/1/jobs/1/artifacts/a/b",
+        200,
+        FILE,
+    ),
+    (
+        "GET",
+        "/projects/{project}/builds/{build}/artifacts/{*path}",
+        "/projects/1/builds/latest/artifacts/a/b?ref=main",
+        303,
+        FILE,
+    ),
     ("GET", "/projects/{project}/tests", "/projects/1/tests/", 200, MEMBERS),
     ("GET", "/projects/{project}/tests/{test}", "/projects/1/tests/TEST/", 200, MEMBERS),
     ("GET", "/tailer/{uuid}", "/tailer/UUID/", 101, SOCKET),
@@ -152,6 +167,14 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/api/v1/jobs/{job}", "/api/v1/jobs/1", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/1/log", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/tests", "/api/v1/jobs/1/tests", 200, API_MEMBERS),
+    ("GET", "/api/v1/jobs/{job}/artifacts", "/api/v1/jobs/1/artifacts", 200, API_MEMBERS),
+    (
+        "GET",
+        "/api/v1/jobs/{job}/artifacts/{*path}",
+        "/api/v1/jobs/1/artifacts/a/b",
+        200,
+        API_MEMBERS,
+    ),
     (
         "GET",
         "/api/v1/projects/{project}/tests/{test}",
@@ -183,7 +206,9 @@ impl Doors {
     async fn new() -> Self {
         let world = World::with(&[("KOZMIC_ADMINS", "Admin")]).await;
         let report = "<testsuite><testcase name=\"t\"/></testsuite>";
-        let script = format!("#!/bin/sh\necho '{report}' > $KOZMIC_REPORTS/junit.xml\n");
+        let script = format!(
+            "#!/bin/sh\necho '{report}' > $KOZMIC_REPORTS/junit.xml\nmkdir $KOZMIC_ARTIFACTS/a\n: > $KOZMIC_ARTIFACTS/a/b\n"
+        );
         let server = world.serve_with(&script).await;
         let sha = world.push(&[("a", b"a")]).await;
         let build = world.finished(&server.url, &sha).await;

@@ -15,6 +15,7 @@ mod harness;
 
 mod again;
 mod archived;
+mod artifacts;
 mod asked;
 mod badge;
 mod build;

@@ -3,6 +3,7 @@
 //! something, of somebody who manages it. Errors are problem details (RFC 9457).
 
 mod answers;
+mod artifacts;
 mod builds;
 mod jobs;
 mod problem;
@@ -28,6 +29,8 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
         get("/api/v1/jobs/{job}/tests", Api, Member, tests::of_job),
+        get("/api/v1/jobs/{job}/artifacts", Api, Member, artifacts::list),
+        get("/api/v1/jobs/{job}/artifacts/{*path}", Api, Member, artifacts::one),
         get("/api/v1/projects/{project}/tests/{test}", Api, Member, tests::history),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
