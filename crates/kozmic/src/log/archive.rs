@@ -8,7 +8,8 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 8 | bytes of the log |
-//! | 8 | lines of it, one without an end included |
+//! | 8 | newlines in it |
+//! | 8 | bytes after the last newline |
 //! | 32 | SHA-256 of it |
 //! | 4 | bytes of the index as it stands before the footer |
 //! | 4 | bytes of the index, not compressed |
@@ -33,7 +34,7 @@ pub(super) const BLOCK: u64 = 256 * 1024;
 const LEVEL: i32 = 3;
 /// RFC 8878, 3.1.2: one of sixteen magic numbers of frames that are skipped.
 const SKIPPABLE: u32 = 0x184D_2A5B;
-const FOOTER: usize = 8 + 8 + 32 + 4 + 4 + 32 + 8;
+const FOOTER: usize = 8 + 8 + 8 + 32 + 4 + 4 + 32 + 8;
 const MAGIC: &[u8; 8] = b"kozlog1\n";
 /// Bytes of an index; the log's limit keeps it far below.
 const INDEX: usize = 256 << 20;
@@ -45,7 +46,10 @@ pub(super) const TAIL: u64 = 256 * 1024;
 pub(super) struct Contents {
     /// Bytes of the log.
     pub(super) length: u64,
-    pub(super) lines: u64,
+    /// Its newlines.
+    pub(super) complete: u64,
+    /// Bytes after the last one.
+    pub(super) rest: u64,
     pub(super) digest: [u8; 32],
     pub(super) index: Index,
     /// Where the frame of each block begins, and where the last one ends.
@@ -95,10 +99,9 @@ pub(super) fn write(
         frames.push(written);
         at += wanted as u64;
     }
-    let has_rest = indexer.offset > indexer.line_start;
-    let lines = indexer.line - u64::from(!has_rest);
-    index.cut_lines(lines);
-    let mut contents = Contents { length, lines, digest: [0; 32], index, frames };
+    let (complete, rest) = (indexer.line - 1, indexer.offset - indexer.line_start);
+    index.cut_lines(complete + u64::from(rest > 0));
+    let mut contents = Contents { length, complete, rest, digest: [0; 32], index, frames };
     contents.digest.copy_from_slice(digest.finish().as_ref());
     out.write_all(&last_frame(&contents)?)?;
     out.flush()?;
@@ -119,7 +122,8 @@ fn last_frame(contents: &Contents) -> io::Result<Vec<u8>> {
     let begin = frame.len();
     frame.extend(&index);
     frame.extend(contents.length.to_le_bytes());
-    frame.extend(contents.lines.to_le_bytes());
+    frame.extend(contents.complete.to_le_bytes());
+    frame.extend(contents.rest.to_le_bytes());
     frame.extend(contents.digest);
     frame.extend(u32::try_from(index.len()).map_err(too_large)?.to_le_bytes());
     frame.extend(u32::try_from(plain.len()).map_err(too_large)?.to_le_bytes());
@@ -132,21 +136,21 @@ fn last_frame(contents: &Contents) -> io::Result<Vec<u8>> {
 /// How many bytes at the object's end must be read, as its last ones say.
 pub(super) fn needed(tail: &[u8], place: &str) -> Result<u64, LogError> {
     let footer = footer(tail, place)?;
-    Ok(u64::from(number(&footer[48..52])) + FOOTER as u64)
+    Ok(u64::from(number(&footer[56..60])) + FOOTER as u64)
 }
 
 /// What the object's last bytes tell; they begin with the index at the latest.
 pub(super) fn read(tail: &[u8], place: &str) -> Result<Contents, LogError> {
     let damaged = |what: &str| LogError::damaged(place, what);
     let footer = footer(tail, place)?;
-    let length = number(&footer[48..52]) as usize;
-    let plain = number(&footer[52..56]) as usize;
+    let length = number(&footer[56..60]) as usize;
+    let plain = number(&footer[60..64]) as usize;
     let begin = tail
         .len()
         .checked_sub(FOOTER + length)
         .ok_or_else(|| damaged("its index is not there as a whole"))?;
     let signed = &tail[begin..tail.len() - MAGIC.len() - 32];
-    if digest::digest(&digest::SHA256, signed).as_ref() != &footer[56..88] {
+    if digest::digest(&digest::SHA256, signed).as_ref() != &footer[64..96] {
         return Err(damaged("its index has a wrong checksum"));
     }
     if plain > INDEX {
@@ -156,7 +160,7 @@ pub(super) fn read(tail: &[u8], place: &str) -> Result<Contents, LogError> {
         .map_err(|_| damaged("its index can't be unpacked"))?;
     let (mut frames, mut index) = (vec![0], Index::default());
     let mut rest = plain.as_slice();
-    let log = u64::from_le_bytes(footer[..8].try_into().unwrap_or_default());
+    let log = long(&footer[..8]);
     let wrong = || damaged("its index makes no sense");
     let count = take(&mut rest).filter(|count| *count == log.div_ceil(BLOCK)).ok_or_else(wrong)?;
     for _ in 0..count {
@@ -167,12 +171,13 @@ pub(super) fn read(tail: &[u8], place: &str) -> Result<Contents, LogError> {
     decode(rest, &mut index).ok_or_else(wrong)?;
     let mut contents = Contents {
         length: log,
-        lines: u64::from_le_bytes(footer[8..16].try_into().unwrap_or_default()),
+        complete: long(&footer[8..16]),
+        rest: long(&footer[16..24]),
         digest: [0; 32],
         index,
         frames,
     };
-    contents.digest.copy_from_slice(&footer[16..48]);
+    contents.digest.copy_from_slice(&footer[24..56]);
     Ok(contents)
 }
 
@@ -185,6 +190,10 @@ fn footer<'a>(tail: &'a [u8], place: &str) -> Result<&'a [u8], LogError> {
 
 fn number(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes.try_into().unwrap_or_default())
+}
+
+fn long(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes.try_into().unwrap_or_default())
 }
 
 /// The bytes of one block.

@@ -119,8 +119,8 @@ impl Kept {
     }
 
     pub(super) fn extent(&self) -> Extent {
-        // Its last line is over, whether it has a newline or not.
-        Extent { length: self.contents.length, complete: self.contents.lines, has_rest: false }
+        let Contents { length, complete, rest, .. } = self.contents;
+        Extent { length, complete, has_rest: rest > 0 }
     }
 
     async fn read(self: &Arc<Self>, from: u64, to: u64) -> Result<Bytes, LogError> {

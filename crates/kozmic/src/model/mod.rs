@@ -10,7 +10,9 @@ mod ids;
 mod job;
 mod known_hosts;
 mod options;
+mod phase;
 mod project;
+mod secret;
 mod status;
 mod test_report;
 mod time;
@@ -26,7 +28,9 @@ pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
+pub use phase::Phase;
 pub use project::{FullName, RemoteRepository};
+pub use secret::{SecretName, SecretValue};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,

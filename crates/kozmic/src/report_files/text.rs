@@ -1,5 +1,9 @@
 //! Texts and times from reports, made fit to be kept: cut, without control characters.
 
+/// Bytes beside a cut that are looked through for the end of a line, and left out where
+/// there is none.
+const HALF: usize = 4 << 10;
+
 /// A text that keeps its beginning or its end when it is too long.
 pub(super) struct Cut {
     text: String,
@@ -29,6 +33,20 @@ impl Cut {
         }
     }
 
+    /// Back to a whole line: half of one may be half of a secret, which nobody would know.
+    fn drop_half_lines(&mut self) {
+        if self.keeps_end {
+            let near = self.text.len().min(HALF);
+            let near = self.text.ceil_char_boundary(near);
+            let end = self.text[..near].find('\n').map_or(near, |at| at + 1);
+            self.text.drain(..end);
+        } else {
+            let near = self.text.floor_char_boundary(self.text.len().saturating_sub(HALF));
+            let end = self.text[near..].rfind('\n').map_or(near, |at| near + at);
+            self.text.truncate(end);
+        }
+    }
+
     fn drop_beginning(&mut self) {
         if self.text.len() > self.limit {
             let start = self.text.ceil_char_boundary(self.text.len() - self.limit);
@@ -40,6 +58,9 @@ impl Cut {
     pub(super) fn finish(mut self) -> String {
         if self.keeps_end {
             self.drop_beginning();
+        }
+        if self.lacks_some {
+            self.drop_half_lines();
         }
         let text = clean(&self.text);
         let text = text.trim_matches('\n').trim_end();

@@ -9,6 +9,7 @@ use super::lease::Lease;
 use super::run::asked_to_stop;
 use super::{Progress, Stop, Worker};
 use crate::engine::{Container, Engine, EngineError, Found, Step};
+use crate::log::Masks;
 use crate::model::{Collected, ErrorKind, JobEnd, JobUuid, Timestamp};
 use crate::report_files::{ArtifactLimits, ReportLimits, Shelf, keep_artifacts, read_reports};
 use crate::store::{ClaimedJob, StoreError, prefix_of_attempt};
@@ -38,6 +39,7 @@ fn has_left_files(end: &JobEnd) -> bool {
 pub(super) async fn before_end(
     worker: &Worker,
     job: &ClaimedJob,
+    masks: &Masks,
     end: JobEnd,
     lease: &Lease,
 ) -> Outcome {
@@ -57,7 +59,7 @@ pub(super) async fn before_end(
         }
         let shelf = Shelf::Objects { objects: worker.logs.objects().clone(), prefix };
         let shelf = (&shelf, worker.artifacts.limits);
-        match collect(&worker.engine, job.uuid, job.attempt, Some(shelf)).await {
+        match collect(&worker.engine, (job.uuid, job.attempt), masks, Some(shelf)).await {
             Ok(Some(collected)) => keep(worker, job, &collected).await,
             Ok(None) => {}
             Err(error) => {
@@ -109,8 +111,8 @@ async fn keep(worker: &Worker, job: &ClaimedJob, collected: &Collected) {
 /// are left alone without a shelf.
 pub async fn collect(
     engine: &Engine,
-    job: JobUuid,
-    attempt: i64,
+    (job, attempt): (JobUuid, i64),
+    masks: &Masks,
     shelf: Option<(&Shelf, ArtifactLimits)>,
 ) -> Result<Option<Collected>, EngineError> {
     let Found::Started(found) = engine.unattended(job, attempt).await? else { return Ok(None) };
@@ -136,7 +138,34 @@ pub async fn collect(
             )),
         }
     }
+    // What a log hides is hidden here, too.
+    if !masks.is_empty() {
+        let masks = masks.clone();
+        let hidden = tokio::task::spawn_blocking(move || hide(&masks, collected));
+        collected = hidden.await.unwrap_or_default();
+    }
     Ok(Some(collected))
+}
+
+fn hide(masks: &Masks, mut collected: Collected) -> Collected {
+    for case in &mut collected.cases {
+        let texts = [
+            &mut case.suite,
+            &mut case.class,
+            &mut case.name,
+            &mut case.place,
+            &mut case.message,
+            &mut case.details,
+            &mut case.output,
+        ];
+        for text in texts.into_iter().filter(|text| !text.is_empty()) {
+            *text = masks.hide_text(text);
+        }
+    }
+    for note in &mut collected.notes {
+        *note = masks.hide_text(note);
+    }
+    collected
 }
 
 async fn take_artifacts(

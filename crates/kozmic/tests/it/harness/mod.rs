@@ -9,6 +9,7 @@ mod podman;
 mod postgres;
 mod prism;
 mod sshd;
+pub mod tailer;
 pub mod trace;
 mod visitor;
 mod world;
