@@ -72,7 +72,7 @@ test("failed tests stand above the log, and lead to their history", async () => 
     await page.getByText("2 artifacts").click();
     await see("job");
     await tests.getByRole("link", { name: "All tests" }).click();
-    await page.getByText("casts no shadow").waitFor();
+    await page.getByRole("link", { name: "casts no shadow" }).waitFor();
     await see("all-tests");
     await page.getByRole("link", { name: "keeps its distance" }).click();
     await page.getByText("One result is shown").waitFor();

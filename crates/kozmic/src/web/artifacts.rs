@@ -164,7 +164,13 @@ fn packed(
         let (objects, object) = (app.logs.objects().clone(), artifact.object.clone());
         let padding =
             vec![0; usize::try_from((BLOCK - artifact.size % BLOCK) % BLOCK).unwrap_or(0)];
-        let content = stream::once(async move { objects.stream(&object, 0).await }).try_flatten();
+        // A range that begins at the end of an object is none, also where that is empty.
+        let content = stream::iter((artifact.size > 0).then_some(()))
+            .then(move |()| {
+                let (objects, object) = (objects.clone(), object.clone());
+                async move { objects.stream(&object, 0).await }
+            })
+            .try_flatten();
         stream::once(async move { tar_header(&artifact) })
             .chain(content.map_err(std::io::Error::other))
             .chain(stream::once(async move { Ok(Bytes::from(padding)) }))

@@ -269,6 +269,28 @@ async fn a_server_that_is_killed_between_end_and_collection_reads_them_once() {
     server.kill().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_a_report_is_hidden_as_in_the_log() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let script = r#"#!/bin/bash
+cat > $KOZMIC_REPORTS/r.xml <<END
+<testsuite><testcase name="uses $TOKEN"><failure message="got $TOKEN">at $TOKEN &amp; on</failure><system-out>wrote $TOKEN</system-out></testcase></testsuite>
+END
+"#;
+    world.project(&server.url, &[hook("Tests", BASE, script)]).await;
+    crate::secrets::set(&world, &server.url, "TOKEN", "hush-hush-0123456789").await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    let tests = world.tests(&server.url, build.job("Tests").id).await;
+    assert!(!tests.to_string().contains("hush-hush"), "{tests}");
+    let test = &tests["tests"][0];
+    assert!(test["name"].as_str().unwrap().starts_with("uses *"), "{tests}");
+    assert!(test["details"].as_str().unwrap().ends_with("* & on"), "{tests}");
+    assert!(test["output"].as_str().unwrap().starts_with("wrote *"), "{tests}");
+    world.end(server).await;
+}
+
 fn case(name: &str, outcome: TestOutcome) -> TestCase {
     TestCase {
         suite: "s".into(),
