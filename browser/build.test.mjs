@@ -83,7 +83,7 @@ test("tabs lead from job to job, and the red one is shown first", async () => {
   await page.goto(build.url);
   assert.equal(await page.locator('.jobs [aria-current="page"] bdi').textContent(), "Style");
   assert.match(await page.locator("#log").textContent(), /trailing space/);
-  await page.getByRole("link", { name: "Tests" }).click();
+  await page.getByRole("navigation", { name: "Jobs" }).getByRole("link", { name: "Tests" }).click();
   await page.locator("#L13").waitFor();
   await page.getByRole("link", { name: "History" }).click();
   await page.getByRole("link", { name: "Add the moon's orbit" }).waitFor();

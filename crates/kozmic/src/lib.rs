@@ -14,6 +14,7 @@ pub mod worker; // claim → execute → finish
 pub mod engine; // containers and images, through Docker's API
 pub mod github; // GitHub's words and wires
 pub mod log; // the bytes of a run: append, follow, keep, render
+pub mod report_files; // what a script left behind: read, limited, kept
 pub mod source; // git: one commit onto this disk
 pub mod store; // all SQL
 

@@ -1,5 +1,6 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
+mod artifacts;
 mod gc;
 mod hooks;
 mod migrate;
@@ -25,9 +26,10 @@ use crate::github::Client;
 use crate::log::Logs;
 use crate::model::{FullName, Timestamp};
 use crate::objects::Objects;
+use crate::report_files::ArtifactLimits;
 use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
-use crate::worker::Limits;
+use crate::worker::{ArtifactRules, Limits};
 
 pub use serve::serve;
 
@@ -163,6 +165,9 @@ async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     secret_key::open(settings).await
 }
 
+/// Artifacts of one job.
+const ARTIFACT_FILES: usize = 10_000;
+
 /// Where the logs of these settings lie.
 fn open_logs(settings: &Settings) -> anyhow::Result<Logs> {
     Ok(Logs::new(&settings.data_dir, Objects::open(&settings.objects, &settings.data_dir)?))
@@ -179,6 +184,14 @@ fn limits(settings: &Settings) -> Limits {
             cpus: None,
             pids: settings.pids_limit,
         },
+    }
+}
+
+fn artifact_rules(settings: &Settings) -> ArtifactRules {
+    ArtifactRules {
+        limits: ArtifactLimits { bytes: settings.artifacts_limit, files: ARTIFACT_FILES },
+        project: settings.artifacts_project_limit,
+        age: settings.artifacts_age,
     }
 }
 

@@ -1,6 +1,8 @@
-//! The client: `projects`, `builds`, `logs`, `restart`, `cancel` against a server.
+//! The client: `projects`, `builds`, `logs`, `artifacts`, `restart`, `cancel` against a
+//! server.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -10,8 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::say;
 use super::table::table;
+use super::{artifacts, say};
 use crate::model::FullName;
 
 #[derive(Debug, Args)]
@@ -47,6 +49,15 @@ pub(super) enum Command {
         /// Go on until the job is over
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Download the artifacts of a job
+    Artifacts {
+        #[command(flatten)]
+        server: Server,
+        job: i64,
+        /// The folder that they are put into; what is there under their names is replaced
+        #[arg(short, long, value_name = "DIR", default_value = ".")]
+        output: PathBuf,
     },
     /// Run a finished job again
     Restart {
@@ -125,6 +136,9 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             approve(&server, &project, build, trust_author).await?;
         }
         Command::Logs { server, job, follow } => logs(&server, job, follow).await?,
+        Command::Artifacts { server, job, output } => {
+            artifacts::download(&server, job, &output).await?;
+        }
         Command::Restart { server, job } => {
             let new: Job = server.json(Method::POST, &format!("jobs/{job}/restart")).await?;
             say(&format!("Job {} ({}) is {}: {}", new.id, new.title, new.status, new.url));
@@ -228,7 +242,7 @@ impl Server {
             .with_context(|| format!("{} is no Kozmic server, or another version", self.server))
     }
 
-    async fn send(&self, method: Method, path: &str) -> anyhow::Result<Response> {
+    pub(super) async fn send(&self, method: Method, path: &str) -> anyhow::Result<Response> {
         self.send_with(method, path, None).await
     }
 

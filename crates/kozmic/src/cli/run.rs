@@ -1,7 +1,7 @@
 //! `kozmic run`: one job on a local checkout, without a server.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,12 +16,16 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::log::{Masked, Masks, Sink as _, Streams};
 use crate::model::{
-    DockerImage, ErrorKind, Invalid, JobEnd, JobUuid, Script, SecretName, TrackedPath,
-    parse_variable,
+    Collected, DockerImage, ErrorKind, Invalid, JobEnd, JobUuid, Script, SecretName, TestCounts,
+    TrackedPath, parse_variable,
 };
+use crate::report_files::{ArtifactLimits, Shelf};
 use crate::shutdown;
 use crate::source::LocalTree;
-use crate::worker::{CacheKeeper, CacheScope, Install, Outcome, Progress, Stop, Work, execute};
+use crate::worker::{
+    CacheKeeper, CacheScope, Install, Outcome, Progress, Stop, Work, collect, execute,
+    folder_variables,
+};
 
 /// What labels containers and images that no server owns.
 const INSTANCE: &str = "local";
@@ -43,6 +47,9 @@ pub(super) struct Command {
     /// A variable of the scripts; may be repeated
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
     env: Vec<(String, String)>,
+    /// Put what the script leaves in /kozmic/artifacts into this folder
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
     /// A variable of the scripts that is not shown: the content of a file, without a last
     /// line end. May be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_secret_file)]
@@ -70,7 +77,7 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
     let checkout = tree.copy(&checkout_path, command.committed);
     let progress = Spinner::new();
     let log = Streams::new(std::io::stdout(), AboveSpinner(progress.0.clone()));
-    let mut log = Masked::new(log, masks);
+    let mut log = Masked::new(log, masks.clone());
     let stop = stop_on_signal();
     let tell = |step: Progress| progress.tell(&step);
     let outcome = execute(&engine, &work, checkout, &mut log, &tell, stop).await;
@@ -87,11 +94,41 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
             JobEnd::Error(ErrorKind::Internal, format!("the output can't be written: {error}"))
         }
     };
+    let shelf = command.artifacts.clone().map(Shelf::Folder);
+    let limits = ArtifactLimits { bytes: u64::MAX, files: usize::MAX };
+    let shelf = shelf.as_ref().map(|shelf| (shelf, limits));
+    // What can't be taken changes no script's return code.
+    match collect(&engine, (work.job, work.attempt), &masks, shelf).await {
+        Ok(Some(collected)) => tell_collected(&collected)?,
+        Ok(None) => {}
+        Err(error) => writeln!(std::io::stderr(), "kozmic: what it left was not taken: {error}")?,
+    }
     engine.remove_of_job(work.job, 0..=work.attempt).await?;
     if !matches!(end, JobEnd::Exited(_)) {
         log.note(&end.to_string())?;
     }
     Ok(ExitCode::from(end.exit_code()))
+}
+
+/// The tests that failed, how many there were, and what was left out.
+fn tell_collected(collected: &Collected) -> std::io::Result<()> {
+    let mut out = std::io::stderr();
+    let counts = TestCounts::of(&collected.cases);
+    for case in collected.cases.iter().filter(|case| case.outcome.is_bad()) {
+        let class = if case.class.is_empty() { &case.suite } else { &case.class };
+        let message = case.message.lines().next().unwrap_or_default();
+        writeln!(out, "kozmic: {} {class} {}: {message}", case.outcome, case.name)?;
+    }
+    if counts.total() > 0 {
+        writeln!(out, "kozmic: {counts}")?;
+    }
+    for note in &collected.notes {
+        writeln!(out, "kozmic: {note}")?;
+    }
+    for artifact in &collected.artifacts {
+        writeln!(out, "kozmic: artifact {}", artifact.path)?;
+    }
+    Ok(())
 }
 
 fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Result<Work> {
@@ -114,6 +151,7 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     env.extend(command.env.clone());
+    env.extend(folder_variables());
     Ok(Work {
         job: JobUuid::random(),
         attempt: 1,

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use rustix::process::Resource;
 use tokio::net::TcpListener;
 
-use super::{connect_store, limits, make_data_dir, now, open_logs};
+use super::{artifact_rules, connect_store, limits, make_data_dir, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -109,6 +109,7 @@ pub async fn serve(
         logs: logs.clone(),
         bus: bus.clone(),
         limits: limits(&settings),
+        artifacts: artifact_rules(&settings),
         cache,
         disk: disk.clone(),
         held: Held::default(),

@@ -70,6 +70,13 @@ pub const SETTINGS: &[Setting] = &[
         "seconds for which a job waits for an engine that went away",
     ),
     setting("KOZMIC_LOG_LIMIT", "1G", "bytes of log after which a job is stopped"),
+    setting("KOZMIC_ARTIFACTS_LIMIT", "1G", "bytes of artifacts that one job may keep"),
+    setting(
+        "KOZMIC_ARTIFACTS_PROJECT_LIMIT",
+        "10G",
+        "bytes of artifacts that a project may keep; beyond that its oldest go",
+    ),
+    setting("KOZMIC_ARTIFACTS_AGE", "7776000", "seconds for which artifacts are kept"),
     setting(
         "KOZMIC_MEMORY_LIMIT",
         "",
@@ -126,6 +133,8 @@ pub(super) fn is_reserved(name: &str) -> bool {
         || matches!(
             name,
             "KOZMIC_CONFIG"
+                | "KOZMIC_REPORTS"
+                | "KOZMIC_ARTIFACTS"
                 | "KOZMIC_SERVER"
                 | "KOZMIC_TOKEN"
                 | "KOZMIC_LOG"

@@ -4,6 +4,7 @@
 mod cached;
 mod container;
 mod credentials;
+mod download;
 mod exec;
 mod image;
 mod label;
@@ -27,6 +28,7 @@ use product::Product;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output};
+pub use download::Download;
 pub use image::{Account, LocalImage, PullProgress};
 pub use label::{Labels, Step};
 pub use left::{Found, Unattended};

@@ -13,6 +13,7 @@ pub enum DiskKind {
     Mirror,
     Checkout,
     Log,
+    Artifact,
     Database,
 }
 
@@ -27,6 +28,7 @@ impl DiskKind {
             Self::Mirror => "mirrors",
             Self::Checkout => "checkouts",
             Self::Log => "logs",
+            Self::Artifact => "artifacts",
             Self::Database => "database",
         }
     }

@@ -14,6 +14,7 @@ mod phase;
 mod project;
 mod secret;
 mod status;
+mod test_report;
 mod time;
 mod user;
 mod wanted;
@@ -31,6 +32,9 @@ pub use phase::Phase;
 pub use project::{FullName, RemoteRepository};
 pub use secret::{SecretName, SecretValue};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
+pub use test_report::{
+    Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,
+};
 pub use time::{Timestamp, readable};
 pub use user::{GithubUser, Role, TokenHolder};
 pub use wanted::{Change, HookEvent, Wanted};

@@ -4,7 +4,9 @@
 //! PostgreSQL; only `dialect` knows which one it is.
 
 mod approvals;
+mod artifacts;
 mod builds;
+mod collections;
 mod commits;
 mod deliveries;
 mod deploy_keys;
@@ -26,6 +28,7 @@ mod restarts;
 mod secrets;
 mod seen_heads;
 mod sessions;
+mod test_reports;
 mod tokens;
 mod upkeep;
 mod user_tokens;
@@ -47,7 +50,9 @@ use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
+pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use builds::{Build, NewBuild};
+pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
@@ -64,6 +69,7 @@ pub use restarts::Cancelled;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
+pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
+use super::{Columns as _, Result, Store, StoreError, Transaction, collections, failed};
 use crate::model::{
     BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobStatus, ProjectId, Timestamp,
     readable,
@@ -280,7 +280,7 @@ pub(super) async fn build_changed(
     let status: BuildStatus = row.text("status")?.parse()?;
     let build_took = duration(row.int_or_null("started_at")?, row.int_or_null("finished_at")?);
     let jobs = sqlx::query(
-        "SELECT id, title, status, reason, started_at, finished_at FROM jobs \
+        "SELECT id, title, status, reason, cause, started_at, finished_at FROM jobs \
          WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id",
     )
     .bind(build.0)
@@ -299,10 +299,20 @@ pub(super) async fn build_changed(
         let title = job.text("title")?;
         let job_status: JobStatus = job.text("status")?.parse()?;
         let took = duration(job.int_or_null("started_at")?, job.int_or_null("finished_at")?);
+        // Not where something else than its tests ended it.
+        let verdict = match (job_status, job.text_or_null("cause")?.as_deref()) {
+            (JobStatus::Failure, Some("script_failed")) => {
+                collections::verdict(tx, job.int("id")?).await?
+            }
+            _ => None,
+        };
         let description = match job_status {
             JobStatus::Enqueued | JobStatus::Pending => under_way.clone(),
             JobStatus::Success => format!("Passed{took}"),
-            JobStatus::Failure => format!("Failed{took}: {}", job.text("reason")?),
+            JobStatus::Failure => match &verdict {
+                Some(verdict) => format!("Failed{took}: {verdict}"),
+                None => format!("Failed{took}: {}", job.text("reason")?),
+            },
             JobStatus::Error | JobStatus::Cancelled => job.text("reason")?,
         };
         if matches!(
@@ -311,7 +321,10 @@ pub(super) async fn build_changed(
                 | (BuildStatus::Error, JobStatus::Error)
                 | (BuildStatus::Cancelled, JobStatus::Cancelled)
         ) {
-            to_blame.push(title.clone());
+            to_blame.push(match &verdict {
+                Some(verdict) => format!("{title} ({verdict})"),
+                None => title.clone(),
+            });
         }
         let payload = Payload {
             sha: sha.clone(),

@@ -147,6 +147,7 @@ impl Store {
                 .await
                 .map_err(failed("delete a project"))?;
         }
+        super::artifacts::leave(&mut tx, &super::artifacts::prefix_of_project(project)).await?;
         commit(tx).await?;
         // Jobs under way are to stop.
         self.wakes.leases.send_replace(());

@@ -10,7 +10,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, jobs, log_page, phases};
+use super::{App, artifacts, jobs, log_page, phases, tests};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -59,6 +59,8 @@ struct Pull {
 
 struct Tab {
     title: String,
+    /// How its tests ended, in words; empty without any.
+    tests: String,
     url: String,
     status: StatusMark,
     is_shown: bool,
@@ -83,6 +85,10 @@ struct ShownJob {
     attempts: Vec<phases::Attempt>,
     cancel_url: String,
     restart_url: Option<String>,
+    tests: Option<tests::ShownTests>,
+    artifacts: Option<artifacts::ShownArtifacts>,
+    /// What was left out of what the script left, and why.
+    notes: Vec<String>,
     /// Those that this one replaced.
     earlier: Vec<Tab>,
 }
@@ -186,8 +192,13 @@ async fn show(
     let may_manage = access.may_manage();
     let project = access.project;
     let url = format!("/projects/{}/builds/{}/", project.id, build.id);
+    let counts = app.store.test_counts(build.id).await?;
     let tab = |job: &Job| Tab {
         title: job.title.clone(),
+        tests: counts
+            .iter()
+            .find(|(of, _)| *of == job.id)
+            .map_or_else(String::new, |(_, counts)| counts.to_string()),
         url: format!("{url}jobs/{}/", job.id),
         status: job.status.into(),
         is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
@@ -266,11 +277,22 @@ async fn shown_job(
     let earlier = app.store.earlier_jobs(job.id).await?;
     let earlier = earlier.iter().map(|job| Tab {
         title: job.created_at.to_string(),
+        tests: String::new(),
         url: job_path(project, job),
         status: job.status.into(),
         is_shown: false,
     });
+    let collection = app.store.collection(job.id).await?;
     Ok(ShownJob {
+        tests: match &collection {
+            Some(collection) => tests::of_job(app, project, &job, collection).await?,
+            None => None,
+        },
+        artifacts: match &collection {
+            Some(collection) => artifacts::of_job(app, project.id, &job, collection).await?,
+            None => None,
+        },
+        notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
         attempts: phases::attempts(&times, now),
         cancel_url: format!("{jobs_path}/cancel/"),

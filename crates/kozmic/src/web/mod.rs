@@ -16,6 +16,7 @@ mod account;
 mod actions;
 mod admission;
 mod api;
+mod artifacts;
 mod badge;
 mod builds;
 mod cookies;
@@ -41,6 +42,7 @@ mod sign_in;
 mod static_files;
 mod tail;
 mod tailer;
+mod tests;
 mod visitor;
 
 use std::net::SocketAddr;

@@ -7,8 +7,8 @@ use super::gate::Door::{Delivery, File, Open, Page, Socket};
 use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs, log_view,
-    repositories, secrets, settings, sign_in, static_files, tailer,
+    App, account, actions, api, artifacts, badge, builds, health, history, hook, hook_form, jobs,
+    log_view, repositories, secrets, settings, sign_in, static_files, tailer, tests,
 };
 
 /// A line of the table.
@@ -101,6 +101,17 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/jobs/{job}/log/text", File, Member, log_view::text),
         get("/projects/{project}/jobs/{job}/log/search", File, Member, log_view::search),
         get("/projects/{project}/jobs/{job}/log/sections", File, Member, log_view::sections),
+        get("/projects/{project}/jobs/{job}/tests", Page, Member, tests::job),
+        get("/projects/{project}/jobs/{job}/artifacts", File, Member, artifacts::all),
+        get("/projects/{project}/jobs/{job}/artifacts/{*path}", File, Member, artifacts::one),
+        get(
+            "/projects/{project}/builds/{build}/artifacts/{*path}",
+            File,
+            Member,
+            artifacts::of_build,
+        ),
+        get("/projects/{project}/tests", Page, Member, tests::project),
+        get("/projects/{project}/tests/{test}", Page, Member, tests::test),
         get("/tailer/{uuid}", Socket, Member, tailer::tail),
         post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
         post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),

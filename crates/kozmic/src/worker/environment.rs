@@ -1,5 +1,6 @@
 //! The variables of a job's scripts. None of them is a secret.
 
+use super::collect::folder_variables;
 use crate::store::ClaimedJob;
 
 pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, String)> {
@@ -25,5 +26,5 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
     // Kozmic's last: neither a project nor a hook speaks for it.
     let kozmic = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
     let terminal = ("TERM".to_owned(), "xterm".to_owned());
-    std::iter::once(terminal).chain(own).chain(kozmic).collect()
+    std::iter::once(terminal).chain(own).chain(kozmic).chain(folder_variables()).collect()
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::cache::{CacheScope, Install};
+use super::collect;
 use super::end::log_error;
 use super::environment::environment;
 use super::execute::{Outcome, execute, resume};
@@ -81,6 +82,12 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     };
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
     let outcome = pursue(worker, claimed, &secrets, &mut log, &lease).await;
+    let outcome = match outcome {
+        Ok(Outcome::Ended(end)) => {
+            Ok(collect::before_end(worker, job, &secrets.masks, end, &lease).await)
+        }
+        other => other,
+    };
     lease.end().await;
     match outcome {
         Ok(Outcome::Ended(end)) => {

@@ -1,8 +1,10 @@
 //! Claims jobs and carries them out: one flow per job, each step of it a
 //! function named after it.
 
+mod artifacts;
 mod cache;
 mod claim;
+mod collect;
 mod disk;
 mod end;
 mod environment;
@@ -28,8 +30,10 @@ use crate::model::{JobEnd, Phase};
 use crate::source::Source;
 use crate::store::{Project, Store};
 
+pub use artifacts::ArtifactRules;
 pub use cache::{CacheKeeper, CacheScope, Install};
 pub use claim::run;
+pub use collect::{collect, folder_variables};
 pub use disk::{Alone, Beside, Disk, DiskError, DiskParts, Removed, Tidied};
 pub use execute::{Outcome, execute, resume};
 pub use job::Held;
@@ -83,6 +87,7 @@ pub struct Worker {
     pub logs: Logs,
     pub bus: Bus,
     pub limits: Limits,
+    pub artifacts: ArtifactRules,
     pub cache: CacheKeeper,
     pub disk: Disk,
     pub held: Held,

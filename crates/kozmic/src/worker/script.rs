@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::collect::{ARTIFACTS, REPORTS};
 use super::run::{Interrupted, Interrupts, Run, Stepped, Work};
 use super::{GRACE, Progress, Stop, stall};
 use crate::engine::{
@@ -98,7 +99,10 @@ pub(super) async fn fill<'engine>(
     let Made { container, account } = made;
     let Work { env, secrets, .. } = run.work;
     let starter = starter(env, &account, !secrets.is_empty());
-    let mut upload = Upload::new(account.owner).folder("kozmic/");
+    let mut upload = Upload::new(account.owner)
+        .folder("kozmic/")
+        .folder(REPORTS.trim_start_matches('/'))
+        .folder(ARTIFACTS.trim_start_matches('/'));
     if !secrets.is_empty() {
         let secrets = secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
         upload = upload.file(SECRETS.trim_start_matches('/'), exports(secrets), 0o400);

@@ -129,6 +129,24 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         FILE,
     ),
     ("GET", "/projects/{project}/jobs/{job}/log/text", "/projects/1/jobs/1/log/text/", 200, FILE),
+    ("GET", "/projects/{project}/jobs/{job}/tests", "/projects/1/jobs/1/tests/", 200, MEMBERS),
+    ("GET", "/projects/{project}/jobs/{job}/artifacts", "/projects/1/jobs/1/artifacts/", 200, FILE),
+    (
+        "GET",
+        "/projects/{project}/jobs/{job}/artifacts/{*path}",
+        "/projects/1/jobs/1/artifacts/a/b",
+        200,
+        FILE,
+    ),
+    (
+        "GET",
+        "/projects/{project}/builds/{build}/artifacts/{*path}",
+        "/projects/1/builds/latest/artifacts/a/b?ref=main",
+        303,
+        FILE,
+    ),
+    ("GET", "/projects/{project}/tests", "/projects/1/tests/", 200, MEMBERS),
+    ("GET", "/projects/{project}/tests/{test}", "/projects/1/tests/TEST/", 200, MEMBERS),
     ("GET", "/tailer/{uuid}", "/tailer/UUID/", 101, SOCKET),
     (
         "POST",
@@ -200,6 +218,22 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ),
     ("GET", "/api/v1/jobs/{job}/log/text", "/api/v1/jobs/1/log/text", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/log/sections", "/api/v1/jobs/1/log/sections", 200, API_MEMBERS),
+    ("GET", "/api/v1/jobs/{job}/tests", "/api/v1/jobs/1/tests", 200, API_MEMBERS),
+    ("GET", "/api/v1/jobs/{job}/artifacts", "/api/v1/jobs/1/artifacts", 200, API_MEMBERS),
+    (
+        "GET",
+        "/api/v1/jobs/{job}/artifacts/{*path}",
+        "/api/v1/jobs/1/artifacts/a/b",
+        200,
+        API_MEMBERS,
+    ),
+    (
+        "GET",
+        "/api/v1/projects/{project}/tests/{test}",
+        "/api/v1/projects/1/tests/TEST",
+        200,
+        API_MEMBERS,
+    ),
     ("POST", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/1/cancel", 409, API_MANAGERS),
     ("POST", "/api/v1/jobs/{job}/restart", "/api/v1/jobs/1/restart", 409, API_MANAGERS),
     // The last one: it ends the session. Everybody ends up at `/login/`.
@@ -216,12 +250,17 @@ struct Doors {
     sessions: Vec<Client>,
     tokens: Vec<String>,
     uuid: String,
+    /// Of its one test.
+    test: String,
 }
 
 impl Doors {
     async fn new() -> Self {
         let world = World::with(&[("KOZMIC_ADMINS", "Admin")]).await;
-        let server = world.serve_with("#!/bin/sh\n:\n").await;
+        let script = "#!/bin/sh\n\
+            echo '<testsuite><testcase name=\"t\"/></testsuite>' > $KOZMIC_REPORTS/junit.xml\n\
+            mkdir $KOZMIC_ARTIFACTS/a\n: > $KOZMIC_ARTIFACTS/a/b\n";
+        let server = world.serve_with(script).await;
         let sha = world.push(&[("a", b"a")]).await;
         let build = world.finished(&server.url, &sha).await;
         // The first job has a newer one, so that it can't be run again.
@@ -242,11 +281,17 @@ impl Doors {
             tokens.push(String::from_utf8(made.stdout).unwrap().trim().to_owned());
         }
         let uuid = build.jobs[0].uuid.clone();
-        Self { world, server, sessions, tokens, uuid }
+        let tests = world.answer(&format!("{}/api/v1/jobs/1/tests", server.url)).await;
+        let test = tests["tests"][0]["id"].as_str().unwrap().to_owned();
+        Self { world, server, sessions, tokens, uuid, test }
     }
 
     fn request(&self, client: &Client, method: &str, path: &str) -> RequestBuilder {
-        let url = format!("{}{}", self.server.url, path.replace("UUID", &self.uuid));
+        let url = format!(
+            "{}{}",
+            self.server.url,
+            path.replace("UUID", &self.uuid).replace("TEST", &self.test)
+        );
         let method: Method = method.parse().unwrap();
         let is_form = method == Method::POST;
         let mut request = client.request(method, url);

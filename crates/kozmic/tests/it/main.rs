@@ -15,6 +15,7 @@ mod harness;
 
 mod again;
 mod archived;
+mod artifacts;
 mod asked;
 mod at_once;
 mod badge;
@@ -56,6 +57,7 @@ mod store;
 mod store_secrets;
 mod store_wanted;
 mod synced;
+mod test_reports;
 mod turn_on;
 mod upkeep;
 mod variables;

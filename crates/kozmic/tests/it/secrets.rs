@@ -29,7 +29,7 @@ async fn client(world: &World, url: &str, arguments: &[&str], input: &str) -> Ou
     child.wait_with_output().await.unwrap()
 }
 
-async fn set(world: &World, url: &str, name: &str, value: &str) -> String {
+pub async fn set(world: &World, url: &str, name: &str, value: &str) -> String {
     printed(&client(world, url, &["set", "octo/orbit", name], value).await)
 }
 

@@ -3,11 +3,13 @@
 //! something, of somebody who manages it. Errors are problem details (RFC 9457).
 
 mod answers;
+mod artifacts;
 mod builds;
 mod jobs;
 mod problem;
 mod projects;
 mod secrets;
+mod tests;
 
 use super::gate::Door::Api;
 use super::gate::Who::{Manager, Member, SignedIn};
@@ -35,6 +37,10 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}/log/text", Api, Member, log_view::text),
         get("/api/v1/jobs/{job}/log/search", Api, Member, log_view::search),
         get("/api/v1/jobs/{job}/log/sections", Api, Member, log_view::sections),
+        get("/api/v1/jobs/{job}/tests", Api, Member, tests::of_job),
+        get("/api/v1/jobs/{job}/artifacts", Api, Member, artifacts::list),
+        get("/api/v1/jobs/{job}/artifacts/{*path}", Api, Member, artifacts::one),
+        get("/api/v1/projects/{project}/tests/{test}", Api, Member, tests::history),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
     ]

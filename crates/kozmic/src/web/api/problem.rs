@@ -5,6 +5,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::objects::ObjectError;
 use crate::store::StoreError;
 
 #[derive(Debug)]
@@ -59,6 +60,14 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "an API request failed");
         let detail =
             "It was not your doing; the administrator finds the reason in the server's log.".into();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail }
+    }
+}
+
+impl From<ObjectError> for Problem {
+    fn from(error: ObjectError) -> Self {
+        tracing::error!(%error, "an artifact could not be read");
+        let detail = "The artifact can't be read.".into();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail }
     }
 }

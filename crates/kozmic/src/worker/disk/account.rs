@@ -33,6 +33,7 @@ struct Local {
     mirrors: Vec<(ProjectId, u64)>,
     checkouts: HashMap<String, u64>,
     logs: (u64, u64),
+    artifacts: (u64, u64),
     database: Option<u64>,
 }
 
@@ -61,6 +62,11 @@ impl Disk {
             sum(DiskKind::Mirror, &mut local.mirrors.iter().map(|(_, bytes)| *bytes)),
             sum(DiskKind::Checkout, &mut local.checkouts.values().copied()),
             DiskUse { kind: DiskKind::Log, count: local.logs.0, bytes: local.logs.1 },
+            DiskUse {
+                kind: DiskKind::Artifact,
+                count: local.artifacts.0,
+                bytes: local.artifacts.1,
+            },
         ];
         uses.extend(local.database.map(|bytes| DiskUse {
             kind: DiskKind::Database,
@@ -216,6 +222,10 @@ fn local(parts: &Arc<DiskParts>) -> Local {
             })
             .collect(),
         logs: logs(parts),
+        artifacts: match parts.logs.objects().folder() {
+            Some(folder) => measure::files_and_bytes(&folder.join("artifacts")),
+            None => (0, 0),
+        },
         database: parts.database.as_deref().map(database_bytes),
     }
 }

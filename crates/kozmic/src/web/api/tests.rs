@@ -1,0 +1,151 @@
+//! Tests of a job, and through all builds.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use crate::model::{JobId, is_flaky};
+use crate::store::{TestResult, Which};
+use crate::web::App;
+use crate::web::visitor::Access;
+
+/// Tests, or results, of one answer.
+const LIMIT: i64 = 1_000;
+
+#[derive(Serialize)]
+pub(super) struct TestsAnswer {
+    total: i64,
+    passed: i64,
+    failed: i64,
+    errors: i64,
+    skipped: i64,
+    flaky: i64,
+    duration_ms: i64,
+    /// What was left out and why.
+    notes: Vec<String>,
+    /// Those that failed first.
+    tests: Vec<TestAnswer>,
+}
+
+#[derive(Serialize)]
+struct TestAnswer {
+    /// For its history.
+    id: String,
+    suite: String,
+    class: String,
+    name: String,
+    outcome: &'static str,
+    duration_ms: Option<i64>,
+    place: String,
+    message: String,
+    details: String,
+    output: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Range {
+    /// Only those that failed or could not be carried out.
+    #[serde(default)]
+    failed: bool,
+    #[serde(default)]
+    skip: i64,
+    limit: Option<i64>,
+}
+
+/// Those that failed first; with `?failed=true` no others. `skip` and `limit` (1,000 at
+/// the most) choose among them.
+pub(super) async fn of_job(
+    State(app): State<App>,
+    Path(job): Path<i64>,
+    Query(range): Query<Range>,
+) -> Result<Json<TestsAnswer>, Problem> {
+    let job = app.store.job(JobId(job)).await?.ok_or_else(|| Problem::not_found("job"))?;
+    let collection = app.store.collection(job.id).await?;
+    let counts = collection.as_ref().map(|it| it.tests).unwrap_or_default();
+    let which = if range.failed { Which::Bad } else { Which::All };
+    let limit = range.limit.unwrap_or(LIMIT).clamp(0, LIMIT);
+    let results = app.store.test_results(job.id, which, range.skip.max(0), limit).await?;
+    Ok(Json(TestsAnswer {
+        total: counts.total(),
+        passed: counts.passed,
+        failed: counts.failed,
+        errors: counts.errors,
+        skipped: counts.skipped,
+        flaky: counts.flaky,
+        duration_ms: collection.as_ref().map_or(0, |it| it.duration),
+        notes: collection.map(|it| it.notes).unwrap_or_default(),
+        tests: results.into_iter().map(answer).collect(),
+    }))
+}
+
+fn answer(result: TestResult) -> TestAnswer {
+    TestAnswer {
+        id: format!("{:016x}", result.test.key.cast_unsigned()),
+        suite: result.test.suite,
+        class: result.test.class,
+        name: result.test.name,
+        outcome: result.outcome.as_str(),
+        duration_ms: result.duration,
+        place: result.place,
+        message: result.message,
+        details: result.details,
+        output: result.output,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct HistoryAnswer {
+    hook: String,
+    suite: String,
+    class: String,
+    name: String,
+    is_flaky: bool,
+    /// The newest first, at most 100.
+    results: Vec<RunAnswer>,
+}
+
+#[derive(Serialize)]
+struct RunAnswer {
+    outcome: &'static str,
+    duration_ms: Option<i64>,
+    message: String,
+    build_id: i64,
+    build_number: i64,
+    job_id: i64,
+    #[serde(rename = "ref")]
+    git_ref: String,
+    sha: String,
+    finished_at: Option<String>,
+}
+
+pub(super) async fn history(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+    Path((_, key)): Path<(i64, String)>,
+) -> Result<Json<HistoryAnswer>, Problem> {
+    let missing = || Problem::not_found("test");
+    let key = u64::from_str_radix(&key, 16).map_err(|_| missing())?.cast_signed();
+    let test = app.store.test(project.id, key).await?.ok_or_else(missing)?;
+    let runs = app.store.test_history(project.id, key, 100).await?;
+    let past: Vec<_> = runs.iter().map(|run| run.past.clone()).collect();
+    let results = runs.into_iter().map(|run| RunAnswer {
+        outcome: run.past.outcome.as_str(),
+        duration_ms: run.duration,
+        message: run.message,
+        build_id: run.build.0,
+        build_number: run.build_number,
+        job_id: run.job.0,
+        git_ref: run.past.git_ref,
+        sha: run.past.sha,
+        finished_at: run.finished_at.map(|at| at.to_string()),
+    });
+    Ok(Json(HistoryAnswer {
+        hook: test.hook,
+        suite: test.suite,
+        class: test.class,
+        name: test.name,
+        is_flaky: is_flaky(&past),
+        results: results.collect(),
+    }))
+}
