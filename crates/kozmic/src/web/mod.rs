@@ -27,6 +27,7 @@ mod hook;
 mod hook_form;
 mod jobs;
 mod page;
+mod plain_log;
 mod repositories;
 mod router;
 mod routes;
