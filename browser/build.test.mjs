@@ -68,7 +68,7 @@ test("a line has an address, and its number is not copied", async () => {
   await page.goto(job.url);
   await page.locator("#L5 > a").click();
   assert.ok(page.url().endsWith("#L5"));
-  assert.equal(await page.evaluate(() => document.querySelector("#L5:target") !== null), true);
+  assert.equal(await page.locator("#L5.chosen").count(), 1);
   const copied = await page.evaluate(() => {
     getSelection().selectAllChildren(document.getElementById("log"));
     return getSelection().toString();

@@ -162,7 +162,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByText("nothing of it has run").waitFor();
   await isGood(page, "fork");
   await page.getByRole("button", { name: "Approve this commit" }).click();
-  await page.getByText("Approved by octo").waitFor();
+  await page.getByText("Approved by octo,").waitFor();
   await isBuilt(page, "success");
   await page.locator("#L2").waitFor();
 

@@ -124,4 +124,10 @@ impl Sim {
         let body = json!({"login": login, "remaining": remaining, "seconds": reset.as_secs()});
         self.tell(Method::PUT, "/rate_limit", body).await
     }
+
+    /// From now on no page of a list has more entries, however many are asked for: what a page
+    /// holds is GitHub's to say, and its `Link` header tells whether another follows.
+    pub async fn set_largest_page(&self, entries: usize) -> anyhow::Result<()> {
+        self.tell(Method::PUT, "/largest_page", json!({"entries": entries})).await
+    }
 }

@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/users/name", put(rename))
         .route("/users/deleted", put(delete))
         .route("/rate_limit", put(limit))
+        .route("/largest_page", put(largest_page))
 }
 
 #[derive(Deserialize)]
@@ -264,6 +265,16 @@ async fn limit(State(app): State<App>, Json(wanted): Json<Limit>) -> Answer<Valu
     let caller = wanted.login.as_deref().map(|login| user(&world, login)).transpose()?;
     let reset = Timestamp::now() + SignedDuration::from_secs(wanted.seconds);
     world.limits.leave(caller, wanted.remaining, reset);
+    Ok(Json(json!({})))
+}
+
+#[derive(Deserialize)]
+struct LargestPage {
+    entries: usize,
+}
+
+async fn largest_page(State(app): State<App>, Json(wanted): Json<LargestPage>) -> Answer<Value> {
+    app.world().largest_page = wanted.entries.max(1);
     Ok(Json(json!({})))
 }
 

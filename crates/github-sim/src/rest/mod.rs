@@ -16,7 +16,7 @@ mod hooks;
 pub(crate) mod manners;
 mod moved;
 mod organizations;
-mod page;
+pub(crate) mod page;
 mod pulls;
 mod releases;
 mod repositories;

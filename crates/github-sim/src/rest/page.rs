@@ -14,7 +14,7 @@ use super::answer::Refusal;
 use crate::app::App;
 
 const DEFAULT_SIZE: usize = 30;
-const LARGEST_SIZE: usize = 100;
+pub(crate) const LARGEST_SIZE: usize = 100;
 
 /// The page a caller asks for, and the query it is part of.
 #[derive(Debug)]
@@ -25,14 +25,16 @@ pub(crate) struct Page {
     query: Vec<(String, String)>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Page {
+impl FromRequestParts<App> for Page {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let uri = OriginalUri::from_request_parts(parts, state)
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let uri = OriginalUri::from_request_parts(parts, app)
             .await
             .map_or_else(|_| parts.uri.clone(), |OriginalUri(uri)| uri);
-        Ok(Self::of(uri.path(), uri.query().unwrap_or_default()))
+        let page = Self::of(uri.path(), uri.query().unwrap_or_default());
+        let largest = app.world().largest_page;
+        Ok(Self { size: page.size.min(largest), ..page })
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) deliveries: deliveries::Deliveries,
     pub(crate) oauth: oauth::OAuth,
     pub(crate) limits: limits::Limits,
+    /// Entries of a list's page, however many are asked for.
+    pub(crate) largest_page: usize,
     pub(crate) faults: Faults,
     /// Every REST request, oldest first.
     pub(crate) requests: Vec<crate::client::LoggedRequest>,
@@ -62,6 +64,7 @@ impl World {
             deliveries: deliveries::Deliveries::default(),
             oauth: oauth::OAuth::default(),
             limits: limits::Limits::default(),
+            largest_page: crate::rest::page::LARGEST_SIZE,
             faults: Faults::default(),
             requests: Vec::new(),
         }

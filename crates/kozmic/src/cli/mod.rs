@@ -6,6 +6,7 @@ mod migrate;
 mod project;
 mod remote;
 mod run;
+mod secret;
 mod secret_key;
 mod serve;
 mod table;
@@ -60,6 +61,9 @@ enum Command {
     /// The key that tokens and secrets are sealed with
     #[command(subcommand)]
     SecretKey(secret_key::Command),
+    /// What a project's scripts are given and nobody is shown
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// API tokens of this server's users
     #[command(subcommand)]
     Token(token::Command),
@@ -90,7 +94,8 @@ pub fn run() -> ExitCode {
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,
             Command::SecretKey(command) => secret_key::run(&settings()?, command).await?,
             Command::Token(command) => token::run(&settings()?, command).await?,
-            // It talks to a server and needs none of this machine's settings.
+            // They talk to a server and need none of this machine's settings.
+            Command::Secret(command) => secret::run(command).await?,
             Command::Remote(command) => remote::run(command).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -187,7 +187,8 @@ fn seen_by(name: &FullName, all: bool) -> String {
 /// its repository.
 async fn add(settings: &Settings, name: &FullName, visible_to_all: bool) -> anyhow::Result<()> {
     let token = settings.github_token.clone().context(
-        "set KOZMIC_GITHUB_TOKEN to a GitHub token with the scope `repo` of the project's owner",
+        "set KOZMIC_GITHUB_TOKEN to a GitHub token with the scopes `repo` and `read:org`, of somebody \
+         who administers the repository",
     )?;
     let github = Client::new(&settings.github_api_url)?;
     let owner = github.user(&token).await?;

@@ -83,8 +83,8 @@ struct Projects {
 }
 
 #[derive(Deserialize)]
-struct Project {
-    id: i64,
+pub(super) struct Project {
+    pub(super) id: i64,
     full_name: String,
     url: String,
 }
@@ -201,7 +201,7 @@ impl Server {
         Ok(self.json::<Projects>(Method::GET, "projects").await?.projects)
     }
 
-    async fn project(&self, name: &FullName) -> anyhow::Result<Project> {
+    pub(super) async fn project(&self, name: &FullName) -> anyhow::Result<Project> {
         let name = name.to_string();
         let mut projects = self.projects().await?.into_iter();
         projects
@@ -209,8 +209,22 @@ impl Server {
             .with_context(|| format!("{name} is no project of yours on {}", self.server))
     }
 
-    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> anyhow::Result<T> {
-        let answer = self.send(method, path).await?;
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> anyhow::Result<T> {
+        self.json_of(method, path, None).await
+    }
+
+    /// As [`Server::json`], with a body that is a text.
+    pub(super) async fn json_of<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> anyhow::Result<T> {
+        let answer = self.send_with(method, path, body).await?;
         answer
             .json()
             .await
@@ -218,14 +232,25 @@ impl Server {
     }
 
     async fn send(&self, method: Method, path: &str) -> anyhow::Result<Response> {
+        self.send_with(method, path, None).await
+    }
+
+    async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> anyhow::Result<Response> {
         #[derive(Deserialize)]
         struct Problem {
             detail: String,
         }
         let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
-        let answer = reqwest::Client::new()
-            .request(method, url)
-            .bearer_auth(&self.token)
+        let mut request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let answer = request
             .send()
             .await
             .with_context(|| format!("the server {} does not answer", self.server))?;

@@ -1,19 +1,24 @@
 //! `kozmic run`: one job on a local checkout, without a server.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use super::limits;
+use super::{limits, secret};
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::log::{Sink as _, Streams};
-use crate::model::{DockerImage, ErrorKind, JobEnd, JobUuid, Script, TrackedPath, parse_variable};
+use crate::log::{Masked, Masks, Sink as _, Streams};
+use crate::model::{
+    DockerImage, ErrorKind, Invalid, JobEnd, JobUuid, Script, SecretName, TrackedPath,
+    parse_variable,
+};
 use crate::shutdown;
 use crate::source::LocalTree;
 use crate::worker::{CacheKeeper, CacheScope, Install, Outcome, Progress, Stop, Work, execute};
@@ -38,6 +43,10 @@ pub(super) struct Command {
     /// A variable of the scripts; may be repeated
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
     env: Vec<(String, String)>,
+    /// A variable of the scripts that is not shown: the content of a file, without a last
+    /// line end. May be repeated
+    #[arg(long, value_name = "NAME=PATH", value_parser = parse_secret_file)]
+    secret_file: Vec<(SecretName, PathBuf)>,
     /// Leave out what is not committed
     #[arg(long)]
     committed: bool,
@@ -56,14 +65,17 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
         .tempdir()
         .context("a folder for the checkout")?;
     let work = work(settings, &command, &tree)?;
+    let masks = Masks::new(work.secrets.values().map(ExposeSecret::expose_secret))?;
     let checkout_path = folder.path().join("src");
     let checkout = tree.copy(&checkout_path, command.committed);
     let progress = Spinner::new();
-    let mut log = Streams::new(std::io::stdout(), AboveSpinner(progress.0.clone()));
+    let log = Streams::new(std::io::stdout(), AboveSpinner(progress.0.clone()));
+    let mut log = Masked::new(log, masks);
     let stop = stop_on_signal();
     let tell = |step: Progress| progress.tell(&step);
     let outcome = execute(&engine, &work, checkout, &mut log, &tell, stop).await;
     progress.end();
+    let outcome = outcome.and_then(|outcome| log.settle().map(|()| outcome));
     let end = match outcome {
         Ok(Outcome::Ended(end)) => end,
         Ok(Outcome::Stopped(_) | Outcome::Unattended) => JobEnd::Cancelled("by a signal".into()),
@@ -109,6 +121,7 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
         install,
         build_script: read_script(&command.build)?,
         env,
+        secrets: read_secrets(&command.secret_file)?,
         limits: limits(settings),
         spent: std::time::Duration::ZERO,
         decided: None,
@@ -120,6 +133,22 @@ fn read_script(path: &Path) -> anyhow::Result<Script> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the script {} can't be read", path.display()))?;
     Script::parse(&text).with_context(|| path.display().to_string())
+}
+
+fn parse_secret_file(text: &str) -> Result<(SecretName, PathBuf), Invalid> {
+    let (name, path) = text.split_once('=').ok_or_else(|| Invalid::new("write it as NAME=PATH"))?;
+    Ok((name.parse()?, path.into()))
+}
+
+fn read_secrets(files: &[(SecretName, PathBuf)]) -> anyhow::Result<BTreeMap<String, SecretString>> {
+    let mut secrets = BTreeMap::new();
+    for (name, path) in files {
+        let value = secret::read(path).with_context(|| name.to_string())?;
+        if secrets.insert(name.to_string(), value.expose().into()).is_some() {
+            bail!("the secret {name} was given twice");
+        }
+    }
+    Ok(secrets)
 }
 
 /// Ctrl-C cancels: SIGTERM for the script, and 10 s later SIGKILL.
@@ -169,6 +198,7 @@ impl Spinner {
                 self.0.set_message(words.clone());
                 self.0.enable_steady_tick(std::time::Duration::from_millis(120));
             }
+            Progress::Begins(_) | Progress::Over(_) => {}
             // From here on the terminal is the script's.
             Progress::Installs(_) | Progress::Builds(_) | Progress::Ends(_) => {
                 self.0.finish_and_clear();

@@ -20,7 +20,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Cookies, Unready};
+use crate::web::{self, App, Cookies, Feeds, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// How long a fetch waits for GitHub to tell of the deploy key.
@@ -109,11 +109,7 @@ pub async fn serve(
         Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
     let oauth = settings.oauth.as_ref();
     let oauth = oauth.map(|keys| OAuthApp::new(keys, &settings.github_url, &github)).transpose();
-    let reconciler = Reconciler {
-        store: store.clone(),
-        github: github.clone(),
-        interval: settings.reconcile_interval,
-    };
+    let reconciler = reconciler(&settings, &store, &github);
     let app = App {
         store: store.clone(),
         github,
@@ -121,6 +117,8 @@ pub async fn serve(
         oauth: oauth.context("KOZMIC_GITHUB_URL")?,
         admission: Arc::new(settings.admission.clone()),
         cookies: Cookies::new(&settings.public_url, store.seal()),
+        feeds: Feeds::default(),
+        exchanges: Arc::default(),
         bus,
         logs,
         unready: unready(store.clone(), engine, disk.clone()),
@@ -160,6 +158,11 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+fn reconciler(settings: &Settings, store: &Store, github: &Client) -> Reconciler {
+    let interval = settings.reconcile_interval;
+    Reconciler { store: store.clone(), github: github.clone(), interval }
 }
 
 /// What the server before, and its settings, have left to be put right.

@@ -2,12 +2,14 @@
 //! for, removed with its volume.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::container::LogOutput;
 use bollard::errors::Error as ApiError;
 use bollard::models::{
     ContainerCreateBody, ContainerState, HostConfig, Mount, MountType, MountVolumeOptions,
@@ -218,7 +220,7 @@ impl Container<'_> {
             host: host.clone(),
             problem: super::error_chain(&error),
         };
-        let output = attached.output.map_ok(bollard::container::LogOutput::into_bytes);
+        let output = attached.output.try_filter_map(|frame| ready(Ok(written(frame))));
         Ok(Attended { output: Box::pin(output.map_err(away)), code: self.code() })
     }
 
@@ -354,6 +356,16 @@ impl Container<'_> {
     }
 }
 
+/// What a frame of an engine's answer brings. Where the connection is cut amid a frame,
+/// bollard takes what it has of it, perhaps of its header, for a terminal's output: the
+/// engine's copy has all of it.
+fn written(frame: LogOutput) -> Option<Bytes> {
+    match frame {
+        LogOutput::StdOut { message } | LogOutput::StdErr { message } => Some(message),
+        LogOutput::Console { .. } | LogOutput::StdIn { .. } => None,
+    }
+}
+
 /// The engine's copy of what a container wrote, after the first `skip` bytes;
 /// `seen` counts all of it, those included.
 fn copy(
@@ -368,7 +380,7 @@ fn copy(
     let mut to_skip = usize::try_from(skip).unwrap_or(usize::MAX);
     Box::pin(docker.logs(id, Some(options)).map(move |chunk| match chunk {
         Ok(chunk) => {
-            let mut bytes = chunk.into_bytes();
+            let mut bytes = written(chunk).unwrap_or_default();
             seen.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             let known = bytes.split_to(to_skip.min(bytes.len()));
             to_skip -= known.len();

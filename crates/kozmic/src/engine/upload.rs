@@ -1,6 +1,7 @@
 //! A tree on its way into a container: packed as a tar while it is sent, with
 //! the owner that the script runs as.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt as _;
@@ -21,8 +22,8 @@ pub struct Owner {
     pub gid: u64,
 }
 
-/// Entries in the order in which they are unpacked. Paths are relative to `/`.
-#[derive(Debug)]
+/// Entries in the order in which they are unpacked. Paths are relative to `/`. Files
+/// may hold secrets, so its `Debug` shows none of them.
 pub struct Upload {
     owner: Owner,
     entries: Vec<Entry>,
@@ -30,7 +31,12 @@ pub struct Upload {
     depth: Option<usize>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upload({} entries)", self.entries.len())
+    }
+}
+
 enum Entry {
     Folder(String),
     File { path: String, content: Vec<u8>, mode: u32 },

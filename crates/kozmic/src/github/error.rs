@@ -79,7 +79,8 @@ pub(super) fn until_reset(headers: &header::HeaderMap) -> Option<Duration> {
     }
     let reset = number(headers, "x-ratelimit-reset").unwrap_or(0);
     let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or(0);
-    Some(Duration::from_secs(reset.saturating_sub(now).max(1)).min(LONGEST_PAUSE))
+    // A second more: GitHub tells whole ones, and the limit may last to the end of its last.
+    Some(Duration::from_secs(reset.saturating_sub(now).saturating_add(1)).min(LONGEST_PAUSE))
 }
 
 fn number(headers: &header::HeaderMap, name: &str) -> Option<u64> {

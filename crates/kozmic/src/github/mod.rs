@@ -23,7 +23,7 @@ pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;
 pub use heads::{FailedDelivery, OpenPullRequest};
 pub use known::KnownRepository;
-pub use oauth::{OAuthApp, OAuthError};
+pub use oauth::{Granted, OAuthApp, OAuthError};
 pub use payload::{
     Event, PullRequestBody, PullRequestEvent, PushEvent, PushedCommit, ReleaseEvent, Repository,
     parse,

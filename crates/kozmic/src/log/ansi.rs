@@ -4,6 +4,7 @@
 
 mod palette;
 mod screen;
+mod strip;
 mod style;
 
 use vte::Parser;
@@ -12,6 +13,7 @@ use self::screen::{CELLS_LIMIT, Screen, StylesOnly, escape};
 use super::Line;
 
 pub use palette::style_sheet;
+pub use strip::Stripper;
 
 /// Renders the lines of a log in their order: colours go on from line to line,
 /// nothing else does.

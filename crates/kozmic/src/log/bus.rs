@@ -40,9 +40,12 @@ impl Bus {
         logs.entry(job).or_default().subscribe()
     }
 
-    /// To be told by whoever writes the log.
-    pub fn written(&self, job: JobUuid, length: u64) {
-        self.lock().entry(job).or_default().send_replace(Progress::Written(length));
+    /// Whoever writes the log tells by this how far it is, beginning with `length`.
+    pub fn writer(&self, job: JobUuid, length: u64) -> watch::Sender<Progress> {
+        let mut logs = self.lock();
+        let log = logs.entry(job).or_default();
+        log.send_replace(Progress::Written(length));
+        log.clone()
     }
 
     /// The job goes back to the queue.
@@ -73,8 +76,8 @@ mod tests {
         let (bus, job) = (Bus::default(), JobUuid::random());
         let mut follower = bus.follow(job);
         assert_eq!(*follower.borrow_and_update(), Progress::Waiting);
-        bus.written(job, 3);
-        bus.written(job, 9);
+        let writer = bus.writer(job, 3);
+        writer.send_replace(Progress::Written(9));
         follower.changed().await.unwrap();
         assert_eq!(*follower.borrow_and_update(), Progress::Written(9));
         bus.finished(job);
@@ -87,7 +90,7 @@ mod tests {
         let bus = Bus::default();
         drop(bus.follow(JobUuid::random()));
         let running = JobUuid::random();
-        bus.written(running, 1);
+        let _writer = bus.writer(running, 1);
         let _other = bus.follow(JobUuid::random());
         assert_eq!(bus.lock().len(), 2);
         bus.finished(running);

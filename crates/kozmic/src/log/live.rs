@@ -5,8 +5,10 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use super::sidecar::Sidecar;
-use super::{Bus, LogFolder, Sink};
+use super::{Bus, LogFolder, Progress, Sink};
 use crate::model::{JobUuid, Timestamp};
 
 /// What was shown is on the disk after this time at the latest.
@@ -15,14 +17,13 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Appends to a job's log and tells the bus. One writer per job.
 #[derive(Debug)]
 pub struct LiveLog {
-    job: JobUuid,
     file: File,
     index: Sidecar,
     length: u64,
     ends_line: bool,
     dirty: bool,
     synced_at: Instant,
-    bus: Bus,
+    told: watch::Sender<Progress>,
 }
 
 impl LiveLog {
@@ -41,16 +42,14 @@ impl LiveLog {
             file.read_exact(&mut last)?;
         }
         let index = Sidecar::open(&path, &file, length)?;
-        bus.written(job, length);
         Ok(Self {
-            job,
             file,
             index,
             length,
             ends_line: last == *b"\n",
             dirty: false,
             synced_at: Instant::now(),
-            bus: bus.clone(),
+            told: bus.writer(job, length),
         })
     }
 
@@ -85,7 +84,7 @@ impl Sink for LiveLog {
         self.ends_line = *last == b'\n';
         self.length += bytes.len() as u64;
         self.dirty = true;
-        self.bus.written(self.job, self.length);
+        self.told.send_replace(Progress::Written(self.length));
         self.sync_when_due()
     }
 

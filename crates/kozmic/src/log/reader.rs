@@ -134,13 +134,24 @@ impl Reader {
     /// Lines that match, from this one on. Only the first 64 KiB of a line are looked
     /// at, as pages show no more.
     pub async fn find(&mut self, query: &Query, from: u64) -> Result<Found, LogError> {
+        self.find_some(query, from, MATCHES).await
+    }
+
+    /// As [`find`](Self::find), but ends at so many matches.
+    pub async fn find_some(
+        &mut self,
+        query: &Query,
+        from: u64,
+        most: usize,
+    ) -> Result<Found, LogError> {
+        let most = most.clamp(1, MATCHES);
         self.refresh().await?;
         let begin = Instant::now();
         let last = self.line_count();
         let mut line = from.max(1);
         let mut matches = Vec::new();
         while line <= last {
-            if begin.elapsed() > FIND_TIME || matches.len() == MATCHES {
+            if begin.elapsed() > FIND_TIME || matches.len() == most {
                 return Ok(Found { matches, looked_to: line - 1, next: Some(line) });
             }
             let chunks = self
@@ -159,7 +170,7 @@ impl Reader {
                         if number < first || number > last {
                             continue;
                         }
-                        if matches.len() == MATCHES {
+                        if matches.len() == most {
                             return Ok((matches, line));
                         }
                         matches.extend(query.find(number, text.bytes));

@@ -1,22 +1,29 @@
 //! Empties the outbox: what changed here becomes known at GitHub, as often as
 //! it takes.
 
+mod retry;
 mod status;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::github::{Client, GithubError};
-use crate::model::Timestamp;
+use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{Report, Store, StoreError};
+use retry::pause_before_retry;
 
-/// Reports taken at once.
+/// Reports of one project taken at once.
 const BATCH: i64 = 50;
+/// Projects that are told of at the same time, so that one whose calls hang does not hold up
+/// the others. GitHub asks for few calls at once ("Avoid concurrent requests").
+const AT_ONCE: usize = 8;
+/// One report takes no longer, all tokens that are tried included.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Reports of other processes, and those that were postponed, are found by this poll.
 const POLL: Duration = Duration::from_secs(5);
-/// The pause doubles from the first to the second of these.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 #[derive(Clone)]
 pub struct Reporter {
@@ -37,90 +44,124 @@ enum ReportError {
     NoProject,
 }
 
-/// Runs until shutdown; a report under way is finished first.
-pub async fn run(reporter: Reporter, shutdown: Shutdown) {
-    loop {
-        let changed = reporter.store.outbox_changed();
-        let pause = match reporter.send_due(&shutdown).await {
-            Ok(pause) => pause,
-            // What was sent may not be noted as sent: a quick second try would
-            // only send it again.
-            Err(error) => {
-                tracing::error!(%error, "the outbox can't be read or written");
-                tokio::select! {
-                    () = shutdown.requested() => return,
-                    () = tokio::time::sleep(POLL) => continue,
-                }
+/// The projects whose reports are being sent.
+#[derive(Default)]
+struct UnderWay {
+    rounds: JoinSet<()>,
+    projects: BTreeMap<tokio::task::Id, ProjectId>,
+}
+
+impl UnderWay {
+    /// Resolves when a round has ended; never when there is none.
+    async fn ended(&mut self) {
+        let id = match self.rounds.join_next_with_id().await {
+            None => return std::future::pending().await,
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => {
+                tracing::error!(%error, "the reports of a project were broken off");
+                error.id()
             }
         };
+        self.projects.remove(&id);
+    }
+}
+
+/// Runs until shutdown; reports under way are finished first.
+pub async fn run(reporter: Reporter, shutdown: Shutdown) {
+    let mut under_way = UnderWay::default();
+    loop {
+        let changed = reporter.store.outbox_changed();
+        let begun = reporter.begin_due(&mut under_way, &shutdown).await;
+        let can_read = begun.is_ok();
+        let pause = begun.unwrap_or_else(|error| {
+            tracing::error!(%error, "the outbox can't be read");
+            POLL
+        });
         tokio::select! {
-            () = shutdown.requested() => return,
-            () = changed => {}
+            () = shutdown.requested() => break,
+            () = changed, if can_read => {}
+            () = under_way.ended(), if can_read => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    while !under_way.projects.is_empty() {
+        under_way.ended().await;
     }
 }
 
 impl Reporter {
-    /// Sends what is due; how long nothing more will be.
-    async fn send_due(&self, shutdown: &Shutdown) -> Result<Duration, StoreError> {
-        let reports = self.store.reports_due(Timestamp::now(), BATCH).await?;
-        let mut sent = Ok(());
-        // One after the other: GitHub asks for that, and it keeps the order. One
-        // whose outcome can't be kept holds up none of the others.
-        for report in &reports {
-            sent = self.send(report).await.and(sent);
-            if shutdown.is_requested() {
+    /// Begins to tell of projects that have something to be told; how long nothing more
+    /// will become due.
+    async fn begin_due(
+        &self,
+        under_way: &mut UnderWay,
+        shutdown: &Shutdown,
+    ) -> Result<Duration, StoreError> {
+        let now = Timestamp::now();
+        let limit = i64::try_from(AT_ONCE + under_way.projects.len()).unwrap_or(i64::MAX);
+        for project in self.store.projects_to_report(now, limit).await? {
+            if under_way.projects.len() >= AT_ONCE {
                 break;
             }
+            if under_way.projects.values().any(|busy| *busy == project) {
+                continue;
+            }
+            let round = self.clone().round(project, shutdown.clone());
+            let id = under_way.rounds.spawn(round).id();
+            under_way.projects.insert(id, project);
         }
-        sent?;
-        let next = self.store.next_report_at().await?;
+        let next = self.store.next_report_after(now).await?;
         Ok(next.map_or(POLL, |at| at.since(Timestamp::now()).min(POLL)))
     }
 
-    async fn send(&self, report: &Report) -> Result<(), StoreError> {
-        let outcome = status::post(self, report).await;
-        let now = Timestamp::now();
-        let Err(error) = outcome else { return self.store.report_settled(report, None, now).await };
-        match pause_before_retry(&error, report.attempts) {
-            Some(pause) => {
-                tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
-                self.store.report_failed(report, &error.to_string(), pause, now).await
-            }
-            None => {
-                tracing::error!(%error, "a report was given up");
-                self.store.report_settled(report, Some(&error.to_string()), now).await
+    /// One project's round; when its outcome can't be kept, nothing more of it for a while:
+    /// a quick second try would only send the same again.
+    async fn round(self, project: ProjectId, shutdown: Shutdown) {
+        if let Err(error) = self.send_due(project, &shutdown).await {
+            tracing::error!(%error, %project, "the outbox can't be read or written");
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = tokio::time::sleep(POLL) => {}
             }
         }
     }
-}
 
-/// None when trying again can't help.
-fn pause_before_retry(error: &ReportError, failed_attempts: i64) -> Option<Duration> {
-    let asked = match error {
-        ReportError::Github(error) => error.retry_after()?,
-        ReportError::Store(_) => Duration::ZERO,
-        ReportError::NoProject => return None,
-    };
-    let doublings = u32::try_from(failed_attempts.clamp(0, 16)).unwrap_or(16);
-    Some((FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE).max(asked))
-}
+    /// Sends what is due of a project, one after the other: that keeps the order.
+    async fn send_due(&self, project: ProjectId, shutdown: &Shutdown) -> Result<(), StoreError> {
+        let reports = self.store.reports_due(project, Timestamp::now(), BATCH).await?;
+        let failed_attempts = reports.iter().map(|report| report.attempts).sum();
+        for report in &reports {
+            if shutdown.is_requested() || !self.send(report, failed_attempts).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_doubles_up_to_a_limit_and_obeys_github() {
-        let away = ReportError::Github(GithubError::Away { call: "x".into(), problem: "x".into() });
-        let pauses: Vec<_> =
-            [0, 1, 2, 20].map(|n| pause_before_retry(&away, n).unwrap().as_secs()).into();
-        assert_eq!(pauses, [1, 2, 4, 300]);
-        let pause = Duration::from_mins(15);
-        let limited = ReportError::Github(GithubError::RateLimited { call: "x".into(), pause });
-        assert_eq!(pause_before_retry(&limited, 0), Some(pause));
-        let gone = ReportError::Github(GithubError::NotFound { call: "x".into() });
-        assert_eq!(pause_before_retry(&gone, 0), None);
+    /// Whether the next one of the project may go its way.
+    async fn send(&self, report: &Report, failed_attempts: i64) -> Result<bool, StoreError> {
+        // Noted before it is sent: a server that ends in between asks first, the next time.
+        if !self.store.report_begun(report).await? {
+            return Ok(true);
+        }
+        let posted = tokio::time::timeout(PATIENCE, status::post(self, report));
+        let outcome = posted.await.unwrap_or_else(|_| {
+            let (call, problem) = ("for a report".into(), "no answer in time".into());
+            Err(GithubError::Away { call, problem }.into())
+        });
+        let now = Timestamp::now();
+        let Err(error) = outcome else {
+            self.store.report_settled(report, None, now).await?;
+            return Ok(true);
+        };
+        let why = error.to_string();
+        if let Some(pause) = pause_before_retry(&error, failed_attempts) {
+            tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
+            self.store.reports_postponed(report.project, &why, pause, now).await?;
+            return Ok(false);
+        }
+        tracing::error!(%error, "a report was given up");
+        self.store.report_settled(report, Some(&why), now).await?;
+        Ok(true)
     }
 }

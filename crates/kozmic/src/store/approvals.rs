@@ -2,6 +2,7 @@
 
 use super::{
     Build, Columns as _, NewBuild, Result, Store, StoreError, Transaction, commit, failed, outbox,
+    phases,
 };
 use crate::model::{Approval, BuildId, CommitSha, ProjectId, PullRequest, Timestamp};
 
@@ -224,6 +225,7 @@ async fn release(tx: &mut Transaction, build: BuildId, by: &str, now: Timestamp)
     if jobs.rows_affected() == 0 {
         return Ok(false);
     }
+    phases::approved(tx, build, now).await?;
     sqlx::query(
         "UPDATE builds SET approval = 'given', approved_by = $1, approved_at = $2 WHERE id = $3",
     )

@@ -7,7 +7,7 @@ use super::builds::{self, NewBuild};
 use super::deliveries::{Delivery, Recorded};
 use super::dialect::Dialect;
 use super::{
-    Columns as _, Result, Transaction, approvals, failed, hooks, jobs, outbox, read_options,
+    Columns as _, Result, Transaction, approvals, failed, hooks, jobs, outbox, phases, read_options,
 };
 use crate::model::{Approval, BuildId, HookId, JobEnd, ProjectId, Timestamp};
 
@@ -228,6 +228,7 @@ async fn supersede(
     let builds: BTreeSet<i64> =
         rows.iter().map(|row| row.int("build_id")).collect::<Result<_>>()?;
     for id in builds {
+        phases::ended(tx, BuildId(id), now).await?;
         builds::recompute(tx, BuildId(id)).await?;
         outbox::build_changed(tx, BuildId(id), now).await?;
     }

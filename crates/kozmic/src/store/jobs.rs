@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
-    read_json, read_options, to_json,
+    phases, read_json, read_options, secrets, to_json,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
@@ -101,6 +101,7 @@ impl Store {
             .map_err(failed("claim a job"))?;
         let Some(claimed) = claimed else { return Ok(None) };
         let (id, build) = (JobId(claimed.int("id")?), BuildId(claimed.int("build_id")?));
+        phases::claimed(&mut tx, id, now).await?;
         let job = match read_claimed(&mut tx, id).await {
             Ok(job) => Some(job),
             // It would be at the head of the queue for ever.
@@ -224,6 +225,7 @@ impl Store {
         .await
         .map_err(failed("release a job"))?
         .ok_or(StoreError::Stale)?;
+        phases::interrupted(&mut tx, job, now).await?;
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await
     }
@@ -280,6 +282,8 @@ impl Store {
             .execute(&mut **tx)
             .await
             .map_err(failed("lock a build"))?;
+        phases::ended(tx, build, now).await?;
+        secrets::forget_given(tx, build).await?;
         builds::recompute(tx, build).await?;
         outbox::build_changed(tx, build, now).await
     }
@@ -316,7 +320,9 @@ pub(super) async fn enqueue(
     .fetch_one(&mut **tx)
     .await
     .map_err(failed("enqueue a job"))?;
-    Ok(JobId(row.int("id")?))
+    let job = JobId(row.int("id")?);
+    phases::waits(tx, job, now).await?;
+    Ok(job)
 }
 
 /// All that the job's container gets, so that the job keeps what it ran with.

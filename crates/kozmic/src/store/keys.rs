@@ -40,6 +40,12 @@ const SEALED: &[Sealed] = &[
         select: "SELECT id, id AS name, value AS sealed FROM secrets",
         update: "UPDATE secrets SET value = $1 WHERE id = $2",
     },
+    Sealed {
+        table: "job_secrets",
+        column: "value",
+        select: "SELECT id, job_id AS name, value AS sealed FROM job_secrets",
+        update: "UPDATE job_secrets SET value = $1 WHERE id = $2",
+    },
 ];
 
 impl Store {

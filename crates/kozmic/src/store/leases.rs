@@ -6,7 +6,9 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::jobs::read_claimed;
-use super::{ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, read_options};
+use super::{
+    ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, phases, read_options,
+};
 use crate::model::{BuildId, ErrorKind, JobEnd, JobId, JobUuid, Timestamp};
 
 /// Attempts that may be lost after their script had started.
@@ -188,6 +190,9 @@ impl Store {
         .map_err(failed("give up a lost attempt"))?;
         if updated.rows_affected() == 0 {
             return Ok(None);
+        }
+        if retried {
+            phases::interrupted(&mut tx, job, now).await?;
         }
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;

@@ -23,9 +23,29 @@ pub struct Report {
     pub id: i64,
     pub version: i64,
     pub project: ProjectId,
-    /// Failed attempts so far.
+    /// Attempts so far of which nobody knows that they arrived.
     pub attempts: i64,
     pub status: StatusReport,
+}
+
+impl Report {
+    fn read(row: &AnyRow) -> Result<Self> {
+        let payload: Payload = serde_json::from_str(&row.text("payload")?)
+            .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a report: {error}"))))?;
+        Ok(Self {
+            id: row.int("id")?,
+            version: row.int("version")?,
+            project: ProjectId(row.int("project_id")?),
+            attempts: row.int("attempts")?,
+            status: StatusReport {
+                sha: payload.sha.parse()?,
+                context: payload.context,
+                state: payload.state.parse()?,
+                description: payload.description,
+                path: payload.path,
+            },
+        })
+    }
 }
 
 /// Why GitHub does not know something.
@@ -57,49 +77,81 @@ struct Payload {
 }
 
 impl Store {
-    /// What is due, longest-waiting first, at most `limit`.
-    pub async fn reports_due(&self, now: Timestamp, limit: i64) -> Result<Vec<Report>> {
+    /// Projects with something that is due, the longest-waiting first, at most `limit`.
+    pub async fn projects_to_report(&self, now: Timestamp, limit: i64) -> Result<Vec<ProjectId>> {
         let rows = sqlx::query(
-            "SELECT id, version, project_id, attempts, payload FROM outbox \
-             WHERE version > sent_version AND next_attempt_at <= $1 ORDER BY next_attempt_at, id LIMIT $2",
+            "SELECT project_id, MIN(next_attempt_at) AS at FROM outbox \
+             WHERE version > sent_version AND next_attempt_at <= $1 \
+             GROUP BY project_id ORDER BY at, project_id LIMIT $2",
         )
         .bind(now.0)
         .bind(limit)
         .fetch_all(&self.pool)
         .await
         .map_err(failed("read the outbox"))?;
-        rows.iter()
-            .map(|row| {
-                let payload: Payload =
-                    serde_json::from_str(&row.text("payload")?).map_err(|error| {
-                        StoreError::Corrupt(Invalid::new(format!("a report: {error}")))
-                    })?;
-                Ok(Report {
-                    id: row.int("id")?,
-                    version: row.int("version")?,
-                    project: ProjectId(row.int("project_id")?),
-                    attempts: row.int("attempts")?,
-                    status: StatusReport {
-                        sha: payload.sha.parse()?,
-                        context: payload.context,
-                        state: payload.state.parse()?,
-                        description: payload.description,
-                        path: payload.path,
-                    },
-                })
-            })
-            .collect()
+        rows.iter().map(|row| Ok(ProjectId(row.int("project_id")?))).collect()
     }
 
-    /// When the next report becomes due, if any waits.
-    pub async fn next_report_at(&self) -> Result<Option<Timestamp>> {
-        let row = sqlx::query(
-            "SELECT MIN(next_attempt_at) AS at FROM outbox WHERE version > sent_version",
+    /// What is due of a project, at most `limit`: first what failed least, so that one which
+    /// always fails holds up no other. What can't be read is given up.
+    pub async fn reports_due(
+        &self,
+        project: ProjectId,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<Report>> {
+        let rows = sqlx::query(
+            "SELECT id, version, project_id, attempts, payload FROM outbox \
+             WHERE project_id = $1 AND version > sent_version AND next_attempt_at <= $2 \
+             ORDER BY attempts, next_attempt_at, id LIMIT $3",
         )
+        .bind(project.0)
+        .bind(now.0)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read the outbox"))?;
+        let mut reports = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match Report::read(row) {
+                Ok(report) => reports.push(report),
+                Err(StoreError::Corrupt(problem)) => {
+                    let id = row.int("id")?;
+                    tracing::error!(report = id, %problem, "a report can't be read");
+                    let why = format!("it was kept in a way that can't be read: {problem}");
+                    self.settle(id, row.int("version")?, Some(&why), now).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(reports)
+    }
+
+    /// When the next report after this time becomes due, if any waits.
+    pub async fn next_report_after(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let row = sqlx::query(
+            "SELECT MIN(next_attempt_at) AS at FROM outbox \
+             WHERE version > sent_version AND next_attempt_at > $1",
+        )
+        .bind(now.0)
         .fetch_one(&self.pool)
         .await
         .map_err(failed("read the outbox"))?;
         Ok(row.int_or_null("at")?.map(Timestamp))
+    }
+
+    /// It is about to be sent. Until it is settled nobody knows whether it arrived. False
+    /// when a newer state has taken its place.
+    pub async fn report_begun(&self, report: &Report) -> Result<bool> {
+        let begun = sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1 WHERE id = $1 AND version = $2 AND sent_version < $2",
+        )
+        .bind(report.id)
+        .bind(report.version)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("note that a report is sent"))?;
+        Ok(begun.rows_affected() > 0)
     }
 
     /// GitHub has it, or it was given up for this reason.
@@ -109,40 +161,51 @@ impl Store {
         given_up: Option<&str>,
         now: Timestamp,
     ) -> Result<()> {
+        self.settle(report.id, report.version, given_up, now).await
+    }
+
+    async fn settle(
+        &self,
+        id: i64,
+        version: i64,
+        given_up: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        // A newer state that came meanwhile has its attempts still before it.
         sqlx::query(
             "UPDATE outbox SET sent_version = $1, attempts = 0, failure = $2, updated_at = $3 \
              WHERE id = $4 AND sent_version < $1",
         )
-        .bind(report.version)
+        .bind(version)
         .bind(given_up)
         .bind(now.0)
-        .bind(report.id)
+        .bind(id)
         .execute(&self.pool)
         .await
         .map_err(failed("settle a report"))?;
         Ok(())
     }
 
-    /// It did not arrive; again after `delay`.
-    pub async fn report_failed(
+    /// One report of a project did not arrive, and the others would not either: all of them
+    /// again after `delay`.
+    pub async fn reports_postponed(
         &self,
-        report: &Report,
+        project: ProjectId,
         why: &str,
         delay: Duration,
         now: Timestamp,
     ) -> Result<()> {
         sqlx::query(
-            "UPDATE outbox SET attempts = attempts + 1, failure = $1, next_attempt_at = $2, updated_at = $3 \
-             WHERE id = $4 AND version = $5",
+            "UPDATE outbox SET failure = $1, next_attempt_at = $2, updated_at = $3 \
+             WHERE project_id = $4 AND version > sent_version AND next_attempt_at < $2",
         )
         .bind(why)
         .bind(now.plus(delay).0)
         .bind(now.0)
-        .bind(report.id)
-        .bind(report.version)
+        .bind(project.0)
         .execute(&self.pool)
         .await
-        .map_err(failed("postpone a report"))?;
+        .map_err(failed("postpone reports"))?;
         Ok(())
     }
 

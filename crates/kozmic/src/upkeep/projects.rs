@@ -3,7 +3,7 @@
 use super::{KeyRefused, Result, Upkeep, UpkeepError};
 use crate::github::{Access, GithubError, ListedRepository};
 use crate::model::{FullName, ProjectId, Timestamp, UserId};
-use crate::store::Project;
+use crate::store::{Project, StoreError};
 
 /// A new project, and what could not be done for it yet.
 #[derive(Debug, Clone)]
@@ -45,7 +45,15 @@ impl Upkeep {
                  it in its settings there, and turn it on then."
             )));
         }
-        let id = self.store.project_added(&listed.repository, user, Timestamp::now()).await?;
+        let id = match self.store.project_added(&listed.repository, user, Timestamp::now()).await {
+            Ok(id) => id,
+            Err(StoreError::Refused(why)) => {
+                // Somebody was faster.
+                self.refuse_second(&listed).await?;
+                return Err(UpkeepError::Refused(why));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let project = self.store.project(id).await?;
         let project = project
             .ok_or_else(|| UpkeepError::Refused(format!("{name} was deleted again meanwhile.")))?;

@@ -10,7 +10,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, jobs};
+use super::{App, jobs, log_page, phases};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -66,6 +66,8 @@ struct Tab {
 
 struct ShownJob {
     title: String,
+    /// Of this job, whichever its build shows.
+    url: String,
     image: String,
     status: StatusMark,
     reason: String,
@@ -74,8 +76,11 @@ struct ShownJob {
     took: Option<String>,
     tailer: String,
     log_url: String,
+    /// What a downloaded log is called, without its ending.
+    log_name: String,
     is_finished: bool,
-    log: jobs::RenderedLog,
+    log: log_page::LogPage,
+    attempts: Vec<phases::Attempt>,
     cancel_url: String,
     restart_url: Option<String>,
     /// Those that this one replaced.
@@ -92,6 +97,10 @@ pub(super) struct Of {
 pub(super) struct View {
     /// `none`: the page without its log, for renewing the rest.
     log: Option<String>,
+    /// Of the log, where there is no script.
+    page: Option<String>,
+    /// Leads to the page that has this line.
+    line: Option<String>,
 }
 
 /// `latest` leads to the newest build, of one ref when it is given.
@@ -129,21 +138,29 @@ pub(super) async fn build(
     Ok(show(&app, &visitor, access, build, jobs, shown, &view).await?.into_response())
 }
 
-/// One job of a build; also one that a restart has replaced.
+/// One job of a build; also one that a restart has replaced. `?line=` leads to its page.
 pub(super) async fn job(
     State(app): State<App>,
     visitor: Visitor,
     access: Access,
     Path((_, build, job)): Path<(i64, i64, i64)>,
     Query(view): Query<View>,
-) -> Page {
+) -> Result<Response, PageError> {
     let build = find(&app, &access.project, Some(build)).await?;
     let job = jobs::find(&app, &access.project, job).await?;
     if job.build != build.id {
         return Err(PageError::no_such("job"));
     }
+    if let Some(line) = number(view.line.as_ref()) {
+        let (page, path) = (log_page::page_of(line), job_path(&access.project, &job));
+        return Ok(Redirect::to(&format!("{path}?page={page}#L{line}")).into_response());
+    }
     let jobs = app.store.jobs_of(build.id).await?;
-    show(&app, &visitor, access, build, jobs, Some(job), &view).await
+    Ok(show(&app, &visitor, access, build, jobs, Some(job), &view).await?.into_response())
+}
+
+fn job_path(project: &Project, job: &Job) -> String {
+    format!("/projects/{}/builds/{}/jobs/{}/", project.id, job.build, job.id)
 }
 
 pub(super) async fn find(
@@ -245,23 +262,26 @@ async fn shown_job(
         _ => job.reason.clone(),
     };
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
+    let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
     let earlier = app.store.earlier_jobs(job.id).await?;
-    let build_path = format!("/projects/{}/builds/{}", project.id, job.build);
     let earlier = earlier.iter().map(|job| Tab {
         title: job.created_at.to_string(),
-        url: format!("{build_path}/jobs/{}/", job.id),
+        url: job_path(project, job),
         status: job.status.into(),
         is_shown: false,
     });
     Ok(ShownJob {
         earlier: earlier.collect(),
+        attempts: phases::attempts(&times, now),
         cancel_url: format!("{jobs_path}/cancel/"),
         restart_url: (is_latest && job.status.is_finished())
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
-            Some("none") => jobs::RenderedLog::default(),
-            _ => jobs::render_log(app, &job).await,
+            Some("none") => log_page::LogPage::default(),
+            _ => log_page::render(app, &job, number(view.page.as_ref())).await,
         },
+        url: job_path(project, &job),
+        log_name: log_name(project, &job),
         title: job.title,
         image: job.image,
         status: job.status.into(),
@@ -273,6 +293,18 @@ async fn shown_job(
         log_url: format!("/projects/{}/jobs/{}/log/", project.id, job.id),
         is_finished: job.status.is_finished(),
     })
+}
+
+/// What is no number is as good as none.
+fn number(text: Option<&String>) -> Option<u64> {
+    text?.trim().parse().ok()
+}
+
+/// `orbit-7-tests`: letters and digits that every file system takes.
+fn log_name(project: &Project, job: &Job) -> String {
+    let text = format!("{} {} {}", project.repository.full_name, job.id, job.title);
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase().chars().take(100).collect()
 }
 
 /// What asked for it, after "by".

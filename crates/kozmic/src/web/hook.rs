@@ -1,6 +1,8 @@
 //! Where GitHub delivers. A body is capped, verified and only then read.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
@@ -16,8 +18,15 @@ const BODY_LIMIT: usize = 25 * 1024 * 1024;
 
 type Reply = (StatusCode, String);
 
-/// Bodies that are read at once: 16 of the largest are 400 MB.
-static PLACES: Semaphore = Semaphore::const_new(16);
+/// GitHub waits no longer for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most payloads are far smaller.
+const SMALL: u64 = 1024 * 1024;
+
+/// Bodies that are read at once: 12 of the largest are 300 MB, and 64 small ones 64 MB.
+/// Who sends large ones slowly, and signs nothing, holds up no small one.
+static LARGE_PLACES: Semaphore = Semaphore::const_new(12);
+static SMALL_PLACES: Semaphore = Semaphore::const_new(64);
 
 /// Answers with a sentence, which GitHub shows beside the delivery.
 pub(super) async fn deliver(
@@ -28,6 +37,11 @@ pub(super) async fn deliver(
 ) -> Reply {
     match taken(&app, &hook, &headers, body).await {
         Ok(reply) => reply,
+        // Deleted while its delivery was on the way, and nothing of ours to mend.
+        Err(error) if is_gone(&app, &hook).await => {
+            tracing::info!(%error, hook, "a delivery came for a hook that was being deleted");
+            missing()
+        }
         Err(error) => {
             tracing::error!(%error, hook, "a delivery could not be stored");
             let sentence = "The delivery could not be stored; please redeliver it.";
@@ -36,13 +50,22 @@ pub(super) async fn deliver(
     }
 }
 
+fn missing() -> Reply {
+    (StatusCode::NOT_FOUND, "There is no such hook.".to_owned())
+}
+
+/// A store that does not answer has not said so.
+async fn is_gone(app: &App, hook: &str) -> bool {
+    let Ok(id) = hook.parse() else { return false };
+    matches!(app.store.hook(HookId(id)).await, Ok(None))
+}
+
 async fn taken(
     app: &App,
     hook: &str,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Reply, StoreError> {
-    let missing = || (StatusCode::NOT_FOUND, "There is no such hook.".to_owned());
     let refused = |problem| (StatusCode::UNAUTHORIZED, format!("Refused: {problem}."));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
     let Some(hook) = app.store.hook(HookId(id)).await? else { return Ok(missing()) };
@@ -50,8 +73,18 @@ async fn taken(
     let Some(signature) = headers.get(SIGNATURE_HEADER) else {
         return Ok(refused(SignatureError::Missing));
     };
-    let _place = PLACES.acquire().await;
-    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+    // As large as it says, or as may be.
+    let is_small = body.size_hint().upper().is_some_and(|size| size <= SMALL);
+    let places = if is_small { &SMALL_PLACES } else { &LARGE_PLACES };
+    let read = async {
+        let place = places.acquire().await;
+        (place, axum::body::to_bytes(body, BODY_LIMIT).await)
+    };
+    let Ok((_place, body)) = tokio::time::timeout(PATIENCE, read).await else {
+        let sentence = "The delivery was not there within 10 seconds; please redeliver it.";
+        return Ok((StatusCode::REQUEST_TIMEOUT, sentence.into()));
+    };
+    let Ok(body) = body else {
         let sentence = "The delivery is larger than 25 MB, or was cut off.";
         return Ok((StatusCode::PAYLOAD_TOO_LARGE, sentence.into()));
     };

@@ -11,6 +11,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
+use super::secrets::Secrets;
 use super::settings::Done;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp};
@@ -31,6 +32,8 @@ struct HookPage {
     hook: Option<HookId>,
     form: HookForm,
     problems: Problems,
+    /// Of a hook that is there.
+    secrets: Option<Secrets>,
     changes: Vec<Change>,
 }
 
@@ -239,6 +242,10 @@ async fn page(
         Some(hook) => app.store.changes_of_hook(hook, CHANGES).await?,
         None => Vec::new(),
     };
+    let secrets = match hook {
+        Some(hook) => Some(Secrets::of_hook(app, project.id, hook).await?),
+        None => None,
+    };
     let now = Timestamp::now();
     let earlier = changes.iter().skip(1).map(Some).chain([None]);
     let change = |(change, before): (&HookChange, Option<&HookChange>)| Change {
@@ -255,5 +262,6 @@ async fn page(
         hook,
         form,
         problems,
+        secrets,
     })
 }

@@ -1,4 +1,4 @@
-//! A job's log: as a plain text, and as lines of a page.
+//! A job's log: as a plain text, and the lines of pages and of the tailer.
 
 use std::fmt::Write as _;
 
@@ -13,24 +13,9 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::visitor::Access;
 use super::{App, plain_log};
-use crate::log::{Follower, LogError, Progress, ROWS, Reader};
-use crate::model::{JobId, JobUuid};
+use crate::log::{Follower, LogError, Progress, Reader};
+use crate::model::{JobId, JobUuid, Timestamp};
 use crate::store::{Job, Project};
-
-/// Lines that a page holds when it arrives; the whole log is in the plain one.
-const LINES_ON_PAGE: u64 = 2_000;
-
-/// The end of a log as HTML.
-#[derive(Default)]
-pub(super) struct RenderedLog {
-    pub(super) html: String,
-    /// Why there is none any more, or none that can be read.
-    pub(super) removed: Option<String>,
-    /// Lines before the first one here.
-    pub(super) hidden: u64,
-    /// The number of the line that comes next.
-    pub(super) next: u64,
-}
 
 #[derive(Deserialize)]
 pub(super) struct Follow {
@@ -106,7 +91,7 @@ pub(super) fn removed(job: &Job) -> Option<String> {
 }
 
 /// Said in the place of a log that can't be read.
-fn unreadable(job: &Job, error: &LogError) -> String {
+pub(super) fn unreadable(job: &Job, error: &LogError) -> String {
     tracing::error!(job = %job.uuid, %error, "a log could not be read");
     error.in_place()
 }
@@ -152,44 +137,23 @@ impl Following {
     }
 }
 
-/// The lines so far, at most the last [`LINES_ON_PAGE`]. A log that can't be read says
-/// so in its place.
-pub(super) async fn render_log(app: &App, job: &Job) -> RenderedLog {
-    let mut log = RenderedLog { removed: removed(job), next: 1, ..RenderedLog::default() };
-    if let Err(error) = render(app, job, &mut log).await {
-        log.removed = Some(unreadable(job, &error));
-    }
-    log
-}
-
-async fn render(app: &App, job: &Job, log: &mut RenderedLog) -> Result<(), LogError> {
-    let Some(mut reader) = app.logs.reader(job.uuid).await? else { return Ok(()) };
-    if job.status.is_finished() {
-        reader.ended();
-    }
-    log.hidden = reader.line_count().saturating_sub(LINES_ON_PAGE);
-    log.next = log.hidden + 1;
-    while log.next <= log.hidden + LINES_ON_PAGE {
-        let wanted = log.hidden + LINES_ON_PAGE + 1 - log.next;
-        let rows = reader.rows(log.next, usize::try_from(wanted).unwrap_or(ROWS)).await?;
-        if rows.is_empty() {
-            break;
-        }
-        for row in &rows {
-            log.html += &line_html(row.number, &row.html);
-            log.next = row.number + 1;
-        }
-    }
-    Ok(())
-}
-
 /// One line of the log as pages and the tailer show it. The number is drawn by
 /// the style sheet, so that it is not copied with the text.
 pub(super) fn line_html(number: u64, content: &str) -> String {
-    let mut html = String::with_capacity(content.len() + 96);
+    line_of(number, "", content)
+}
+
+/// A line with the time at which it was written, in milliseconds since 1970; 0 where that
+/// is not known.
+pub(super) fn line_at(number: u64, at: Option<Timestamp>, content: &str) -> String {
+    line_of(number, &format!(" data-at=\"{}\"", at.map_or(0, |at| at.0)), content)
+}
+
+fn line_of(number: u64, attributes: &str, content: &str) -> String {
+    let mut html = String::with_capacity(content.len() + 128);
     let _ = write!(
         html,
-        "<div class=\"l\" id=\"L{number}\"><a href=\"#L{number}\" data-n=\"{number}\" aria-label=\"Line {number}\"></a>\
+        "<div class=\"l\" id=\"L{number}\"{attributes}><a href=\"#L{number}\" data-n=\"{number}\" aria-label=\"Line {number}\"></a>\
          <span>{content}</span></div>"
     );
     html

@@ -20,20 +20,27 @@ mod badge;
 mod builds;
 mod cookies;
 mod error;
+mod exchanges;
+mod feed;
 mod gate;
 mod health;
 mod history;
 mod hook;
 mod hook_form;
 mod jobs;
+mod log_page;
+mod log_view;
 mod page;
+mod phases;
 mod plain_log;
 mod repositories;
 mod router;
 mod routes;
+mod secrets;
 mod settings;
 mod sign_in;
 mod static_files;
+mod tail;
 mod tailer;
 mod visitor;
 
@@ -51,6 +58,8 @@ use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
 pub use cookies::Cookies;
+pub use exchanges::Exchanges;
+pub use feed::Feeds;
 pub use gate::{Door, Entry, Who};
 pub use router::serve;
 pub use routes::entries;
@@ -68,7 +77,10 @@ pub struct App {
     pub oauth: Option<OAuthApp>,
     pub admission: Arc<Admission>,
     pub cookies: Cookies,
+    pub exchanges: Arc<Exchanges>,
     pub bus: Bus,
+    /// Of the jobs that somebody watches.
+    pub feeds: Feeds,
     pub logs: Logs,
     /// Asked by `/readyz`.
     pub unready: Unready,

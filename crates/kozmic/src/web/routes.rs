@@ -7,8 +7,8 @@ use super::gate::Door::{Delivery, File, Open, Page, Socket};
 use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs,
-    repositories, settings, sign_in, static_files, tailer,
+    App, account, actions, api, badge, builds, health, history, hook, hook_form, jobs, log_view,
+    repositories, secrets, settings, sign_in, static_files, tailer,
 };
 
 /// A line of the table.
@@ -37,6 +37,26 @@ pub(super) fn post<T: 'static>(
     Route { entry, handler: axum::routing::post(handler) }
 }
 
+pub(super) fn put<T: 'static>(
+    path: &'static str,
+    door: Door,
+    who: Who,
+    handler: impl Handler<T, App>,
+) -> Route {
+    let entry = Entry { method: "PUT", path, door, who };
+    Route { entry, handler: axum::routing::put(handler) }
+}
+
+pub(super) fn delete<T: 'static>(
+    path: &'static str,
+    door: Door,
+    who: Who,
+    handler: impl Handler<T, App>,
+) -> Route {
+    let entry = Entry { method: "DELETE", path, door, who };
+    Route { entry, handler: axum::routing::delete(handler) }
+}
+
 /// Every route there is. A last slash is left out, and may be sent.
 pub(super) fn table() -> Vec<Route> {
     let mut routes = vec![
@@ -58,6 +78,8 @@ pub(super) fn table() -> Vec<Route> {
         post("/repositories/{repository}/on", Page, SignedIn, repositories::on),
         get("/projects/{project}/settings", Page, Insider, settings::show),
         post("/projects/{project}/options", Page, Manager, settings::set_options),
+        post("/projects/{project}/secrets/set", Page, Manager, secrets::set),
+        post("/projects/{project}/secrets/remove", Page, Manager, secrets::remove),
         post("/projects/{project}/memberships/sync", Page, Manager, settings::sync),
         post("/projects/{project}/take-over", Page, Manager, settings::take_over),
         post("/projects/{project}/delete", Page, Owner, settings::delete),
@@ -75,6 +97,10 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/builds/{build}", Page, Member, builds::build),
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),
+        get("/projects/{project}/jobs/{job}/log/lines", File, Member, log_view::lines),
+        get("/projects/{project}/jobs/{job}/log/text", File, Member, log_view::text),
+        get("/projects/{project}/jobs/{job}/log/search", File, Member, log_view::search),
+        get("/projects/{project}/jobs/{job}/log/sections", File, Member, log_view::sections),
         get("/tailer/{uuid}", Socket, Member, tailer::tail),
         post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
         post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),

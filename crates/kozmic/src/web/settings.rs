@@ -10,6 +10,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
+use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{
     ForkPolicy, Invalid, Role, Timestamp, parse_days, parse_log_bytes, readable_bytes,
@@ -34,6 +35,8 @@ struct SettingsPage {
     hooks: Vec<Hook>,
     changes: Vec<Change>,
     members: Vec<Member>,
+    /// For managers only.
+    secrets: Option<Secrets>,
     options: ProjectOptions,
     /// What its logs take.
     log_bytes: String,
@@ -48,11 +51,11 @@ struct Change {
 
 /// What a change has led to.
 #[derive(Default)]
-struct Said {
+pub(super) struct Said {
     /// The part of the page that it is about: its id there.
-    about: &'static str,
-    done: Vec<String>,
-    troubles: Vec<String>,
+    pub(super) about: &'static str,
+    pub(super) done: Vec<String>,
+    pub(super) troubles: Vec<String>,
 }
 
 /// What the form sent before has changed: it leads here, so that going back or loading
@@ -120,7 +123,7 @@ pub(super) async fn show(
     page(&app, visitor, access, done.map(Done::said).unwrap_or_default()).await
 }
 
-async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
+pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
     let id = access.project.id;
     // What was just done may have changed it.
     let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such("project"))?;
@@ -132,6 +135,15 @@ async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
         at: Time::new(change.at, now),
     };
     let changes = app.store.hook_changes(id, CHANGES).await?;
+    let (of_secrets, said) = match said.about {
+        "secrets" => (said, Said::default()),
+        _ => (Said::default(), said),
+    };
+    let secrets = if access.may_manage() {
+        Some(Secrets::of_project(app, id, of_secrets).await?)
+    } else {
+        None
+    };
     render(&SettingsPage {
         sidebar: Sidebar::load(app, &visitor, Some(id.0)).await?,
         token_trouble: token_trouble(app, &project).await?,
@@ -142,6 +154,7 @@ async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
         hooks: app.store.hooks(id).await?,
         changes: changes.into_iter().map(change).collect(),
         members: app.store.members(id).await?,
+        secrets,
         options: app.store.project_options(id).await?,
         log_bytes: readable_bytes(app.store.log_bytes(id).await?),
         project,

@@ -1,7 +1,7 @@
 //! In and out: GitHub says who somebody is ("Authorizing OAuth apps"), a session
 //! remembers it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::Form;
@@ -16,7 +16,7 @@ use super::error::PageError;
 use super::page::{Page, render};
 use super::visitor::{Account, Visitor};
 use super::{App, admission};
-use crate::github::{GithubError, OAuthApp, OAuthError};
+use crate::github::{GithubError, Granted, OAuthApp, OAuthError};
 use crate::model::{Timestamp, UserId};
 
 /// Where GitHub sends people back to; registered there.
@@ -187,6 +187,25 @@ impl App {
         format!("{}{CALLBACK}", self.public_url)
     }
 
+    /// What GitHub gives for a code.
+    async fn granted(
+        &self,
+        oauth: &OAuthApp,
+        code: &str,
+        verifier: &str,
+    ) -> Result<Granted, PageError> {
+        let Some(_place) = self.exchanges.place().await else {
+            let sentence = "Too many sign-ins that GitHub did not know came within a minute, so it \
+                            is not asked for now. Please begin yours again in a minute.";
+            return Err(PageError::not_signed_in(StatusCode::TOO_MANY_REQUESTS, sentence));
+        };
+        let granted = oauth.exchange(code, &self.callback(), verifier).await;
+        if let Err(OAuthError::BadCode) = granted {
+            self.exchanges.unknown(Instant::now());
+        }
+        granted.map_err(|error| self.explained(&error))
+    }
+
     /// Whoever has this code at GitHub is let in, or is not; the secret of their session.
     async fn signed_in(
         &self,
@@ -195,8 +214,7 @@ impl App {
         verifier: &str,
         now: Timestamp,
     ) -> Result<String, PageError> {
-        let granted = oauth.exchange(code, &self.callback(), verifier).await;
-        let granted = granted.map_err(|error| self.explained(&error))?;
+        let granted = self.granted(oauth, code, verifier).await?;
         let missing = granted.missing();
         if !missing.is_empty() {
             let sentence = format!(

@@ -19,6 +19,20 @@ const PALETTE: &str = "palette.css";
 #[folder = "static/"]
 struct Files;
 
+/// The modules of the log's viewer: a page asks for all of them at once, not for each
+/// when another one imports it.
+pub(super) const VIEWER: [&str; 9] = [
+    "log/viewer.js",
+    "log/lines.js",
+    "log/folds.js",
+    "log/rows.js",
+    "log/pane.js",
+    "log/search.js",
+    "log/follow.js",
+    "log/link.js",
+    "log/keys.js",
+];
+
 /// The digest of all files together, in every address.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut names: Vec<_> = Files::iter().collect();
@@ -54,4 +68,18 @@ pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError
     let cache =
         if version == *VERSION { "public, max-age=31536000, immutable" } else { "no-cache" };
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], data).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_viewers_modules_are_named() {
+        let files = Files::iter().filter(|name| name.starts_with("log/"));
+        let (mut files, mut named): (Vec<_>, Vec<_>) = (files.collect(), VIEWER.to_vec());
+        files.sort_unstable();
+        named.sort_unstable();
+        assert_eq!(files, named);
+    }
 }

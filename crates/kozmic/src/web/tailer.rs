@@ -1,9 +1,10 @@
 //! The tailer: streams a job's log to a web socket. First what is there, from
-//! line `?from=` on, then what is written, then `finished`.
+//! line `?from=` on, then what is written, then `finished`. With `?partial=1` the
+//! line under way is sent as well, again and again until it has its end.
 
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -12,24 +13,24 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::jobs::line_html;
+use super::feed::{Step, message};
+use super::tail::Tail;
 use super::{App, access};
-use crate::log::{Progress, Reader};
 use crate::model::JobUuid;
 
-/// A message holds about this much HTML at the most.
-const MESSAGE_SIZE: usize = 64 * 1024;
-/// Lines read at a time.
-const ROWS: usize = 200;
 /// A client that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A client that takes nothing for so long is cut off; it may resume.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that are read at a time: a client has nothing to say but that it is there.
+const READ_BUFFER: usize = 1024;
 
 #[derive(Deserialize)]
 pub(super) struct Resume {
     /// The first line that is wanted; the first of all when missing.
     from: Option<u64>,
+    /// Whether the line under way is wanted, too.
+    partial: Option<String>,
 }
 
 pub(super) async fn tail(
@@ -45,80 +46,107 @@ pub(super) async fn tail(
     let missing = || PageError::no_such("job");
     let uuid: JobUuid = uuid.parse().map_err(|_| missing())?;
     app.store.job_by_uuid(uuid).await?.ok_or_else(missing)?;
-    let from = resume.from.unwrap_or(1).max(1);
+    let viewer = Viewer {
+        uuid,
+        next: resume.from.unwrap_or(1).max(1),
+        wants_unfinished: resume.partial.is_some_and(|value| value != "0"),
+    };
     // The client has nothing to say; what it says is bounded.
-    Ok(upgrade.max_message_size(4096).on_upgrade(move |socket| async move {
-        if let Err(error) = stream(app, uuid, from, socket).await {
+    let upgrade = upgrade.max_message_size(4096).read_buffer_size(READ_BUFFER);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        if let Err(error) = viewer.stream(&app, socket).await {
             tracing::debug!(job = %uuid, %error, "a tailer ended early");
         }
     }))
 }
 
-async fn stream(app: App, uuid: JobUuid, from: u64, mut socket: WebSocket) -> anyhow::Result<()> {
-    let mut follower = app.bus.follow(uuid);
-    // Asked after following, so that its end is not missed in between.
-    let mut is_over = app.is_over(uuid).await;
-    let mut tail = Tail { reader: None, next: from };
-    loop {
-        is_over |= *follower.borrow_and_update() == Progress::Finished;
-        if tail.reader.is_none() {
-            tail.reader = app.logs.reader(uuid).await?;
-        }
-        while let Some(content) = tail.read(is_over).await? {
-            send(&mut socket, &serde_json::json!({"type": "message", "content": content})).await?;
-        }
-        if is_over {
-            send(&mut socket, &serde_json::json!({"type": "status", "content": "finished"}))
-                .await?;
-            tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await??;
+struct Viewer {
+    uuid: JobUuid,
+    /// The number of the line that it lacks.
+    next: u64,
+    wants_unfinished: bool,
+}
+
+impl Viewer {
+    async fn stream(mut self, app: &App, mut socket: WebSocket) -> anyhow::Result<()> {
+        if app.is_over(self.uuid).await {
+            self.send_all(app, &mut socket).await?;
+        } else if !self.follow(app, &mut socket).await? {
             return Ok(());
         }
-        tokio::select! {
-            changed = follower.changed() => is_over |= changed.is_err(),
-            () = app.shutdown.requested() => return Ok(()),
-            () = tokio::time::sleep(PING_EVERY) => {
-                // A job may end in another process, or before any worker had it.
-                is_over |= app.is_over(uuid).await;
-                tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Ping(Bytes::new()))).await??;
+        let finished = serde_json::json!({"type": "status", "content": "finished"});
+        send(&mut socket, finished.to_string().into()).await?;
+        tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await??;
+        Ok(())
+    }
+
+    /// The rest of a log that is over.
+    async fn send_all(&mut self, app: &App, socket: &mut WebSocket) -> anyhow::Result<()> {
+        let mut tail = Tail::new(&app.logs, self.uuid, self.next);
+        tail.ended();
+        while let Some((_, html)) = tail.read(u64::MAX).await? {
+            send(socket, message(&html)).await?;
+        }
+        Ok(())
+    }
+
+    /// A log that grows, until it is over; false when the viewer is to go before that.
+    async fn follow(&mut self, app: &App, socket: &mut WebSocket) -> anyhow::Result<bool> {
+        let feed = app.feeds.join(app, self.uuid);
+        let mut shown = feed.shown();
+        // While it is behind, its own reading of the file.
+        let mut behind: Option<Tail> = None;
+        let mut unfinished_sent = None;
+        loop {
+            let step = shown.borrow_and_update().after(self.next);
+            match step {
+                Step::Send(piece) => {
+                    behind = None;
+                    send(socket, piece.message).await?;
+                    self.next = piece.next;
+                    continue;
+                }
+                Step::Read(until) => {
+                    let next = self.next;
+                    let tail = behind.get_or_insert_with(|| Tail::new(&app.logs, self.uuid, next));
+                    let Some((_, html)) = tail.read(until).await? else {
+                        anyhow::bail!("the log lacks lines before {until}");
+                    };
+                    self.next = tail.next();
+                    send(socket, message(&html)).await?;
+                    continue;
+                }
+                Step::Over => return Ok(true),
+                Step::Failed => return Ok(false),
+                Step::Wait(unfinished) => {
+                    behind = None;
+                    let wanted = unfinished.filter(|_| self.wants_unfinished);
+                    if let Some(text) = wanted.filter(|text| Some(text) != unfinished_sent.as_ref())
+                    {
+                        send(socket, text.clone()).await?;
+                        unfinished_sent = Some(text);
+                        continue;
+                    }
+                }
             }
-            // Pongs and closes; a closed socket ends the loop.
-            heard = socket.next() => match heard {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(()),
-                Some(Ok(_)) => {}
-            },
+            tokio::select! {
+                changed = shown.changed() => changed?,
+                () = app.shutdown.requested() => return Ok(false),
+                () = tokio::time::sleep(PING_EVERY) => {
+                    tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Ping(Bytes::new())))
+                        .await??;
+                }
+                // Pongs and closes; a closed socket ends the loop.
+                heard = socket.next() => match heard {
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(false),
+                    Some(Ok(_)) => {}
+                },
+            }
         }
     }
 }
 
-async fn send(socket: &mut WebSocket, message: &serde_json::Value) -> anyhow::Result<()> {
-    tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::text(message.to_string()))).await??;
+async fn send(socket: &mut WebSocket, text: Utf8Bytes) -> anyhow::Result<()> {
+    tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Text(text))).await??;
     Ok(())
-}
-
-struct Tail {
-    reader: Option<Reader>,
-    /// The line that is read next.
-    next: u64,
-}
-
-impl Tail {
-    /// The HTML of the next lines; none when nothing more is written yet.
-    async fn read(&mut self, is_over: bool) -> anyhow::Result<Option<String>> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
-        if is_over {
-            reader.ended();
-        }
-        let mut html = String::new();
-        while html.len() < MESSAGE_SIZE {
-            let rows = reader.rows(self.next, ROWS).await?;
-            if rows.is_empty() {
-                break;
-            }
-            for row in rows {
-                html.push_str(&line_html(row.number, &row.html));
-                self.next = row.number + 1;
-            }
-        }
-        Ok((!html.is_empty()).then_some(html))
-    }
 }

@@ -14,7 +14,7 @@ use super::script::{self, Made};
 use super::{Progress, Stop, install};
 use crate::engine::{Container, Engine, Step, Unattended};
 use crate::log::Sink;
-use crate::model::{DockerImage, JobEnd};
+use crate::model::{DockerImage, JobEnd, Phase};
 use crate::source::{Checkout, SourceError};
 
 /// How it went.
@@ -85,14 +85,18 @@ async fn steps<'a>(
 ) -> Stepped<Container<'a>> {
     (run.tell)(Progress::Prepares("fetching the commit and looking for the image".into()));
     let (engine, work) = (run.engine, run.work);
+    (run.tell)(Progress::Begins(Phase::Image));
     let image = async {
         let base_image = ensure_image(engine, &work.image, run.log, run.tell).await?;
-        if let Some(install) = &work.install {
-            return Ok(Next::Install(install, base_image));
-        }
-        let length = run.log.length();
-        let made = script::create(engine, work, Step::Build, &base_image, None, length);
-        Ok::<_, Interrupted>(Next::Fill(made.await.map_err(JobEnd::from)?))
+        let next = if let Some(install) = &work.install {
+            Next::Install(install, base_image)
+        } else {
+            let length = run.log.length();
+            let made = script::create(engine, work, Step::Build, &base_image, None, length);
+            Next::Fill(made.await.map_err(JobEnd::from)?)
+        };
+        (run.tell)(Progress::Over(Phase::Image));
+        Ok::<_, Interrupted>(next)
     };
     let (checkout, next) = tokio::select! {
         found = async { tokio::join!(checkout, image) } => found,
@@ -100,9 +104,15 @@ async fn steps<'a>(
     };
     let checkout = checkout.map_err(JobEnd::from)?;
     let made = match next? {
-        Next::Fill(made) => made,
+        Next::Fill(made) => {
+            (run.tell)(Progress::Begins(Phase::Build));
+            made
+        }
         Next::Install(install, base_image) => {
+            (run.tell)(Progress::Begins(Phase::Install));
             let chosen = install::image(run, install, &base_image, &checkout).await?;
+            (run.tell)(Progress::Over(Phase::Install));
+            (run.tell)(Progress::Begins(Phase::Build));
             // From then on the container holds the image.
             script::create_next(run, Step::Build, &chosen.image_id, None).await?
         }

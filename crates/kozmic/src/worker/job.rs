@@ -12,18 +12,19 @@ use super::environment::environment;
 use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
 use super::run::{Limits, Work, asked_to_stop};
+use super::secrets::{self, JobSecrets};
 use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
-use crate::log::{LiveLog, Sink as _};
-use crate::model::{ErrorKind, JobEnd, Timestamp};
+use crate::log::{LiveLog, Masked, Sink as _};
+use crate::model::{ErrorKind, JobEnd, Phase, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
 /// Attempts to write a job's end to a store that does not take it, and the pause
 /// between them.
-const STORE_ATTEMPTS: u32 = 15;
-const STORE_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const STORE_ATTEMPTS: u32 = 15;
+pub(super) const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// How often in turn an engine may come back only to go away again.
 const ENGINE_RETURNS: u32 = 5;
 /// One that answers for so long is back.
@@ -43,15 +44,21 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     let (Claimed::Waiting(job) | Claimed::Running(job)) = claimed;
     tracing::info!(job = %job.uuid, attempt = job.attempt, title = %job.title, "job started");
     let _holding = worker.held.hold(job.uuid);
+    let secrets = match secrets::of(worker, claimed).await {
+        Ok(Some(secrets)) => secrets,
+        Ok(None) => return tracing::warn!(job = %job.uuid, "another attempt has it by now"),
+        Err(end) => return finish(worker, job, &end).await,
+    };
     let mut log = match LiveLog::open(worker.logs.folder(), job.uuid, &worker.bus) {
-        Ok(log) => log,
+        Ok(log) => Masked::new(log, secrets.masks.clone()),
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
-    let outcome = pursue(worker, claimed, &mut log, &lease).await;
+    let outcome = pursue(worker, claimed, &secrets, &mut log, &lease).await;
     lease.end().await;
     match outcome {
         Ok(Outcome::Ended(end)) => {
+            let end = secrets::hide(&secrets.masks, end);
             // Not even the log's last line may come from an attempt that is stale.
             if is_ours(worker, job).await {
                 if let Err(error) = explain(&mut log, job, &end) {
@@ -68,7 +75,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
             remove_containers(worker, job, job.attempt..=job.attempt).await;
         }
         Ok(Outcome::Unattended) => {
-            if let Err(error) = log.sync() {
+            if let Err(error) = log.inner().sync() {
                 tracing::error!(job = %job.uuid, %error, "the log could not be synced");
             }
             let why = "the worker stopped; the script goes on and will be attended to again";
@@ -96,12 +103,13 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
 async fn pursue(
     worker: &Worker,
     claimed: &Claimed,
-    log: &mut LiveLog,
+    secrets: &JobSecrets,
+    log: &mut Masked<LiveLog>,
     lease: &Lease,
 ) -> io::Result<Outcome> {
     let mut outcome = match claimed {
-        Claimed::Waiting(job) => begin(worker, job, log, lease).await?,
-        Claimed::Running(job) => go_on(worker, job, log, lease).await?,
+        Claimed::Waiting(job) => begin(worker, job, secrets, log, lease).await?,
+        Claimed::Running(job) => go_on(worker, job, secrets, log, lease).await?,
     };
     let (Claimed::Waiting(job) | Claimed::Running(job)) = claimed;
     let mut returns = 0;
@@ -112,7 +120,7 @@ async fn pursue(
         outcome = match engine_back(worker, lease.stop()).await {
             EngineBack::Yes => {
                 let back = Instant::now();
-                let outcome = go_on(worker, job, log, lease).await?;
+                let outcome = go_on(worker, job, secrets, log, lease).await?;
                 returns = if back.elapsed() > ENGINE_STAYS { 0 } else { returns + 1 };
                 outcome
             }
@@ -150,25 +158,32 @@ async fn engine_back(worker: &Worker, mut stop: watch::Receiver<Option<Stop>>) -
 async fn begin(
     worker: &Worker,
     job: &ClaimedJob,
-    log: &mut LiveLog,
+    secrets: &JobSecrets,
+    log: &mut Masked<LiveLog>,
     lease: &Lease,
 ) -> io::Result<Outcome> {
+    lease.tell(Progress::Begins(Phase::Fetch));
     if job.attempt > 1 {
         log.note(&format!("attempt {}", job.attempt))?;
         // What an attempt before this one left running must not go on beside it.
         remove_containers(worker, job, 0..=job.attempt - 1).await;
         worker.source.remove_checkouts_of(job.uuid, 0..=job.attempt - 1);
     }
-    carry_on(worker, job, log, lease).await
+    if let Some(note) = &secrets.note {
+        log.note(note)?;
+    }
+    carry_on(worker, job, secrets, log, lease).await
 }
 
 /// All of the job's steps; an install script that runs already is gone on with.
 async fn carry_on(
     worker: &Worker,
     job: &ClaimedJob,
-    log: &mut LiveLog,
+    secrets: &JobSecrets,
+    log: &mut Masked<LiveLog>,
     lease: &Lease,
 ) -> io::Result<Outcome> {
+    lease.tell(Progress::Begins(Phase::Fetch));
     if !job.project.repository.is_public {
         (worker.before_fetch)(job.project.clone()).await;
     }
@@ -176,9 +191,14 @@ async fn carry_on(
         Ok(wanted) => wanted,
         Err(end) => return Ok(Outcome::Ended(end)),
     };
-    let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt);
+    let checkout = async {
+        let checkout = worker.source.check_out(&wanted, job.uuid, job.attempt).await;
+        lease.tell(Progress::Over(Phase::Fetch));
+        checkout
+    };
     let tell = |step| lease.tell(step);
-    execute(&worker.engine, &work_of(worker, job), checkout, log, &tell, lease.stop()).await
+    execute(&worker.engine, &work_of(worker, job, secrets), checkout, log, &tell, lease.stop())
+        .await
 }
 
 /// Goes on with what was started before. The script may have ended meanwhile; its
@@ -186,17 +206,19 @@ async fn carry_on(
 async fn go_on(
     worker: &Worker,
     job: &ClaimedJob,
-    log: &mut LiveLog,
+    secrets: &JobSecrets,
+    log: &mut Masked<LiveLog>,
     lease: &Lease,
 ) -> io::Result<Outcome> {
     let found = worker.engine.unattended(job.uuid, job.attempt).await;
     match found {
         Ok(Found::Started(found)) if found.step == Step::Install => {
-            carry_on(worker, job, log, lease).await
+            carry_on(worker, job, secrets, log, lease).await
         }
         Ok(Found::Started(found)) => {
             let tell = |step| lease.tell(step);
-            resume(&worker.engine, &work_of(worker, job), found, log, &tell, lease.stop()).await
+            resume(&worker.engine, &work_of(worker, job, secrets), found, log, &tell, lease.stop())
+                .await
         }
         Ok(found) => {
             if let Found::NeverStarted = found {
@@ -209,7 +231,7 @@ async fn go_on(
     }
 }
 
-fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
+fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
     let fork = job.pull_request.filter(|_| job.is_from_fork);
     let limits = worker.limits.with(&job.options);
     Work {
@@ -224,6 +246,7 @@ fn work_of(worker: &Worker, job: &ClaimedJob) -> Work {
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),
+        secrets: secrets.given.clone(),
         limits,
         decided: decided(job, &limits),
         spent: Timestamp::now().since(job.started_at),
@@ -249,7 +272,7 @@ async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInc
 }
 
 /// The last line of a log that did not end by the script's own word.
-fn explain(log: &mut LiveLog, job: &ClaimedJob, end: &JobEnd) -> io::Result<()> {
+fn explain(log: &mut Masked<LiveLog>, job: &ClaimedJob, end: &JobEnd) -> io::Result<()> {
     match end {
         JobEnd::Exited(code @ (126 | 127)) if log.length() < 4096 => {
             if let Some(interpreter) = job.build_script.interpreter() {
@@ -261,9 +284,13 @@ fn explain(log: &mut LiveLog, job: &ClaimedJob, end: &JobEnd) -> io::Result<()> 
             }
         }
         JobEnd::Exited(_) => {}
-        other => log.note_at_end(&other.to_string())?,
+        other => {
+            log.settle()?;
+            log.inner().note_at_end(&other.to_string())?;
+        }
     }
-    log.sync()
+    log.settle()?;
+    log.inner().sync()
 }
 
 /// Whether this attempt still holds the job. A store that does not answer has

@@ -16,7 +16,7 @@ use crate::store::{ClaimedJob, LeaseState, Store, StoreError};
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Lease {
-    steps: mpsc::UnboundedSender<Progress>,
+    steps: mpsc::UnboundedSender<(Progress, Timestamp)>,
     stop: watch::Receiver<Option<Stop>>,
     /// Ends the renewals also when a panic drops this.
     ended: DropGuard,
@@ -35,7 +35,7 @@ impl Lease {
 
     /// What the job is doing now, for people.
     pub(super) fn tell(&self, step: Progress) {
-        let _ = self.steps.send(step);
+        let _ = self.steps.send((step, Timestamp::now()));
     }
 
     pub(super) fn stop(&self) -> watch::Receiver<Option<Stop>> {
@@ -59,7 +59,7 @@ struct Keeper {
 impl Keeper {
     async fn run(
         self,
-        mut steps: mpsc::UnboundedReceiver<Progress>,
+        mut steps: mpsc::UnboundedReceiver<(Progress, Timestamp)>,
         shutdown: Shutdown,
         ended: CancellationToken,
     ) {
@@ -68,26 +68,34 @@ impl Keeper {
         let mut changed = self.store.leases_changed();
         loop {
             tokio::select! {
-                () = ended.cancelled() => return,
+                () = ended.cancelled() => break,
                 () = shutdown.requested(), if self.stop.borrow().is_none() => self.ask(Stop::Shutdown),
                 _ = renewal.tick() => self.renew().await,
                 // Somebody may want this job stopped now.
                 Ok(()) = changed.changed() => self.renew().await,
                 step = steps.recv(), if step_telling => match step {
-                    Some(step) => {
-                        if let Err(error) = self.note(&step).await {
-                            tracing::warn!(%error, "a job's step could not be noted");
-                        }
-                    }
+                    Some((step, at)) => self.note(&step, at).await,
                     None => step_telling = false,
                 },
             }
         }
+        // What was told last counts as well.
+        while let Ok((step, at)) = steps.try_recv() {
+            self.note(&step, at).await;
+        }
     }
 
-    async fn note(&self, step: &Progress) -> Result<(), StoreError> {
+    async fn note(&self, step: &Progress, at: Timestamp) {
+        if let Err(error) = self.keep(step, at).await {
+            tracing::warn!(%error, "a job's step could not be noted");
+        }
+    }
+
+    async fn keep(&self, step: &Progress, at: Timestamp) -> Result<(), StoreError> {
         let (job, attempt) = (self.job, self.attempt);
         match step {
+            Progress::Begins(phase) => self.store.phase_began(job, attempt, *phase, at).await,
+            Progress::Over(phase) => self.store.phase_ended(job, attempt, *phase, at).await,
             Progress::Prepares(words) | Progress::Installs(words) => {
                 self.store.job_is(job, attempt, words).await
             }

@@ -14,6 +14,7 @@ mod lease;
 mod logs;
 mod run;
 mod script;
+mod secrets;
 mod stall;
 mod sweep;
 mod wanted;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::log::{Bus, Logs};
-use crate::model::JobEnd;
+use crate::model::{JobEnd, Phase};
 use crate::source::Source;
 use crate::store::{Project, Store};
 
@@ -64,6 +65,9 @@ pub enum Progress {
     Installs(String),
     /// The build script runs, and may have effects of its own.
     Builds(String),
+    /// A part of it that people wait for; the end of the last one is the job's.
+    Begins(Phase),
+    Over(Phase),
     /// Its script is being stopped; whatever that looks like afterwards, this is why.
     Ends(JobEnd),
 }

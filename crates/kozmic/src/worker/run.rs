@@ -1,8 +1,10 @@
 //! What every step of one job works with, and what may end it at any time.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -21,6 +23,9 @@ pub struct Work {
     pub install: Option<Install>,
     pub build_script: Script,
     pub env: Vec<(String, String)>,
+    /// Variables that no container's configuration, image or log may hold. The log that
+    /// the work is carried out with must hide them.
+    pub secrets: BTreeMap<String, SecretString>,
     pub limits: Limits,
     /// How much of its time was used before now, by who carried it out before.
     pub spent: Duration,

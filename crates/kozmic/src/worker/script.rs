@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use secrecy::ExposeSecret as _;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -20,6 +22,7 @@ use crate::source::Checkout;
 
 const SCRIPT: &str = "/kozmic/script";
 const STARTER: &str = "/kozmic/start";
+const SECRETS: &str = "/kozmic/secrets";
 
 /// The end of a container is known so soon after that of its output.
 const CODE_TIME: Duration = Duration::from_secs(2);
@@ -31,6 +34,10 @@ const ENDS_WITH_ENGINE: [i64; 2] = [137, 255];
 
 /// How long output that was written before a kill is waited for.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// Chunks that are written at once when they are there at once: a script that writes
+/// fast a line at a time is not to cost a write of ours for each.
+const AT_ONCE: usize = 128;
 
 /// How long looking at a stalled container may take.
 const LOOK_TIME: Duration = Duration::from_secs(10);
@@ -89,9 +96,15 @@ pub(super) async fn fill<'engine>(
 ) -> Stepped<Container<'engine>> {
     (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
     let Made { container, account } = made;
-    let upload = Upload::new(account.owner)
-        .folder("kozmic/")
-        .file(STARTER.trim_start_matches('/'), starter(&run.work.env, &account), 0o600)
+    let Work { env, secrets, .. } = run.work;
+    let starter = starter(env, &account, !secrets.is_empty());
+    let mut upload = Upload::new(account.owner).folder("kozmic/");
+    if !secrets.is_empty() {
+        let secrets = secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+        upload = upload.file(SECRETS.trim_start_matches('/'), exports(secrets), 0o400);
+    }
+    upload = upload
+        .file(STARTER.trim_start_matches('/'), starter, 0o600)
         .file(SCRIPT.trim_start_matches('/'), script.as_str(), 0o755)
         .tree("kozmic/src", checkout.path());
     tokio::select! {
@@ -106,15 +119,26 @@ pub(super) async fn fill<'engine>(
 /// shebang, POSIX has the shell run the file itself.
 ///
 /// The variables stand here, in the volume, and not in the container's
-/// configuration, which an image made of it would keep.
-fn starter(env: &[(String, String)], account: &Account) -> String {
-    let mut text = String::from("exec 2>&1\n");
+/// configuration, which an image made of it would keep. Secrets stand in a file of
+/// their own, which is gone when the script begins.
+fn starter(env: &[(String, String)], account: &Account, with_secrets: bool) -> String {
     let home = account.home.iter().map(|home| ("HOME", home.as_str()));
     let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in home.chain(env) {
-        let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
+    let mut text = format!("exec 2>&1\n{}", exports(home.chain(env)));
+    if with_secrets {
+        // An image need not have rm(1).
+        let _ = writeln!(text, ". {SECRETS}\nrm -f {SECRETS} 2>/dev/null || :");
     }
     text += "cd /kozmic/src || exit 126\nexec /kozmic/script\n";
+    text
+}
+
+/// For a shell to read, whatever the values hold.
+fn exports<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (name, value) in variables {
+        let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
+    }
     text
 }
 
@@ -279,17 +303,21 @@ async fn follow(
     let limits = interrupts.limits;
     let mut silent_since = Instant::now();
     let mut sync = tokio::time::interval(Duration::from_secs(1));
+    let mut output = output.ready_chunks(AT_ONCE);
     loop {
         tokio::select! {
-            chunk = output.next() => match chunk {
-                Some(chunk) => {
+            chunks = output.next() => match chunks {
+                Some(chunks) => {
                     silent_since = Instant::now();
-                    let chunk = chunk.map_err(JobEnd::from)?;
+                    let (chunk, failed) = joined(chunks);
                     let room = limits.log.saturating_sub(log.length());
                     let kept = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
                     log.append(&chunk[..kept]).map_err(Interrupted::Log)?;
                     if kept < chunk.len() {
                         return Err(JobEnd::LogLimit(limits.log).into());
+                    }
+                    if let Some(error) = failed {
+                        return Err(JobEnd::from(error).into());
                     }
                 }
                 None => return Ok(()),
@@ -301,6 +329,21 @@ async fn follow(
             _ = sync.tick() => log.sync_when_due().map_err(Interrupted::Log)?,
         }
     }
+}
+
+/// What came at once as one chunk, up to what failed.
+fn joined(chunks: Vec<Result<Bytes, EngineError>>) -> (Bytes, Option<EngineError>) {
+    if let [Ok(only)] = chunks.as_slice() {
+        return (only.clone(), None);
+    }
+    let mut bytes = BytesMut::new();
+    for chunk in chunks {
+        match chunk {
+            Ok(chunk) => bytes.extend_from_slice(&chunk),
+            Err(error) => return (bytes.freeze(), Some(error)),
+        }
+    }
+    (bytes.freeze(), None)
 }
 
 async fn drain(output: &mut Output, log: &mut dyn Sink) -> Stepped<()> {
@@ -323,7 +366,7 @@ mod tests {
             owner: Owner { uid: 0, gid: 0 },
             home: Some("/home/it's".into()),
         };
-        let text = starter(&[("VALUE".into(), value.into())], &account);
+        let text = starter(&[("VALUE".into(), value.into())], &account, false);
         let exports = text.replace("cd /kozmic/src || exit 126\nexec /kozmic/script\n", "");
         let printed = std::process::Command::new("/bin/sh")
             .args(["-c", &format!("{exports}printf '%s|%s' \"$HOME\" \"$VALUE\"")])

@@ -25,7 +25,8 @@ async fn an_archived_repository_is_turned_on_once_it_is_unarchived() {
     let octo = world.owner(&server.url).await;
     let repositories = format!("{}/repositories/", server.url);
     let offered = page(octo, &repositories).await;
-    assert!(offered.contains("archived: it can be turned on once it is unarchived"), "{offered}");
+    assert!(offered.contains("<span class=\"meta\">archived</span>"), "{offered}");
+    assert!(offered.contains("can be turned on once it is unarchived at GitHub."), "{offered}");
     assert!(offered.contains("Turn on octo/orbit"), "{offered}");
     assert!(!offered.contains("Turn on octo/attic"), "{offered}");
     let on = format!("{repositories}{attic}/on/");

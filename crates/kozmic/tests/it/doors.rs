@@ -41,6 +41,7 @@ const SOCKET: Expected = (Status(401), MEMBERS.1, MEMBERS.1);
 const API: Expected = (Status(401), [Status(401); 5], [Enters; 5]);
 const API_MEMBERS: Expected = (Status(401), [Status(401); 5], MEMBERS.1);
 const API_MANAGERS: Expected = (Status(401), [Status(401); 5], MANAGERS.1);
+const API_MANAGERS_OF_NOTHING: Expected = (Status(401), [Status(401); 5], MANAGERS_OF_NOTHING.1);
 
 /// A route as it is declared, a path that fits it, what those who may enter get, and
 /// what everybody is told. Changes are such that they come too late: nobody's visit
@@ -61,6 +62,9 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("POST", "/repositories/{repository}/on", "/repositories/1/on/", 404, SIGNED_IN),
     ("GET", "/projects/{project}/settings", "/projects/1/settings/", 200, MEMBERS),
     ("POST", "/projects/{project}/options", "/projects/1/options/", 422, MANAGERS),
+    // Without a name.
+    ("POST", "/projects/{project}/secrets/set", "/projects/1/secrets/set/", 200, MANAGERS),
+    ("POST", "/projects/{project}/secrets/remove", "/projects/1/secrets/remove/", 200, MANAGERS),
     (
         "POST",
         "/projects/{project}/memberships/sync",
@@ -103,6 +107,28 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         MEMBERS,
     ),
     ("GET", "/projects/{project}/jobs/{job}/log", "/projects/1/jobs/1/log/", 200, FILE),
+    (
+        "GET",
+        "/projects/{project}/jobs/{job}/log/lines",
+        "/projects/1/jobs/1/log/lines/?from=1&count=5",
+        200,
+        FILE,
+    ),
+    (
+        "GET",
+        "/projects/{project}/jobs/{job}/log/search",
+        "/projects/1/jobs/1/log/search/?q=x",
+        200,
+        FILE,
+    ),
+    (
+        "GET",
+        "/projects/{project}/jobs/{job}/log/sections",
+        "/projects/1/jobs/1/log/sections/",
+        200,
+        FILE,
+    ),
+    ("GET", "/projects/{project}/jobs/{job}/log/text", "/projects/1/jobs/1/log/text/", 200, FILE),
     ("GET", "/tailer/{uuid}", "/tailer/UUID/", 101, SOCKET),
     (
         "POST",
@@ -137,6 +163,22 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/api/v1/projects", "/api/v1/projects", 200, API),
     ("GET", "/api/v1/projects/{project}", "/api/v1/projects/1", 200, API_MEMBERS),
     ("GET", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 200, API_MEMBERS),
+    ("GET", "/api/v1/projects/{project}/secrets", "/api/v1/projects/1/secrets", 200, API_MANAGERS),
+    // No variable has such a name.
+    (
+        "PUT",
+        "/api/v1/projects/{project}/secrets/{name}",
+        "/api/v1/projects/1/secrets/1A",
+        400,
+        API_MANAGERS,
+    ),
+    (
+        "DELETE",
+        "/api/v1/projects/{project}/secrets/{name}",
+        "/api/v1/projects/1/secrets/NONE",
+        404,
+        API_MANAGERS_OF_NOTHING,
+    ),
     ("GET", "/api/v1/builds/{build}", "/api/v1/builds/1", 200, API_MEMBERS),
     ("POST", "/api/v1/builds/{build}/cancel", "/api/v1/builds/1/cancel", 409, API_MANAGERS),
     (
@@ -148,6 +190,16 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ),
     ("GET", "/api/v1/jobs/{job}", "/api/v1/jobs/1", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/1/log", 200, API_MEMBERS),
+    ("GET", "/api/v1/jobs/{job}/log/lines", "/api/v1/jobs/1/log/lines", 200, API_MEMBERS),
+    (
+        "GET",
+        "/api/v1/jobs/{job}/log/search",
+        "/api/v1/jobs/1/log/search?errors=1",
+        200,
+        API_MEMBERS,
+    ),
+    ("GET", "/api/v1/jobs/{job}/log/text", "/api/v1/jobs/1/log/text", 200, API_MEMBERS),
+    ("GET", "/api/v1/jobs/{job}/log/sections", "/api/v1/jobs/1/log/sections", 200, API_MEMBERS),
     ("POST", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/1/cancel", 409, API_MANAGERS),
     ("POST", "/api/v1/jobs/{job}/restart", "/api/v1/jobs/1/restart", 409, API_MANAGERS),
     // The last one: it ends the session. Everybody ends up at `/login/`.

@@ -186,3 +186,53 @@ async fn a_project_may_build_forks_at_once_or_never() {
     assert!(set(&world, &["--forks", "maybe"]).await.contains("write build, ask or never"));
     world.end(server).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_api_a_manager_of_the_project_approves_and_nobody_else() {
+    let (world, server) = world().await;
+    let url = &server.url;
+    let people = ["reader", "elsewhere", "former", "manager"];
+    for login in people {
+        world.sim.add_user(login).await.unwrap();
+    }
+    for (login, role) in [("reader", "pull"), ("former", "push"), ("manager", "push")] {
+        world.sim.add_collaborator("octo/orbit", login, role).await.unwrap();
+    }
+    // One of them owns another project.
+    let moon = world.sim.add_repository("elsewhere", "moon").await.unwrap();
+    let mut tokens = Vec::new();
+    for login in people {
+        let visitor = world.visitor(url, login).await;
+        if login == "elsewhere" {
+            let on = visitor.post(format!("{url}/repositories/{moon}/on/")).send().await.unwrap();
+            assert_eq!(on.status(), 303);
+        }
+        let made = world.run(url, &["token", "create", "--user", login]).await;
+        tokens.push(String::from_utf8(made.stdout).unwrap().trim().to_owned());
+    }
+    let sha = commit(&world, "main", "theirs\n").await;
+    open(&world, "main").await;
+    let build = world.build_of(url, &sha).await;
+    assert!(waits(&build), "{build:?}");
+    // The token was made while its user was a manager.
+    world.sim.remove_collaborator("octo/orbit", "former").await.unwrap();
+    let synchronize = format!("{url}/projects/1/memberships/sync/");
+    let synchronized = world.owner(url).await.post(synchronize).send().await.unwrap();
+    assert!(synchronized.text().await.unwrap().contains("Up to date with GitHub."));
+    let approve = async |token: &str| {
+        let request = world.http.post(format!("{url}/api/v1/builds/{}/approve", build.id));
+        let answer = request.bearer_auth(token).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, told) = approve(&tokens[0]).await;
+    assert_eq!(status, 403);
+    assert!(told.contains("Members may look; managers and the owner may change this."), "{told}");
+    assert_eq!(approve(&tokens[1]).await.0, 404);
+    assert_eq!(approve(&tokens[2]).await.0, 404);
+    assert_eq!(approve("kozmic_made-up").await.0, 401);
+    assert!(waits(&world.build_of(url, &sha).await));
+    assert_eq!(approve(&tokens[3]).await.0, 200);
+    let build = world.finished(url, &sha).await;
+    assert_eq!((build.status.as_str(), build.approved_by.as_deref()), ("success", Some("manager")));
+    world.end(server).await;
+}

@@ -3,77 +3,10 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::Request;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::connect_async;
 
+use crate::harness::tailer::{lines, next, tailer, until_finished, with_token};
 use crate::harness::{BASE, PATIENCE, World, hook};
-
-async fn tailer(
-    world: &World,
-    url: &str,
-    uuid: &str,
-    from: Option<u64>,
-) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
-    let from = from.map(|line| format!("?from={line}")).unwrap_or_default();
-    let address = format!("{}/tailer/{uuid}/{from}", url.replace("http://", "ws://"));
-    connect_async(with_token(world, &address).await).await.unwrap().0
-}
-
-async fn with_token(world: &World, address: &str) -> Request<()> {
-    let mut request = address.into_client_request().unwrap();
-    let token = format!("Bearer {}", world.api_token().await);
-    request.headers_mut().insert("authorization", token.parse().unwrap());
-    request
-}
-
-async fn next(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> Option<Value> {
-    loop {
-        let message = tokio::time::timeout(PATIENCE, socket.next())
-            .await
-            .expect("a message in time")?
-            .unwrap();
-        if message.is_text() {
-            return Some(serde_json::from_str(message.to_text().unwrap()).unwrap());
-        }
-        if message.is_close() {
-            return None;
-        }
-    }
-}
-
-/// All lines until `finished`, and how many messages brought them.
-async fn until_finished(
-    socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
-) -> (String, usize) {
-    let (mut html, mut messages) = (String::new(), 0);
-    loop {
-        let message = next(socket).await.expect("`finished` before the end");
-        if message["type"] == "status" {
-            assert_eq!(message["content"], "finished");
-            assert_eq!(next(socket).await, None, "the socket is closed after `finished`");
-            return (html, messages);
-        }
-        assert_eq!(message["type"], "message");
-        html += message["content"].as_str().unwrap();
-        messages += 1;
-    }
-}
-
-/// The text of each line, with its number.
-fn lines(html: &str) -> Vec<(u64, String)> {
-    html.split("<div class=\"l\" id=\"L")
-        .skip(1)
-        .map(|line| {
-            let (number, rest) = line.split_once('"').unwrap();
-            let content =
-                rest.split_once("</a><span>").unwrap().1.strip_suffix("</span></div>").unwrap();
-            (number.parse().unwrap(), content.to_owned())
-        })
-        .collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plain_log_is_what_the_script_wrote() {
@@ -95,8 +28,7 @@ async fn the_plain_log_is_what_the_script_wrote() {
     assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
     // The tailer gives the same lines, numbered, the last one included.
     let (html, _) =
-        until_finished(&mut tailer(&world, &server.url, &build.job("Tests").uuid, None).await)
-            .await;
+        until_finished(&mut tailer(&world, &server.url, &build.job("Tests").uuid, "").await).await;
     let lines = lines(&html);
     let count = bytes.split(|byte| *byte == b'\n').count() as u64;
     assert_eq!(
@@ -130,7 +62,7 @@ async fn a_running_job_is_followed_from_its_first_line() {
     let build = world.build_of(&server.url, &sha).await;
     let uuid = build.job("Tests").uuid.clone();
     // One is there before the job starts, one comes in the middle, one resumes.
-    let mut early = tailer(&world, &server.url, &uuid, None).await;
+    let mut early = tailer(&world, &server.url, &uuid, "").await;
     let first = next(&mut early).await.unwrap();
     assert_eq!(
         lines(first["content"].as_str().unwrap())[0],
@@ -141,8 +73,8 @@ async fn a_running_job_is_followed_from_its_first_line() {
         "pending",
         "lines are seen while the job runs"
     );
-    let mut late = tailer(&world, &server.url, &uuid, None).await;
-    let mut resumed = tailer(&world, &server.url, &uuid, Some(20)).await;
+    let mut late = tailer(&world, &server.url, &uuid, "").await;
+    let mut resumed = tailer(&world, &server.url, &uuid, "?from=20").await;
     let follow = world.get_log(&format!("{}?follow=1", build.job("Tests").log_url)).await;
     let (rest, messages) = until_finished(&mut early).await;
     assert!(messages > 5, "lines come as they are written, not all at once: {messages} messages");
@@ -165,8 +97,7 @@ async fn a_waiting_job_has_its_tailer_wait() {
     let sha = world.push(&[("a", b"a")]).await;
     let build = world.build_of(&server.url, &sha).await;
     let (html, _) =
-        until_finished(&mut tailer(&world, &server.url, &build.job("Second").uuid, None).await)
-            .await;
+        until_finished(&mut tailer(&world, &server.url, &build.job("Second").uuid, "").await).await;
     assert_eq!(lines(&html), [(1, "mine".to_owned())]);
     server.stop().await;
 }
@@ -202,7 +133,7 @@ async fn a_stopping_server_lets_its_viewers_go() {
     let server = world.serve_with("#!/bin/bash\necho begin\nsleep 600\n").await;
     let sha = world.push(&[("a", b"a")]).await;
     let uuid = world.build_of(&server.url, &sha).await.job("Tests").uuid.clone();
-    let mut socket = tailer(&world, &server.url, &uuid, None).await;
+    let mut socket = tailer(&world, &server.url, &uuid, "").await;
     assert!(next(&mut socket).await.is_some());
     let stopped = tokio::time::timeout(Duration::from_secs(30), server.stop()).await;
     stopped.expect("the server stops in time");

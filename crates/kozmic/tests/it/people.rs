@@ -154,6 +154,35 @@ async fn everything_is_sealed_anew_when_no_other_server_is_at_work() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_means_who_had_it_first_as_long_as_the_settings_name_it() {
+    on_both(async |store| {
+        let means = async |gh_id| store.login_named("Ada", gh_id, Timestamp(3)).await.unwrap();
+        user(&store, 1, "ADA").await;
+        store.logins_named(&["ada", "bob"], Timestamp(2)).await.unwrap();
+        assert_eq!(means(2).await, 1, "a user who was here before");
+        assert_eq!(store.login_named("bob", 7, Timestamp(3)).await.unwrap(), 7);
+        // Another start with the same settings changes nothing.
+        let taker = user(&store, 2, "ada").await;
+        store.logins_named(&["Ada", "bob"], Timestamp(4)).await.unwrap();
+        assert_eq!(means(2).await, 1);
+        let secret = store.session_begun(taker, Timestamp(4)).await.unwrap();
+        let login_means = async || {
+            let used = store.session_used(&secret, Timestamp(5)).await.unwrap().unwrap();
+            (used.user.login, used.user.login_means)
+        };
+        assert_eq!(login_means().await, ("ada".into(), Some(1)));
+        store.logins_named(&["bob"], Timestamp(6)).await.unwrap();
+        assert_eq!(login_means().await, ("ada".into(), None));
+        store.logins_named(&["ada"], Timestamp(7)).await.unwrap();
+        assert_eq!(login_means().await, ("ada".into(), Some(2)));
+        store.logins_named(&[], Timestamp(8)).await.unwrap();
+        assert_eq!(login_means().await, ("ada".into(), None));
+        assert_eq!(store.login_named("bob", 8, Timestamp(9)).await.unwrap(), 8);
+    })
+    .await;
+}
+
 /// More of each than a statement takes at once.
 const MANY: i64 = 1_000;
 

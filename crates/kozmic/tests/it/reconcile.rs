@@ -187,3 +187,18 @@ async fn lost_tags_are_found_when_a_hook_wants_tags() {
     assert_eq!(world.builds(&server.url).await.len(), 1);
     world.end(server).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_not_full_is_not_the_last() {
+    let world = world().await;
+    stopped(&world, &[hook("Tests", BASE, QUICK)]).await;
+    let mut last = BTreeMap::new();
+    for branch in ["busy", "calm", "main"] {
+        last.insert(branch, push(&world, branch, "lost", branch).await);
+    }
+    world.sim.set_largest_page(1).await.unwrap();
+    let server = world.serve().await;
+    let builds = built(&world, &server, 3).await;
+    assert_eq!(heads(&builds), last.iter().map(|(name, sha)| (*name, sha.as_str())).collect());
+    world.end(server).await;
+}

@@ -301,3 +301,34 @@ async fn an_image_is_pulled_with_the_credentials_of_docker_login_and_when_its_ta
     assert_eq!(run().await, ("second\n".into(), format!("{pulled}, which has changed\n")));
     docker(&["rmi", &image, &first, &second]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_come_from_files_and_are_masked_on_the_terminal() {
+    let tree = Tree::new().await;
+    let secret = tree.script("secret", "it's a secret\n");
+    let build = tree.script(
+        "build",
+        "#!/bin/bash\necho \"${#WORD} $WORD.\"\nls /kozmic\nprintf %s \"$WORD\" | base64\nprintf \"it's a se\"\n",
+    );
+    let install = tree.script("install", "#!/bin/bash\necho \"$WORD\" >&2; exit 4\n");
+    let given = format!("WORD={}", text(&secret));
+    let (code, output, said) =
+        tree.run(&["--build", text(&build), "--secret-file", &given, text(&tree.path())]).await;
+    // The end of a form of base64 holds bits of what would follow.
+    let stars = "*".repeat(13);
+    let expected = format!("13 {stars}.\nscript\nsrc\nstart\n{}A==\n*********", "*".repeat(17));
+    assert_eq!((code, output, said.as_str()), (0, expected, ""));
+    let arguments = ["--build", text(&build), "--install", text(&install), "--secret-file", &given];
+    let (code, output, _) = tree.run(&[&arguments[..], &[text(&tree.path())]].concat()).await;
+    assert_eq!((code, output), (4, format!("{stars}\n")));
+
+    for (given, why) in [
+        ("WORD", "write it as NAME=PATH"),
+        ("PATH=x", "is needed to start scripts"),
+        ("WORD=nowhere", "WORD: nowhere: "),
+    ] {
+        let (code, _, said) =
+            tree.run(&["--build", text(&build), "--secret-file", given, text(&tree.path())]).await;
+        assert!(code != 0 && said.contains(why), "{said}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use kozmic::model::{ProjectId, SecretValue, Timestamp};
+use kozmic::store::SecretScope;
 use secrecy::ExposeSecret as _;
 use sqlx::{AnyConnection, Connection as _};
 
@@ -19,6 +21,11 @@ async fn world_with_secrets(extra: &[(&str, &str)]) -> World {
     let world = World::with(extra).await;
     world.sim.set_private("octo/orbit", true).await.unwrap();
     world.project(URL, &[hook("Tests", BASE, ":\n")]).await;
+    let scope = SecretScope { project: ProjectId(1), hook: None };
+    let (name, value) = ("TOKEN".parse().unwrap(), SecretValue::parse("hush".into()).unwrap());
+    let store = world.store().await;
+    store.secret_set(scope, &name, &value, "octo", Timestamp(1)).await.unwrap();
+    store.close().await;
     world
 }
 
@@ -82,7 +89,7 @@ async fn after_a_rotation_only_the_new_key_opens() {
     server.stop().await;
     let (old, before) = (key(&world), secrets(&world).await);
     let said = printed(&rotate(&world).await);
-    assert!(said.starts_with("Sealed 3 values with the key "), "{said}");
+    assert!(said.starts_with("Sealed 4 values with the key "), "{said}");
     assert_ne!(key(&world), old);
     assert_eq!(secrets(&world).await, before);
     assert!(!world.data_dir().join("secret-key.new").exists());

@@ -123,7 +123,7 @@ async fn from_a_call_to_a_report() {
             .await
             .unwrap();
         assert_eq!(again, Recorded::Seen(second.sentence()));
-        let reports = store.reports_due(Timestamp(12), 10).await.unwrap();
+        let reports = store.reports_due(project, Timestamp(12), 10).await.unwrap();
         let told: BTreeMap<String, String> = reports
             .iter()
             .map(|r| (r.status.context.clone(), r.status.state.to_string()))
@@ -133,7 +133,7 @@ async fn from_a_call_to_a_report() {
         for report in &reports {
             store.report_settled(report, None, Timestamp(13)).await.unwrap();
         }
-        assert!(store.reports_due(Timestamp(13), 10).await.unwrap().is_empty());
+        assert!(store.reports_due(project, Timestamp(13), 10).await.unwrap().is_empty());
 
         let first = store.claim_job("w", LEASE, Timestamp(20)).await.unwrap().unwrap();
         assert_eq!((first.title.as_str(), first.attempt, first.build_number), ("Tests", 1, 1));
@@ -156,7 +156,7 @@ async fn from_a_call_to_a_report() {
             (built.started_at, built.finished_at),
             (Some(Timestamp(20)), Some(Timestamp(2_022)))
         );
-        let mut reports = store.reports_due(Timestamp(2_022), 10).await.unwrap();
+        let mut reports = store.reports_due(project, Timestamp(2_022), 10).await.unwrap();
         reports.sort_by(|a, b| a.status.context.cmp(&b.status.context));
         let told: Vec<_> = reports
             .iter()

@@ -358,3 +358,31 @@ async fn who_loses_access_at_github_loses_it_here_without_anybody_asking() {
     page(&ada, &server, "/projects/1/history/").await;
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_owner_has_left_is_said_until_github_says_something_else() {
+    let (world, _sshd, server, repository) = rocket_world().await;
+    let ada = world.visitor(&server.url, "ada").await;
+    let dave = world.visitor(&server.url, "dave").await;
+    turn_on(&server, &ada, repository).await;
+    let token = world.store().await.token_holders(ProjectId(1), Timestamp::now()).await.unwrap();
+    world.sim.remove_member("acme", "ada").await.unwrap();
+    let sync = "/projects/1/memberships/sync/";
+    let left = text(post(&dave, &server, sync, &[]).await).await;
+    assert!(left.contains("ada owns this project, but does not administer"), "{left}");
+    // With a revoked token nobody knows any more whether ada still does not.
+    world.sim.revoke_token(token[0].token.expose_secret()).await.unwrap();
+    let still = text(post(&dave, &server, sync, &[]).await).await;
+    assert!(still.contains("ada owns this project, but does not administer"), "{still}");
+    // Somebody else has taken the name; ada's list does not have the project's repository,
+    // dave's does.
+    let name = world.sim.rename_repository(ROCKET, "starship").await.unwrap();
+    world.sim.add_repository("acme", "rocket").await.unwrap();
+    world.visitor(&server.url, "ada").await;
+    let found = text(post(&dave, &server, sync, &[]).await).await;
+    assert!(found.contains(&format!("<h1>{name}</h1>")), "{found}");
+    world.sim.add_owner("acme", "ada").await.unwrap();
+    let back = text(post(&dave, &server, sync, &[]).await).await;
+    assert!(back.contains("Up to date with GitHub.") && !back.contains("does not admin"), "{back}");
+    server.stop().await;
+}

@@ -74,6 +74,25 @@ fn a_renderer_resumes_in_the_state_of_another() {
 }
 
 #[test]
+fn a_line_that_is_skipped_sets_what_it_would_set() {
+    for line in [
+        "\x1b[31mred\x1b[0m and \x1b[1mbold",
+        "\x1b[31m no end",
+        "\x1b[4m\x1b]0;a \x1b[0m title\x07 still",
+        "\x1b[4m\x1b[1\x1b[0m",
+        "\x1b[4mx\x1b",
+        "\x1b[1m\x1b7\x1b[0mx\x1b8",
+    ] {
+        let (mut shown, mut skipped) = (Renderer::default(), Renderer::default());
+        shown.line(of(b"\x1b[7m"));
+        skipped.skip(of(b"\x1b[7m"));
+        shown.line(of(line.as_bytes()));
+        skipped.skip(of(line.as_bytes()));
+        assert_eq!(shown.state(), skipped.state(), "{line:?}");
+    }
+}
+
+#[test]
 fn the_cursor_moves_within_the_line() {
     assert_eq!(html("10%\r99%"), "99%");
     assert_eq!(html("long line\rab\x1b[K"), "ab");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{Approval, Timestamp};
-use crate::store::{Build, Job, Project, StoreError};
+use crate::store::{Build, Job, PhaseTime, Project, StoreError};
 use crate::web::App;
 
 #[derive(Serialize)]
@@ -70,6 +70,21 @@ pub(super) struct JobAnswer {
     log_url: String,
     /// When the log was removed to free disk space.
     log_removed_at: Option<String>,
+    phases: Vec<PhaseAnswer>,
+}
+
+/// A part of one attempt. Fetch and image go on at the same time.
+#[derive(Serialize)]
+pub(super) struct PhaseAnswer {
+    /// `queue`, `fetch`, `image`, `install` or `build`.
+    phase: &'static str,
+    attempt: i64,
+    started_at: String,
+    /// None while it goes on.
+    finished_at: Option<String>,
+    milliseconds: Option<i64>,
+    /// Its worker or engine was lost or stopped, and the next attempt starts anew.
+    interrupted: bool,
 }
 
 pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
@@ -85,6 +100,8 @@ pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
 pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreError> {
     let project = build.project.0;
     let jobs = app.store.jobs_of(build.id).await?;
+    let mut phases = app.store.phases_of(build.id).await?;
+    let mut of = |job: &Job| phases.remove(&job.id).unwrap_or_default();
     let not_run = app.store.hooks_not_run(build.id).await?.into_iter();
     let pull = build.pull_request.as_ref();
     let (approved_by, approved_at) = match &build.approval {
@@ -114,11 +131,17 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         started_at: time(build.started_at),
         finished_at: time(build.finished_at),
         url: format!("{}/projects/{project}/builds/{}/", app.public_url, build.id),
-        jobs: jobs.into_iter().map(|job| self::job(app, project, job)).collect(),
+        jobs: jobs
+            .into_iter()
+            .map(|job| {
+                let phases = of(&job);
+                self::job(app, project, job, &phases)
+            })
+            .collect(),
     })
 }
 
-pub(super) fn job(app: &App, project: i64, job: Job) -> JobAnswer {
+pub(super) fn job(app: &App, project: i64, job: Job, phases: &[PhaseTime]) -> JobAnswer {
     let path = format!("{}/projects/{project}", app.public_url);
     JobAnswer {
         id: job.id.0,
@@ -135,6 +158,18 @@ pub(super) fn job(app: &App, project: i64, job: Job) -> JobAnswer {
         started_at: time(job.started_at),
         finished_at: time(job.finished_at),
         log_removed_at: time(job.log_removed_at),
+        phases: phases.iter().map(phase).collect(),
+    }
+}
+
+fn phase(time: &PhaseTime) -> PhaseAnswer {
+    PhaseAnswer {
+        phase: time.phase.as_str(),
+        attempt: time.attempt,
+        started_at: time.started_at.to_string(),
+        finished_at: self::time(time.finished_at),
+        milliseconds: time.finished_at.map(|end| end.0 - time.started_at.0),
+        interrupted: time.is_interrupted,
     }
 }
 

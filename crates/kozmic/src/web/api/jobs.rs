@@ -64,5 +64,7 @@ async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
 }
 
 async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
-    Ok(Json(answers::job(app, project.0, find(app, id).await?)))
+    let job = find(app, id).await?;
+    let phases = app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default();
+    Ok(Json(answers::job(app, project.0, job, &phases)))
 }

@@ -7,10 +7,12 @@ mod builds;
 mod jobs;
 mod problem;
 mod projects;
+mod secrets;
 
 use super::gate::Door::Api;
 use super::gate::Who::{Manager, Member, SignedIn};
-use super::routes::{Route, get, post};
+use super::log_view;
+use super::routes::{Route, delete, get, post, put};
 
 pub(super) use problem::Problem;
 
@@ -20,12 +22,19 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects", Api, SignedIn, projects::list),
         get("/api/v1/projects/{project}", Api, Member, projects::one),
         get("/api/v1/projects/{project}/builds", Api, Member, builds::list),
+        get("/api/v1/projects/{project}/secrets", Api, Manager, secrets::list),
+        put("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::set),
+        delete("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::remove),
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
         post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),
         post("/api/v1/builds/{build}/approve", Api, Manager, builds::approve),
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
+        get("/api/v1/jobs/{job}/log/lines", Api, Member, log_view::lines),
+        get("/api/v1/jobs/{job}/log/text", Api, Member, log_view::text),
+        get("/api/v1/jobs/{job}/log/search", Api, Member, log_view::search),
+        get("/api/v1/jobs/{job}/log/sections", Api, Member, log_view::sections),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
     ]

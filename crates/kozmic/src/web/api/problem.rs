@@ -31,13 +31,18 @@ impl Problem {
         Self { status: StatusCode::FORBIDDEN, detail: detail.to_owned() }
     }
 
-    pub(super) fn bad_request(detail: String) -> Self {
+    pub(in crate::web) fn bad_request(detail: String) -> Self {
         Self { status: StatusCode::BAD_REQUEST, detail }
     }
 
     /// It was there once.
-    pub(super) fn gone(detail: String) -> Self {
+    pub(in crate::web) fn gone(detail: String) -> Self {
         Self { status: StatusCode::GONE, detail }
+    }
+
+    /// It is there and can't be read; the reason is logged where it is known.
+    pub(in crate::web) fn unreadable(detail: String) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, detail }
     }
 
     /// The request is right, but not as things stand.

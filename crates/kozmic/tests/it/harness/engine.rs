@@ -144,11 +144,16 @@ pub fn free_port() -> u16 {
 /// Debian's docker-registry on a free port of loopback.
 pub struct Registry {
     pub host: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     _child: Child,
 }
 
 impl Registry {
+    /// Where it keeps what was pushed.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub async fn start() -> Self {
         Self::with_access("").await
     }
@@ -183,7 +188,7 @@ impl Registry {
             .spawn()
             .expect("Debian's package docker-registry");
         eventually("the registry", async || tokio::net::TcpStream::connect(&host).await.ok()).await;
-        Self { host, _folder: folder, _child: child }
+        Self { host, folder, _child: child }
     }
 
     /// Makes `name` an image of this registry, with the content of `image`.

@@ -10,6 +10,7 @@ mod postgres;
 mod prism;
 mod s3;
 mod sshd;
+pub mod tailer;
 pub mod trace;
 mod visitor;
 mod world;

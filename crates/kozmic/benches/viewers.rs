@@ -1,0 +1,80 @@
+//! How long a line is on its way to one viewer of a job, and to each of 1,000, and what
+//! memory a viewer takes.
+//!
+//! Fails where a viewer misses a line or sees one twice, not where it takes longer than it
+//! should.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    dead_code,
+    unused_imports,
+    reason = "a measurement, with the tests' harness"
+)]
+
+#[path = "../tests/it/harness/mod.rs"]
+mod harness;
+mod latency;
+mod process;
+
+use std::time::Duration;
+
+use harness::World;
+use latency::{Latencies, watch};
+use process::Process;
+
+/// Lines a second.
+const RATE: usize = 50;
+const MEDIAN: Duration = Duration::from_millis(100);
+const P99: Duration = Duration::from_millis(500);
+const MOST_MEMORY: u64 = 100;
+
+async fn watched_by(viewers: usize, seconds: usize) {
+    let world = World::new().await;
+    let server = Process::start(&world).await;
+    // They come before its first line.
+    let wait = "sleep(0.1) until -e '/tmp/go';\nmy $start";
+    let script = latency::script(RATE, seconds).replacen("my $start", wait, 1);
+    world.project(&server.url, &[harness::hook("Tests", harness::BASE, &script)]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let uuid = world.build_of(&server.url, &sha).await.job("Tests").uuid.clone();
+    let instance = world.instance().await;
+    let container = harness::eventually("the script", async || {
+        let build = world.build_of(&server.url, &sha).await;
+        let is_running = build.job("Tests").reason == "running the build script";
+        let filter = format!("label=kozmic.instance={instance}");
+        let found = harness::docker(&["ps", "--quiet", "--filter", &filter]).await;
+        is_running.then(|| found.trim().to_owned())
+    })
+    .await;
+    let rest = server.memory();
+    let mut sockets = Vec::new();
+    for _ in 0..viewers {
+        sockets.push(tokio::spawn(watch(&world, &server.url, &uuid).await));
+    }
+    harness::docker(&["exec", &container, "touch", "/tmp/go"]).await;
+    tokio::time::sleep(Duration::from_secs(seconds as u64 / 2)).await;
+    let with = server.memory();
+    let mut latencies = Latencies::default();
+    for socket in sockets {
+        latencies.add(socket.await.unwrap(), RATE * seconds);
+    }
+    assert_eq!(world.finished(&server.url, &sha).await.status, "success");
+    server.stop().await;
+    println!(
+        "{viewers} viewers, {RATE} lines a second for {seconds} s: {latencies} (median at most \
+         {MEDIAN:?}, p99 at most {P99:?}); memory {} KiB for each (at most {MOST_MEMORY})",
+        with.saturating_sub(rest) / 1024 / viewers as u64
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let seconds = latency::seconds();
+    watched_by(1, seconds).await;
+    watched_by(1_000, seconds).await;
+}

@@ -1,0 +1,49 @@
+//! The parts of a job that people wait for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Invalid;
+
+/// Fetch and image are looked after at the same time; all others follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Until a worker takes it.
+    Queue,
+    /// The commit onto the worker's disk.
+    Fetch,
+    /// Looking for the hook's image, and pulling it.
+    Image,
+    /// The image with what the install script leaves: found, or made.
+    Install,
+    /// The build script, from making its container to its end.
+    Build,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Fetch => "fetch",
+            Self::Image => "image",
+            Self::Install => "install",
+            Self::Build => "build",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Phase {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let all = [Self::Queue, Self::Fetch, Self::Image, Self::Install, Self::Build];
+        let named = all.into_iter().find(|phase| phase.as_str() == text);
+        named.ok_or_else(|| Invalid::new(format!("`{text}` is not a phase of a job")))
+    }
+}

@@ -1,0 +1,36 @@
+// The keyboard. Keys are the viewer's while nobody types and no other key is held; they
+// can be switched off, for those who speak to their computer (WCAG 2.2, 2.1.4).
+
+const OFF = "kozmic.keys";
+
+/** `actions` are functions by key. */
+export function listen(actions, dialog) {
+  const isOn = dialog.querySelector("input");
+  isOn.checked = remembered(OFF) !== "off";
+  isOn.addEventListener("change", () => remember(OFF, isOn.checked ? "on" : "off"));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (!isOn.checked || document.querySelector("dialog[open]")) return;
+    if (event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select")) return;
+    const action = Object.hasOwn(actions, event.key) ? actions[event.key] : undefined;
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+export function remembered(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+export function remember(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // Nothing is remembered then.
+  }
+}

@@ -1,0 +1,166 @@
+// The lines that are at hand: blocks of them, fetched when they are wanted, a bounded
+// number kept. Knows how many lines there are, and nothing of how they are shown.
+
+/** Lines of a block; they are fetched and forgotten together. */
+const BLOCK = 250;
+/** Blocks that are kept at the most. */
+const KEPT = 40;
+/** Lines that are asked for at once; the server gives no more. */
+const MOST = 1000;
+/** Lines before and after the wanted ones that come with them. */
+const AHEAD = 150;
+/** Milliseconds between two requests for times alone. */
+const TIMES = 1000;
+/** Milliseconds before a request that failed is sent again. */
+const AGAIN = 2000;
+
+export class Lines extends EventTarget {
+  #blocks = new Map();
+  #pending = new Map();
+  /** Blocks that are not forgotten. */
+  #wanted = new Set();
+  #timesAt = 0;
+  #retry = 0;
+
+  constructor(url, total, isFinished) {
+    super();
+    this.url = url;
+    /** Complete lines so far; those of an unfinished one are not counted. */
+    this.total = total;
+    this.isFinished = isFinished;
+    /** Milliseconds since 1970 at which the job began. */
+    this.start = undefined;
+    /** The line under way: `{ n, html }`. */
+    this.partial = undefined;
+  }
+
+  /** Lines that are shown. */
+  get count() {
+    return this.total + (this.partial?.n === this.total + 1 ? 1 : 0);
+  }
+
+  /** `{ n, at, html }`; none while it is not here. `at` is none where it is not known yet. */
+  get(n) {
+    if (this.partial?.n === n && n > this.total) return this.partial;
+    return this.#blocks.get(blockOf(n))?.[(n - 1) % BLOCK];
+  }
+
+  /** Takes in lines that came with the page or from elsewhere. */
+  put(rows) {
+    for (const row of rows) {
+      const block = blockOf(row.n);
+      const kept = this.#blocks.get(block) ?? [];
+      // The one used last stands last.
+      this.#blocks.delete(block);
+      this.#blocks.set(block, kept);
+      kept[(row.n - 1) % BLOCK] = row;
+    }
+    for (const block of this.#blocks.keys()) {
+      if (this.#blocks.size <= KEPT) break;
+      if (!this.#wanted.has(block)) this.#blocks.delete(block);
+    }
+  }
+
+  /** The log has grown; `rows` are its new lines, or none of them. */
+  grow(total, rows = []) {
+    if (this.partial && this.partial.n <= total) this.partial = undefined;
+    this.total = Math.max(this.total, total);
+    this.put(rows);
+    this.dispatchEvent(new Event("grown"));
+  }
+
+  finish() {
+    this.isFinished = true;
+    this.partial = undefined;
+    this.dispatchEvent(new Event("grown"));
+  }
+
+  setPartial(n, html) {
+    if (n !== this.total + 1) return;
+    this.partial = { n, html };
+    this.dispatchEvent(new Event("grown"));
+  }
+
+  /**
+   * Fetches what is missing of these lines, which are in order, and what is near them. What
+   * was wanted before and is not any more is not waited for. With `times`, lines whose time
+   * is not known are missing.
+   */
+  want(numbers, times = false) {
+    this.#wanted = new Set(numbers.map(blockOf));
+    const [first, last] = [numbers[0] ?? 1, numbers.at(-1) ?? 0];
+    for (const [start, { end, abort }] of this.#pending) {
+      if (end < first || start > last) abort.abort();
+    }
+    let done = 0;
+    for (const [at, n] of numbers.entries()) {
+      if (n <= done || n > this.total) continue;
+      const pending = [...this.#pending].find(([start, { end }]) => start <= n && n <= end);
+      if (pending) {
+        done = pending[1].end;
+        continue;
+      }
+      const row = this.get(n);
+      if (row && !(times && row.at === undefined && this.#mayAskForTimes())) continue;
+      const isMissing = (n) => !this.get(n) || (times && this.get(n).at === undefined);
+      let [start, end, run] = [n, n, at];
+      while (numbers[run + 1] === numbers[run] + 1) run++;
+      while (start > 1 && start > n - AHEAD && isMissing(start - 1)) start--;
+      const farthest = Math.min(numbers[run] + AHEAD, start + MOST - 1, this.total);
+      while (end < farthest && isMissing(end + 1)) end++;
+      this.#fetch(start, end);
+      done = end;
+    }
+  }
+
+  /** Lines that came live have none; they are asked for from time to time. */
+  #mayAskForTimes() {
+    if (performance.now() < this.#timesAt) return false;
+    this.#timesAt = performance.now() + TIMES;
+    setTimeout(() => this.dispatchEvent(new Event("came")), TIMES);
+    return true;
+  }
+
+  async #fetch(from, end) {
+    const abort = new AbortController();
+    this.#pending.set(from, { end, abort });
+    let isMore = false;
+    try {
+      const answer = await ask(`${this.url}?from=${from}&count=${end - from + 1}`, abort.signal);
+      this.put(answer.lines);
+      this.total = Math.max(this.total, answer.total);
+      this.start ??= answer.start ?? undefined;
+      // Long lines come in smaller portions.
+      isMore = answer.lines.length > 0;
+      this.#retry = 0;
+      this.dispatchEvent(new CustomEvent("trouble", { detail: "" }));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.dispatchEvent(new CustomEvent("trouble", { detail: error.message }));
+      setTimeout(() => this.dispatchEvent(new Event("came")), AGAIN * 2 ** Math.min(this.#retry++, 4));
+    } finally {
+      if (this.#pending.get(from)?.abort === abort) this.#pending.delete(from);
+    }
+    if (isMore) this.dispatchEvent(new Event("came"));
+  }
+}
+
+function blockOf(n) {
+  return Math.floor((n - 1) / BLOCK);
+}
+
+/** Asks the server; an error says in words what is wrong. */
+export async function ask(url, signal) {
+  let answer;
+  try {
+    answer = await fetch(url, { signal, headers: { accept: "application/json" } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server can't be reached; trying again…");
+  }
+  if (answer.redirected) throw new Error("You are signed out; load the page again.");
+  const isJson = /json/.test(answer.headers.get("content-type") ?? "");
+  const content = isJson ? await answer.json() : undefined;
+  if (answer.ok && content) return content;
+  throw new Error(content?.detail ?? `The server answered ${answer.status}.`);
+}

@@ -1,0 +1,228 @@
+// Search on the server: matches are listed, stepped through, and marked in the rows that
+// are drawn.
+
+import { ask } from "./lines.js";
+
+/** Milliseconds after the last key before the search begins. */
+const PAUSE = 250;
+/** Milliseconds that a search goes on by itself, once something was found. */
+const LONGEST = 10_000;
+/** Matches that the list holds; stepping goes on beyond them. */
+const LISTED = 300;
+/** Characters of a line in which matches are marked. */
+const MARKED = 5000;
+
+export class Search {
+  #matches = [];
+  #next = undefined;
+  #at = -1;
+  #abort = undefined;
+  #timer = undefined;
+
+  /** `show(n)` brings a line onto the screen, `here()` gives the first one that is there. */
+  constructor({ form, list, said, url, show, here }) {
+    Object.assign(this, { form, list, said, url, show, here });
+    this.text = form.elements.q;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.step(event.submitter?.value === "previous" ? -1 : 1);
+    });
+    form.addEventListener("input", () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.begin(), PAUSE);
+    });
+    this.text.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.clear();
+      else if (event.key === "Enter" && event.shiftKey) {
+        event.preventDefault();
+        this.step(-1);
+      }
+    });
+    list.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      if (button.dataset.more) this.#more().then(() => this.#draw());
+      else this.#goTo(Number(button.dataset.at));
+    });
+  }
+
+  get query() {
+    const { q, regex, match } = this.form.elements;
+    return { q: q.value, regex: regex.checked, match: match.checked };
+  }
+
+  clear() {
+    this.text.value = "";
+    this.begin();
+    this.text.blur();
+  }
+
+  focus() {
+    this.text.focus();
+    this.text.select();
+  }
+
+  async begin() {
+    clearTimeout(this.#timer);
+    this.#abort?.abort();
+    this.#matches = [];
+    this.#next = this.text.value ? 1 : undefined;
+    this.#at = -1;
+    const sought = (this.#sought = JSON.stringify(this.query));
+    this.#say(this.text.value ? "Searching…" : "");
+    this.mark();
+    // The server answers in portions.
+    const end = performance.now() + LONGEST;
+    const isOn = () => this.#matches.length < LISTED && (performance.now() < end || !this.#matches.length);
+    while (this.#next && isOn() && this.#sought === sought) {
+      await this.#more();
+      if (this.#sought !== sought) return;
+      this.#draw();
+      this.mark();
+    }
+  }
+  #sought = "";
+
+  /** To the next match, or with -1 to the one before; around the ends. */
+  async step(by) {
+    if (!this.text.value) return this.focus();
+    if (this.#sought !== JSON.stringify(this.query)) await this.begin();
+    if (this.#at < 0) {
+      const from = this.here();
+      while (this.#next && this.#last < from) await this.#more();
+      const first = this.#matches.findIndex((match) => match.n >= from);
+      const at = by > 0 ? first : (first < 0 ? this.#matches.length : first) - 1;
+      return this.#goTo(at < 0 ? 0 : at);
+    }
+    if (this.#at + by >= this.#matches.length && this.#next) await this.#more();
+    const count = this.#matches.length;
+    if (count) this.#goTo((this.#at + by + count) % count);
+  }
+
+  /** Marks the matches in the rows that are drawn. */
+  mark(rows = this.rows) {
+    this.rows = rows;
+    if (!globalThis.Highlight || !CSS.highlights) return;
+    const ranges = [];
+    const { q, regex, match } = this.query;
+    // What a regular expression matches, the server tells: this browser might take for ever.
+    const texts = regex && new Map(this.#matches.map(({ n, text, at }) => [n, [...text].slice(...at).join("")]));
+    for (const line of q ? rows.querySelectorAll(".l") : []) {
+      const text = regex ? texts.get(Number(line.id.slice(1))) : q;
+      if (text) mark(line.lastElementChild, pattern(text, regex || match), ranges);
+    }
+    CSS.highlights.set("found", new Highlight(...ranges));
+  }
+
+  get #last() {
+    return this.#matches.at(-1)?.n ?? 0;
+  }
+
+  async #more() {
+    const { q, regex, match } = this.query;
+    const abort = (this.#abort = new AbortController());
+    const query = new URLSearchParams({ q, from: this.#next });
+    if (regex) query.set("regex", "1");
+    if (match) query.set("case", "1");
+    try {
+      const answer = await ask(`${this.url}?${query}`, abort.signal);
+      if (abort !== this.#abort) return;
+      this.#matches.push(...answer.matches);
+      this.#next = answer.next ?? undefined;
+    } catch (error) {
+      if (abort !== this.#abort) return;
+      this.#next = undefined;
+      if (error.name !== "AbortError") this.#say(error.message, true);
+    }
+  }
+
+  #goTo(at) {
+    const match = this.#matches[at];
+    if (!match) return;
+    this.#at = at;
+    this.#draw();
+    this.show(match.n);
+  }
+
+  #say(text, isTrouble = false) {
+    this.said.textContent = text;
+    this.said.classList.toggle("wrong", isTrouble);
+    this.text.setAttribute("aria-invalid", String(isTrouble));
+  }
+
+  #draw() {
+    const count = this.#matches.length;
+    const total = `${count.toLocaleString()}${this.#next ? "+" : ""}`;
+    if (this.text.value && !this.said.classList.contains("wrong")) {
+      if (!count) this.#say(this.#next ? "Searching…" : "No match");
+      else this.#say(this.#at < 0 ? `${total} lines` : `${(this.#at + 1).toLocaleString()} of ${total}`);
+    }
+    if (!this.text.value || count) this.said.classList.remove("wrong");
+    const listed = this.#matches.slice(0, LISTED).map((match, at) => this.#item(match, at));
+    if (this.#next || count > LISTED) {
+      const rest = document.createElement("li");
+      if (this.#next && count < LISTED) {
+        const more = document.createElement("button");
+        more.type = "button";
+        more.dataset.more = "1";
+        more.textContent = "Search on";
+        rest.append(more);
+      } else {
+        rest.textContent = "More are reached by stepping through them.";
+      }
+      listed.push(rest);
+    }
+    this.list.replaceChildren(...listed);
+    this.list.hidden = !count;
+    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }
+
+  #item({ n, text, at: [start, end] }, at) {
+    const letters = [...text];
+    const found = document.createElement("mark");
+    found.textContent = letters.slice(start, end).join("");
+    const line = document.createElement("span");
+    line.append(letters.slice(0, start).join(""), found, letters.slice(end).join(""));
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.at = at;
+    button.dataset.n = n;
+    button.setAttribute("aria-label", `Line ${n}: ${text}`);
+    if (at === this.#at) button.setAttribute("aria-current", "true");
+    button.append(line);
+    const item = document.createElement("li");
+    item.append(button);
+    return item;
+  }
+
+}
+
+/** An expression for a text as it is. */
+function pattern(text, matchCase) {
+  return new RegExp(text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), matchCase ? "gu" : "giu");
+}
+
+/** Ranges of an element's text that match. */
+function mark(element, pattern, ranges) {
+  const text = element.textContent.slice(0, MARKED);
+  for (const found of text.matchAll(pattern)) {
+    if (ranges.length > 5000) break;
+    const range = document.createRange();
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    let at = 0;
+    let isOpen = false;
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const end = at + node.length;
+      if (!isOpen && found.index < end) {
+        range.setStart(node, found.index - at);
+        isOpen = true;
+      }
+      if (isOpen && found.index + found[0].length <= end) {
+        range.setEnd(node, found.index + found[0].length - at);
+        ranges.push(range);
+        break;
+      }
+      at = end;
+    }
+  }
+}
