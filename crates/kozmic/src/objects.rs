@@ -61,14 +61,20 @@ pub struct Object {
     pub size: u64,
 }
 
-/// Cheap to clone.
-#[derive(Debug, Clone)]
+/// Cheap to clone. Not shown by `Debug` but for its place: the storage's keys are part of it.
+#[derive(Clone)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
     /// For people.
     place: Arc<str>,
     /// Where the objects are files of this machine.
     folder: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Objects").field(&self.place).finish()
+    }
 }
 
 impl Objects {
@@ -295,4 +301,68 @@ fn told(error: &object_store::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+
+    fn settings(url: &str) -> ObjectSettings {
+        let aws = [("AWS_ACCESS_KEY_ID", "an-id"), ("AWS_SECRET_ACCESS_KEY", "a-secret-key")];
+        let aws = aws.map(|(name, value)| (name.to_owned(), value.to_owned().into())).to_vec();
+        ObjectSettings { url: Some(url.parse().unwrap()), aws }
+    }
+
+    #[tokio::test]
+    async fn an_object_is_written_read_listed_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects = Objects::in_folder(&folder.path().join("a b")).unwrap();
+        objects.put("logs/1/one", "first".into()).await.unwrap();
+        objects.put("logs/1/one", "0123456789".into()).await.unwrap();
+        assert_eq!(objects.get("logs/1/one", 2..5).await.unwrap(), "234");
+        assert_eq!(objects.get("logs/1/one", 8..99).await.unwrap(), "89");
+        assert_eq!(objects.tail("logs/1/one", 3).await.unwrap(), ("789".into(), 10));
+        assert_eq!(objects.tail("logs/1/one", 30).await.unwrap().0, "0123456789");
+        // More than one part.
+        let mut upload = objects.upload("logs/2/two").unwrap();
+        for _ in 0..20 {
+            upload.write(Bytes::from(vec![7; 1 << 20])).await.unwrap();
+        }
+        assert_eq!(objects.size("logs/2/two").await.unwrap(), None, "not yet");
+        upload.finish().await.unwrap();
+        assert_eq!(objects.size("logs/2/two").await.unwrap(), Some(20 << 20));
+        objects.put("other/three", "x".into()).await.unwrap();
+        let mut listed: Vec<Object> = objects.list("logs").try_collect().await.unwrap();
+        listed.sort_by(|a, b| a.key.cmp(&b.key));
+        assert_eq!(listed.len(), 2);
+        assert_eq!(listed[0], Object { key: "logs/1/one".into(), size: 10 });
+        objects.delete("logs/1/one").await.unwrap();
+        objects.delete("logs/1/one").await.unwrap();
+        assert!(objects.get("logs/1/one", 0..1).await.unwrap_err().is_missing());
+        let mut given_up = objects.upload("logs/3/three").unwrap();
+        given_up.write("x".into()).await.unwrap();
+        given_up.abort().await.unwrap();
+        assert_eq!(objects.size("logs/3/three").await.unwrap(), None);
+    }
+
+    #[test]
+    fn keys_of_the_storage_are_not_shown() {
+        let objects =
+            Objects::open(&settings("s3://bucket/a/prefix"), Path::new("/nowhere")).unwrap();
+        let shown = format!("{objects:?} {:?}", settings("s3://bucket"));
+        assert!(shown.contains("s3://bucket/a/prefix"), "{shown}");
+        assert!(!shown.contains("a-secret-key"), "{shown}");
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine() {
+        for here in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:1"] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for there in ["http://127.0.0.1.example.com", "http://10.0.0.1", "nonsense"] {
+            assert!(!is_loopback(there), "{there}");
+        }
+    }
 }

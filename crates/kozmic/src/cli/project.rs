@@ -10,7 +10,10 @@ use clap::{ArgGroup, Subcommand};
 use super::{find_project, now, open_store, say, upkeep};
 use crate::config::Settings;
 use crate::github::Client;
-use crate::model::{ForkPolicy, FullName, RemoteRepository, UserId, parse_own_variable};
+use crate::model::{
+    Bound, ForkPolicy, FullName, RemoteRepository, UserId, parse_days, parse_log_bytes,
+    parse_own_variable, readable_bytes,
+};
 use crate::store::{Project, ProjectChange};
 use crate::upkeep::{Ensured, TurnedOn, Upkeep};
 
@@ -41,6 +44,12 @@ pub(super) enum Command {
         /// What becomes of pull requests from forks: built, built once a manager agrees, or not
         #[arg(long, group = "change", value_name = "build|ask|never")]
         forks: Option<ForkPolicy>,
+        /// Days for which logs are kept after their job's end; those of the newest build stay
+        #[arg(long, group = "change", value_name = "DAYS|off", value_parser = parse_days)]
+        keep_logs_days: Option<Bound>,
+        /// Bytes of all logs that are kept, as they lie packed, like 500M or 10G; the oldest go
+        #[arg(long, group = "change", value_name = "SIZE|off", value_parser = parse_log_bytes)]
+        keep_logs_size: Option<Bound>,
         /// An author whose pull requests are to need approval again. May be repeated
         #[arg(long, group = "change", value_name = "LOGIN")]
         distrust: Vec<String>,
@@ -92,6 +101,8 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
             cancel_superseded,
             visible_to_all,
             forks,
+            keep_logs_days,
+            keep_logs_size,
             distrust,
             env,
             unset_env,
@@ -100,6 +111,8 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
                 cancels_superseded: cancel_superseded,
                 is_visible_to_all: visible_to_all,
                 forks,
+                keep_logs_days,
+                keep_logs_bytes: keep_logs_size,
                 distrust,
                 ..variables(env, unset_env)?
             };
@@ -143,6 +156,15 @@ async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> an
     }
     if let Some(forks) = change.forks {
         say(&format!("Pull requests from forks of {name} now {}.", forks.in_words()));
+    }
+    if let Some(Bound(days)) = change.keep_logs_days {
+        let how_long = days.map_or("for good".into(), |days| format!("for {days} days"));
+        say(&format!("Logs of {name} are kept {how_long}."));
+    }
+    if let Some(Bound(bytes)) = change.keep_logs_bytes {
+        let how_many = bytes.and_then(|bytes| u64::try_from(bytes).ok()).map(readable_bytes);
+        let how_many = how_many.map_or("without a bound".into(), |bytes| format!("up to {bytes}"));
+        say(&format!("Logs of {name} are kept {how_many}."));
     }
     for login in &change.distrust {
         say(&format!("Pull requests of {login} need approval again."));

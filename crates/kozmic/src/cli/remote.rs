@@ -49,6 +49,9 @@ pub(super) enum Command {
         /// Go on until the job is over
         #[arg(short, long)]
         follow: bool,
+        /// Leave out colours and other escape sequences
+        #[arg(long)]
+        plain: bool,
     },
     /// Download the artifacts of a job
     Artifacts {
@@ -135,7 +138,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Approve { server, project, build, trust_author } => {
             approve(&server, &project, build, trust_author).await?;
         }
-        Command::Logs { server, job, follow } => logs(&server, job, follow).await?,
+        Command::Logs { server, job, follow, plain } => logs(&server, job, follow, plain).await?,
         Command::Artifacts { server, job, output } => {
             artifacts::download(&server, job, &output).await?;
         }
@@ -192,8 +195,8 @@ async fn builds(server: &Server, name: &FullName) -> anyhow::Result<()> {
 }
 
 /// The bytes as they come; a pipe that is closed (`| head`) is no error.
-async fn logs(server: &Server, job: i64, follow: bool) -> anyhow::Result<()> {
-    let query = if follow { "?follow=1" } else { "" };
+async fn logs(server: &Server, job: i64, follow: bool, plain: bool) -> anyhow::Result<()> {
+    let query = format!("?follow={}&plain={}", u8::from(follow), u8::from(plain));
     let answer = server.send(Method::GET, &format!("jobs/{job}/log{query}")).await?;
     let mut body = answer.bytes_stream();
     let mut output = std::io::stdout();

@@ -143,6 +143,7 @@ pub async fn serve(
     announce(&settings, address, &public_url, &version);
     let web = tokio::spawn(web::serve(listener, app));
     let sweep = shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
+    let logs_kept = shutdown.spawn(worker::keep_logs(worker.clone(), shutdown.clone()));
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
@@ -156,6 +157,7 @@ pub async fn serve(
         ended = &mut web => ended.context("the web server")?.context("the web server"),
         ended = jobs => ended.context("the worker"),
         ended = sweep => ended.context("the sweep"),
+        ended = logs_kept => ended.context("the care of the logs"),
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
         ended = upkeep => ended.context("the upkeep"),

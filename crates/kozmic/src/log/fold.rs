@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::plain::Plain;
+
 /// Bytes of a title that are kept.
 const TITLE: usize = 200;
 
@@ -98,40 +100,10 @@ fn title(text: &[u8]) -> String {
 /// look for it.
 pub(super) fn visible(line: &[u8]) -> Cow<'_, [u8]> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let Some(first) = memchr::memchr(0x1b, line) else { return Cow::Borrowed(line) };
-    let mut text = line[..first].to_vec();
-    let mut rest = &line[first..];
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != 0x1b {
-            let end = memchr::memchr(0x1b, rest).unwrap_or(rest.len());
-            text.push(byte);
-            text.extend_from_slice(&rest[..end]);
-            rest = &rest[end..];
-            continue;
-        }
-        rest = match rest.first() {
-            // Control sequences end with a byte from @ to ~ (ECMA-48, 5.4).
-            Some(b'[') => after_byte(&rest[1..], |byte| matches!(byte, 0x40..=0x7e)),
-            // Operating system commands end with BEL, or with ESC and a backslash.
-            Some(b']') => {
-                let body = &rest[1..];
-                let end = body.iter().position(|byte| matches!(byte, 0x07 | 0x1b));
-                match end.map(|at| (body[at], &body[at + 1..])) {
-                    Some((0x07, after)) => after,
-                    Some((_, after)) => after.strip_prefix(b"\\").unwrap_or(after),
-                    None => &[],
-                }
-            }
-            Some(_) => &rest[1..],
-            None => &[],
-        };
+    match memchr::memchr(0x1b, line) {
+        None => Cow::Borrowed(line),
+        Some(_) => Cow::Owned(Plain::default().take(line)),
     }
-    Cow::Owned(text)
-}
-
-fn after_byte(bytes: &[u8], is_end: impl Fn(u8) -> bool) -> &[u8] {
-    bytes.iter().position(|byte| is_end(*byte)).map_or(&[], |at| &bytes[at + 1..])
 }
 
 /// The sections of a log with so many lines. A group ends where the next one begins,

@@ -61,6 +61,13 @@ impl Logs {
         &self.objects
     }
 
+    /// Of a job's archived log; in 256 folders, as live logs are.
+    #[allow(clippy::unused_self, reason = "where logs lie is theirs to say")]
+    pub fn key(&self, job: JobUuid) -> String {
+        let name = job.to_string();
+        format!("{PREFIX}/{}/{name}.log.zst", &name[..2])
+    }
+
     /// None: nothing was ever written, or it was removed.
     pub async fn reader(&self, job: JobUuid) -> Result<Option<Reader>, LogError> {
         let stored = match self.live(job).await? {
@@ -104,7 +111,7 @@ impl Logs {
         if let Some(kept) = self.lock_kept().get(&job) {
             return Ok(kept.clone());
         }
-        let kept = Arc::new(Kept::open(&self.objects, &key(job)).await?);
+        let kept = Arc::new(Kept::open(&self.objects, &self.key(job)).await?);
         let mut all = self.lock_kept();
         all.put(job, kept.clone());
         while all.len() > 1 && all.iter().map(|(_, kept)| kept.weight()).sum::<usize>() > KNOWN {
@@ -124,7 +131,7 @@ impl Logs {
             remove_file(&sidecar::path_of(&path)).await?;
             return Ok(Archived::Nothing);
         };
-        let size = self.send(&packed, &key(job)).await?;
+        let size = self.send(&packed, &self.key(job)).await?;
         remove_file(&packed).await?;
         self.verify(job, &written).await?;
         let now = tokio::fs::metadata(&path).await.map_err(LogError::file(&path))?.len();
@@ -158,7 +165,7 @@ impl Logs {
 
     /// Reads all of it back.
     async fn verify(&self, job: JobUuid, written: &Contents) -> Result<(), LogError> {
-        let kept = Kept::open(&self.objects, &key(job)).await?;
+        let kept = Kept::open(&self.objects, &self.key(job)).await?;
         let digest = digest::Context::new(&digest::SHA256);
         let read = Reader::new(Stored::Kept(Arc::new(kept))).await?;
         let digest = read.bytes(0).try_fold(digest, |mut digest, bytes: Bytes| async move {
@@ -166,7 +173,7 @@ impl Logs {
             Ok(digest)
         });
         if digest.await?.finish().as_ref() != written.digest {
-            let place = format!("{} in {}", key(job), self.objects.place());
+            let place = format!("{} in {}", self.key(job), self.objects.place());
             return Err(LogError::damaged(&place, "it is not what was written"));
         }
         Ok(())
@@ -176,7 +183,7 @@ impl Logs {
     pub async fn remove(&self, job: JobUuid) -> Result<(), LogError> {
         let path = self.folder.path(job);
         // The archive first: a live log is read in its place.
-        self.objects.delete(&key(job)).await?;
+        self.objects.delete(&self.key(job)).await?;
         self.lock_kept().pop(&job);
         for path in [path.with_extension("zst.new"), path.clone(), sidecar::path_of(&path)] {
             remove_file(&path).await?;
@@ -187,7 +194,7 @@ impl Logs {
     /// The files of this machine that hold a job's log.
     pub fn files(&self, job: JobUuid) -> Vec<std::path::PathBuf> {
         let path = self.folder.path(job);
-        let archive = self.objects.folder().map(|folder| folder.join(key(job)));
+        let archive = self.objects.folder().map(|folder| folder.join(self.key(job)));
         [Some(sidecar::path_of(&path)), Some(path), archive].into_iter().flatten().collect()
     }
 
@@ -229,12 +236,6 @@ impl Logs {
     fn lock_kept(&self) -> MutexGuard<'_, LruCache<JobUuid, Arc<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// In 256 folders, as live logs are.
-fn key(job: JobUuid) -> String {
-    let name = job.to_string();
-    format!("{PREFIX}/{}/{name}.log.zst", &name[..2])
 }
 
 /// None: there is no live log.

@@ -22,6 +22,7 @@ mod lines;
 mod live;
 mod logs;
 mod mask;
+mod plain;
 mod reader;
 mod sidecar;
 mod sink;
@@ -40,6 +41,7 @@ pub use lines::Line;
 pub use live::LiveLog;
 pub use logs::{Archived, Logs};
 pub use mask::{Masked, Masks, SHORTEST, Stream, TooMany, lines_too_short};
+pub use plain::Plain;
 pub use reader::{MATCHES, ROWS, Reader, Row};
 pub use sink::{Sink, Streams};
 

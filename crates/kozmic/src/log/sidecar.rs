@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
@@ -124,7 +124,10 @@ pub(super) fn scan(
 /// The readers' side: frames as they come.
 #[derive(Debug)]
 pub(super) struct Frames {
+    path: PathBuf,
     file: File,
+    /// Of the file; the writer puts another one in its place when it begins.
+    inode: u64,
     at: u64,
     /// What follows is no frame, and never will be.
     is_torn: bool,
@@ -133,14 +136,25 @@ pub(super) struct Frames {
 impl Frames {
     /// None: there is no index that can be read.
     pub(super) fn open(log: &Path) -> Option<Self> {
-        let file = File::open(path_of(log)).ok()?;
+        Self::of(&path_of(log))
+    }
+
+    fn of(path: &Path) -> Option<Self> {
+        let file = File::open(path).ok()?;
         let mut header = [0; HEADER.len()];
         file.read_exact_at(&mut header, 0).ok()?;
-        (header == HEADER).then_some(Self { file, at: HEADER.len() as u64, is_torn: false })
+        let inode = file.metadata().ok()?.ino();
+        let (path, at) = (path.to_owned(), HEADER.len() as u64);
+        (header == HEADER).then_some(Self { path, file, inode, at, is_torn: false })
     }
 
     /// Takes the frames that have come since.
     pub(super) fn read(&mut self, index: &mut Index) -> io::Result<()> {
+        if std::fs::metadata(&self.path).is_ok_and(|file| file.ino() != self.inode)
+            && let Some(new) = Self::of(&self.path)
+        {
+            *self = new;
+        }
         while !self.is_torn {
             let mut head = [0; 8];
             let end = self.file.metadata()?.len();

@@ -13,7 +13,7 @@ use super::LogError;
 use super::archive::{self, Contents, TAIL};
 use super::index::{Index, Mark};
 use super::indexer::Indexer;
-use super::sidecar::{Frames, scan};
+use super::sidecar::{Frames, catch_up, scan};
 use crate::objects::Objects;
 
 /// Blocks of an archived log that are kept unpacked: who scrolls asks for them again.
@@ -64,7 +64,7 @@ impl Live {
         // Asked after the frames: none of them is beyond it.
         let length = self.file.metadata().map_err(&failed)?.len();
         if indexer.offset == 0 {
-            index.cut_bytes(length);
+            *indexer = catch_up(index, &self.file, length).map_err(&failed)?;
         }
         if index.last_mark().offset > indexer.offset {
             *indexer = Indexer::at(index.last_mark());

@@ -278,6 +278,25 @@ fn lines_have_the_time_they_began_live_and_archived() {
 }
 
 #[test]
+fn a_reader_from_before_the_writer_came_back_goes_on_with_it() {
+    run(async {
+        let place = Place::new();
+        place.live().append(b"before\n==> lost\n").unwrap();
+        // A power cut took the log's end, but not its index's.
+        std::fs::write(place.log_file(), b"before\n").unwrap();
+        let mut reader = place.logs.reader(place.job).await.unwrap().unwrap();
+        assert_eq!(reader.line_count(), 1);
+        let mut live = place.live();
+        live.append(b"==> after\n").unwrap();
+        let rows = reader.rows(2, 9).await.unwrap();
+        assert!(rows.len() == 1 && rows[0].at.is_some(), "{rows:?}");
+        let titles: Vec<_> =
+            reader.sections().await.unwrap().into_iter().map(|section| section.title).collect();
+        assert_eq!(titles, ["after"]);
+    });
+}
+
+#[test]
 fn times_take_little_however_often_a_script_prints() {
     let mut indexer = indexer::Indexer::at(&index::Mark::first());
     let mut index = index::Index::default();

@@ -12,6 +12,7 @@ mod known_hosts;
 mod options;
 mod phase;
 mod project;
+mod retention;
 mod secret;
 mod status;
 mod test_report;
@@ -30,6 +31,7 @@ pub use known_hosts::KnownHosts;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use phase::Phase;
 pub use project::{FullName, RemoteRepository};
+pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use test_report::{

@@ -189,21 +189,6 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// From now on the job's page says that its log was removed. False when the job
-    /// is not finished.
-    pub async fn log_removed(&self, job: JobId, now: Timestamp) -> Result<bool> {
-        let updated = sqlx::query(
-            "UPDATE jobs SET log_removed_at = $1 \
-             WHERE id = $2 AND status NOT IN ('enqueued', 'pending')",
-        )
-        .bind(now.0)
-        .bind(job.0)
-        .execute(&self.pool)
-        .await
-        .map_err(failed("note that a log was removed"))?;
-        Ok(updated.rows_affected() > 0)
-    }
-
     /// The jobs whose logs were removed since then.
     pub async fn logs_removed_since(&self, at: Timestamp) -> Result<Vec<JobUuid>> {
         let rows = sqlx::query("SELECT uuid FROM jobs WHERE log_removed_at >= $1")

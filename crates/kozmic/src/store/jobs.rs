@@ -29,8 +29,10 @@ pub struct Job {
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// When its log was removed to make room.
+    /// When its log was removed.
     pub log_removed_at: Option<Timestamp>,
+    /// Why, after "it was removed".
+    pub log_removed_because: Option<String>,
 }
 
 /// A job as its worker needs it.
@@ -76,6 +78,7 @@ impl Job {
             started_at: row.int_or_null("started_at")?.map(Timestamp),
             finished_at: row.int_or_null("finished_at")?.map(Timestamp),
             log_removed_at: row.int_or_null("log_removed_at")?.map(Timestamp),
+            log_removed_because: row.text_or_null("log_removed_because")?,
         })
     }
 }

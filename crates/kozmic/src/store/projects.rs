@@ -8,7 +8,8 @@ use super::{
     Columns as _, Result, Store, StoreError, approvals, commit, failed, outbox, read_json, to_json,
 };
 use crate::model::{
-    BuildStatus, ForkPolicy, FullName, ProjectId, RemoteRepository, Timestamp, UserId,
+    Bound, BuildStatus, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository, Timestamp,
+    UserId,
 };
 
 #[derive(Debug, Clone)]
@@ -30,6 +31,7 @@ pub struct ProjectOptions {
     /// Anyone may see its builds and logs.
     pub is_visible_to_all: bool,
     pub forks: ForkPolicy,
+    pub keep_logs: LogRetention,
     /// Plain variables of all hooks' scripts; a hook's own go before them.
     pub env: BTreeMap<String, String>,
 }
@@ -40,6 +42,8 @@ pub struct ProjectChange {
     pub cancels_superseded: Option<bool>,
     pub is_visible_to_all: Option<bool>,
     pub forks: Option<ForkPolicy>,
+    pub keep_logs_days: Option<Bound>,
+    pub keep_logs_bytes: Option<Bound>,
     /// Logins of authors who are not trusted any more.
     pub distrust: Vec<String>,
     pub env: BTreeMap<String, String>,
@@ -84,8 +88,8 @@ impl Project {
     }
 }
 
-const OPTIONS: &str = "SELECT cancels_superseded, is_visible_to_all, fork_policy, env FROM projects \
-                       WHERE id = $1";
+const OPTIONS: &str = "SELECT cancels_superseded, is_visible_to_all, fork_policy, \
+                       keep_logs_days, keep_logs_bytes, env FROM projects WHERE id = $1";
 
 impl ProjectOptions {
     fn read(row: &AnyRow) -> Result<Self> {
@@ -93,6 +97,10 @@ impl ProjectOptions {
             cancels_superseded: row.flag("cancels_superseded")?,
             is_visible_to_all: row.flag("is_visible_to_all")?,
             forks: row.text("fork_policy")?.parse()?,
+            keep_logs: LogRetention {
+                days: row.int_or_null("keep_logs_days")?,
+                bytes: row.int_or_null("keep_logs_bytes")?,
+            },
             env: read_json(row, "env")?,
         })
     }
@@ -231,12 +239,14 @@ impl Store {
         let is_visible_to_all = change.is_visible_to_all.unwrap_or(options.is_visible_to_all);
         sqlx::query(
             "UPDATE projects SET cancels_superseded = $1, is_visible_to_all = $2, fork_policy = $3, \
-             env = $4 WHERE id = $5",
+             env = $4, keep_logs_days = $5, keep_logs_bytes = $6 WHERE id = $7",
         )
         .bind(i64::from(cancels_superseded))
         .bind(i64::from(is_visible_to_all))
         .bind(change.forks.unwrap_or(options.forks).as_str())
         .bind(to_json(&options.env, "env")?)
+        .bind(change.keep_logs_days.map_or(options.keep_logs.days, |Bound(days)| days))
+        .bind(change.keep_logs_bytes.map_or(options.keep_logs.bytes, |Bound(bytes)| bytes))
         .bind(project.0)
         .execute(&mut *tx)
         .await

@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 
-use super::App;
 use super::error::PageError;
 use super::visitor::Access;
+use super::{App, plain_log};
 use crate::log::{Follower, LogError, Progress, Reader};
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::store::{Job, Project};
@@ -22,6 +22,9 @@ pub(super) struct Follow {
     /// Goes on until the job is over.
     #[serde(default)]
     follow: Option<String>,
+    /// Leaves out colours and other escape sequences.
+    #[serde(default)]
+    plain: Option<String>,
 }
 
 pub(super) async fn find(app: &App, project: &Project, job: i64) -> Result<Job, PageError> {
@@ -37,28 +40,36 @@ pub(super) async fn plain_log(
     Access { project, .. }: Access,
     Path((_, job)): Path<(i64, i64)>,
     Query(follow): Query<Follow>,
+    headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let job = find(&app, &project, job).await?;
-    Ok(log_response(&app, &job, &follow).await)
+    Ok(log_response(&app, &job, &follow, &headers).await)
 }
 
 /// The plain log of a job, with what follows if that is wanted.
-pub(super) async fn log_response(app: &App, job: &Job, follow: &Follow) -> Response {
+pub(super) async fn log_response(
+    app: &App,
+    job: &Job,
+    follow: &Follow,
+    asked: &HeaderMap,
+) -> Response {
+    let is_plain = is_set(follow.plain.as_ref());
     let headers =
         [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     if let Some(removed) = removed(job) {
         return (StatusCode::GONE, headers, format!("{removed}\n")).into_response();
     }
-    let body = if follow.follow.as_ref().is_some_and(|value| value != "0") {
+    let body = if is_set(follow.follow.as_ref()) {
         let follower = app.bus.follow(job.uuid);
         // Asked after following, so that its end is not missed in between.
         let is_over = app.is_over(job.uuid).await;
         let state =
             Following { job: job.uuid, reader: None, at: 0, follower, is_over, app: app.clone() };
-        Body::from_stream(stream::unfold(state, Following::next))
+        plain_log::body(stream::unfold(state, Following::next), is_plain)
     } else {
         match app.logs.reader(job.uuid).await {
-            Ok(Some(reader)) => Body::from_stream(reader.bytes(0)),
+            Ok(Some(reader)) if !is_plain => return plain_log::answer(reader, asked, headers),
+            Ok(Some(reader)) => plain_log::body(reader.bytes(0), is_plain),
             Ok(None) => Body::empty(),
             Err(error) => {
                 let text = format!("{}\n", unreadable(job, &error));
@@ -69,9 +80,14 @@ pub(super) async fn log_response(app: &App, job: &Job, follow: &Follow) -> Respo
     (headers, body).into_response()
 }
 
+fn is_set(value: Option<&String>) -> bool {
+    value.is_some_and(|value| value != "0")
+}
+
 /// Said in the place of a log that is gone.
 pub(super) fn removed(job: &Job) -> Option<String> {
-    job.log_removed_at.map(|at| format!("The log was removed to free disk space on {at}."))
+    let because = job.log_removed_because.as_deref().unwrap_or("to free disk space");
+    job.log_removed_at.map(|at| format!("The log was removed on {at} {because}."))
 }
 
 /// Said in the place of a log that can't be read.

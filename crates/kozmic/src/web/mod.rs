@@ -33,6 +33,7 @@ mod log_page;
 mod log_view;
 mod page;
 mod phases;
+mod plain_log;
 mod repositories;
 mod router;
 mod routes;

@@ -12,7 +12,9 @@ use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
-use crate::model::{ForkPolicy, Role, Timestamp};
+use crate::model::{
+    ForkPolicy, Invalid, Role, Timestamp, parse_days, parse_log_bytes, readable_bytes,
+};
 use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions};
 use crate::upkeep::Ensured;
 
@@ -36,6 +38,8 @@ struct SettingsPage {
     /// For managers only.
     secrets: Option<Secrets>,
     options: ProjectOptions,
+    /// What its logs take.
+    log_bytes: String,
 }
 
 struct Change {
@@ -152,6 +156,7 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
         members: app.store.members(id).await?,
         secrets,
         options: app.store.project_options(id).await?,
+        log_bytes: readable_bytes(app.store.log_bytes(id).await?),
         project,
     })
 }
@@ -202,6 +207,10 @@ pub(super) struct Options {
     is_visible_to_all: bool,
     /// As [`ForkPolicy`] is written.
     forks: Option<String>,
+    /// As [`parse_days`] takes it.
+    keep_logs_days: Option<String>,
+    /// As [`parse_log_bytes`] takes it.
+    keep_logs_size: Option<String>,
 }
 
 /// A box that is not ticked is not sent.
@@ -211,10 +220,18 @@ pub(super) async fn set_options(
     Form(options): Form<Options>,
 ) -> Result<Redirect, PageError> {
     let forks = options.forks.map(|forks| forks.parse::<ForkPolicy>()).transpose();
+    let days = options.keep_logs_days.map(|days| parse_days(&days)).transpose();
+    let size = options.keep_logs_size.map(|size| parse_log_bytes(&size)).transpose();
+    let refused = |what: &str| {
+        let what = what.to_owned();
+        move |problem: Invalid| PageError::BadRequest(format!("{what}{problem}"))
+    };
     let change = ProjectChange {
         cancels_superseded: Some(options.cancels_superseded),
         is_visible_to_all: Some(options.is_visible_to_all),
-        forks: forks.map_err(|problem| PageError::BadRequest(problem.to_string()))?,
+        forks: forks.map_err(refused(""))?,
+        keep_logs_days: days.map_err(refused("The days for which logs are kept: "))?,
+        keep_logs_bytes: size.map_err(refused("The size of all logs: "))?,
         ..ProjectChange::default()
     };
     app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;

@@ -1,9 +1,7 @@
 //! One job from its claim to its end. Whatever goes wrong is an end, too.
 
-use std::collections::HashSet;
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -20,7 +18,7 @@ use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
-use crate::model::{ErrorKind, JobEnd, JobUuid, Phase, Timestamp};
+use crate::model::{ErrorKind, JobEnd, Phase, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
@@ -34,30 +32,6 @@ const ENGINE_RETURNS: u32 = 5;
 const ENGINE_STAYS: Duration = Duration::from_secs(10);
 /// Between two looks whether it answers again.
 const ENGINE_POLL: Duration = Duration::from_millis(250);
-
-/// The jobs that this process carries out now.
-#[derive(Debug, Clone, Default)]
-pub struct Held(Arc<Mutex<HashSet<JobUuid>>>);
-
-/// Ends with the job, however that ends.
-struct Holding(Held, JobUuid);
-
-impl Held {
-    pub(super) fn contains(&self, job: JobUuid) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
-    }
-
-    fn hold(&self, job: JobUuid) -> Holding {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
-        Holding(self.clone(), job)
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
-}
 
 /// How a job came to this worker.
 pub(super) enum Claimed {

@@ -317,7 +317,7 @@ async fn what_is_on_the_disks_is_known_by_its_use() {
         store.jobs_wait_for_room("it is full").await.unwrap();
         let job = store.jobs_of(BuildId(1)).await.unwrap().remove(0);
         assert_eq!(job.reason, "waiting for disk space: it is full");
-        assert!(!store.log_removed(job.id, Timestamp(11)).await.unwrap(), "it waits");
+        assert!(!store.log_removed(job.id, "", Timestamp(11)).await.unwrap(), "it waits");
         store.jobs_have_room().await.unwrap();
         assert_eq!(store.job(job.id).await.unwrap().unwrap().reason, "waiting for a worker");
         let first = work(20).await;
@@ -333,7 +333,7 @@ async fn what_is_on_the_disks_is_known_by_its_use() {
         assert_eq!((logs[0].job, logs[0].finished_at), (first.id, Timestamp(21)));
         let next = store.oldest_logs(logs.last(), 9).await.unwrap();
         assert_eq!(next.iter().map(|it| it.job).collect::<Vec<_>>(), [second.id]);
-        assert!(store.log_removed(first.id, Timestamp(60)).await.unwrap());
+        assert!(store.log_removed(first.id, "by hand", Timestamp(60)).await.unwrap());
         let removed = store.job(first.id).await.unwrap().unwrap().log_removed_at;
         assert_eq!(removed, Some(Timestamp(60)));
         assert_eq!(store.oldest_logs(None, 9).await.unwrap(), next);

@@ -30,6 +30,7 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         ("visible to all", yes_or_no(options.is_visible_to_all)),
         ("cancels superseded", yes_or_no(options.cancels_superseded)),
         ("forks", options.forks.to_string()),
+        ("keeps logs", options.keep_logs.to_string()),
         ("compared", compared(&comparison)),
     ];
     let hooks = hooks.into_iter().map(|hook| ("hook", hook.spec.title));

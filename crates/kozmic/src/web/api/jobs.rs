@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::answers::{self, JobAnswer};
@@ -20,17 +21,18 @@ pub(super) async fn one(
     answer(&app, project.id, JobId(job)).await
 }
 
-/// The plain log; with `?follow=1` until the job is over.
+/// The plain log; with `?follow=1` until the job is over, with `?plain=1` without colours.
 pub(super) async fn log(
     State(app): State<App>,
     Path(job): Path<i64>,
     Query(follow): Query<Follow>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let job = find(&app, JobId(job)).await?;
     if let Some(removed) = removed(&job) {
         return Err(Problem::gone(removed));
     }
-    Ok(log_response(&app, &job, &follow).await)
+    Ok(log_response(&app, &job, &follow, &headers).await)
 }
 
 /// Stops a job: at once when it waits, otherwise SIGTERM and, 10 s later, SIGKILL.

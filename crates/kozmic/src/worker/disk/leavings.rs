@@ -1,6 +1,7 @@
 //! What deleted projects have left on the disks of this machine.
 
 use super::{Disk, DiskParts, Result};
+use crate::log::LogError;
 use crate::model::ProjectId;
 use crate::store::Left;
 
@@ -11,9 +12,19 @@ impl Disk {
     /// Removes it; what is still in use waits for the next sweep.
     pub(in crate::worker) async fn remove_leavings(&self) -> Result<()> {
         let store = &self.parts.store;
+        let mut is_storage_away = false;
         for leaving in store.leavings(AT_ONCE).await? {
             let is_gone = match leaving.of {
-                Left::Log(job) => self.parts.logs.remove(job).await.map(|()| true)?,
+                // Each would wait as long, and projects would wait for all of them.
+                Left::Log(_) if is_storage_away => false,
+                Left::Log(job) => match self.parts.logs.remove(job).await {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::warn!(%job, %error, "the log of a deleted project stays for now");
+                        is_storage_away = matches!(error, LogError::Objects(_));
+                        false
+                    }
+                },
                 Left::Project(project) => self.remove_all_of(project).await?,
             };
             if is_gone {

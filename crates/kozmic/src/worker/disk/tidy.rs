@@ -180,7 +180,7 @@ impl Disk {
             }
             What::Log(job, uuid) => {
                 // Its page says so first: no log is missing without a word.
-                let may = store.log_removed(*job, Timestamp::now()).await?;
+                let may = store.log_removed(*job, "to free disk space", Timestamp::now()).await?;
                 may && self.parts.logs.remove(*uuid).await.map(|()| true)?
             }
         };

@@ -8,6 +8,7 @@ mod engine;
 mod podman;
 mod postgres;
 mod prism;
+mod s3;
 mod sshd;
 pub mod tailer;
 pub mod trace;
@@ -25,9 +26,10 @@ pub use engine::{
 };
 pub use postgres::Postgres;
 pub use prism::Prism;
+pub use s3::S3;
 pub use sshd::Sshd;
 pub use visitor::{client, cookies, location};
-pub use world::{Build, Server, World, hook};
+pub use world::{Build, REPOSITORY, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(150);

@@ -1,0 +1,100 @@
+//! Finished logs go to where they are kept, and what projects don't keep any longer
+//! goes altogether.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::log::{Archived, LogError};
+use crate::model::{JobUuid, Timestamp};
+use crate::shutdown::Shutdown;
+use crate::store::StoreError;
+
+/// What could not be archived is tried again, and what a killed server left is found.
+const EVERY: Duration = Duration::from_mins(1);
+/// Looking for what projects don't keep is dearer, and nobody waits for it.
+const EXPIRE_EVERY: Duration = Duration::from_hours(1);
+/// Logs that are removed in one go.
+const AT_ONCE: i64 = 1_000;
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Archives at once, after each job's end and each minute, until shutdown. What it is at
+/// then is done again later.
+pub async fn run(worker: Worker, shutdown: Shutdown) {
+    let rounds = async {
+        let mut timer = tokio::time::interval(EVERY);
+        let mut expired: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = worker.held.released() => {}
+                _ = timer.tick() => {}
+            }
+            archive_all(&worker).await;
+            if expired.is_none_or(|at| at.elapsed() >= EXPIRE_EVERY) {
+                expired = Some(Instant::now());
+                if let Err(error) = remove_expired(&worker).await {
+                    tracing::warn!(%error, "logs that are not to be kept any longer stay");
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = rounds => {}
+    }
+}
+
+/// One after the other: jobs that run have the processors. One that can't be archived
+/// stays where it is, where it is read as well.
+async fn archive_all(worker: &Worker) {
+    for job in worker.logs.live_jobs() {
+        if worker.held.contains(job) {
+            continue;
+        }
+        match archive(worker, job).await {
+            Ok(()) => {}
+            Err(error @ Failure::Log(LogError::Objects(_))) => {
+                tracing::warn!(%job, %error, "finished logs stay in the data folder for now");
+                // The next one would wait as long for the storage.
+                return;
+            }
+            Err(error) => tracing::warn!(%job, %error, "a finished log stays in the data folder"),
+        }
+    }
+}
+
+async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
+    // That of a deleted project is removed by the sweep.
+    let Some(job) = worker.store.job_by_uuid(uuid).await? else { return Ok(()) };
+    if !job.status.is_finished() {
+        return Ok(());
+    }
+    if let Archived::Bytes(bytes) = worker.logs.archive(uuid).await? {
+        tracing::debug!(job = %uuid, bytes, "a log was archived");
+        if !worker.store.log_archived(job.id, bytes).await? {
+            // It was removed meanwhile.
+            worker.logs.remove(uuid).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Their pages say so first: no log is missing without a word.
+async fn remove_expired(worker: &Worker) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    for log in worker.store.logs_expired(now, AT_ONCE).await? {
+        if worker.store.log_removed(log.job, &log.because, now).await? {
+            worker.logs.remove(log.uuid).await?;
+            tracing::info!(job = %log.uuid, because = log.because, "a log was removed");
+        }
+    }
+    Ok(())
+}
