@@ -79,7 +79,7 @@ const OWNED: &[(&str, &str)] = &[
     ("askama", "web"),
     ("quick_xml", "report_files"),
     ("walkdir", "worker"),
-    ("rustix", "worker"),
+    ("rustix", "worker cli"),
     ("object_store", "objects"),
     ("zstd", "log"),
 ];

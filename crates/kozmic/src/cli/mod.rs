@@ -189,9 +189,9 @@ fn limits(settings: &Settings) -> Limits {
 
 fn artifact_rules(settings: &Settings) -> ArtifactRules {
     ArtifactRules {
-        limits: ArtifactLimits { bytes: settings.artifacts_limit, files: ARTIFACT_FILES },
-        project: settings.artifacts_project_limit,
-        age: settings.artifacts_age,
+        limits: ArtifactLimits { bytes: settings.artifacts.limit, files: ARTIFACT_FILES },
+        project: settings.artifacts.project_limit,
+        age: settings.artifacts.age,
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-pub use objects::ObjectSettings;
+pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 use table::is_reserved;
 pub use table::{SETTINGS, Setting};
@@ -99,10 +99,7 @@ pub struct Settings {
     pub engine_timeout: Duration,
     /// Bytes.
     pub log_limit: u64,
-    /// Bytes of the artifacts of one job, and of those of all jobs of a project.
-    pub artifacts_limit: u64,
-    pub artifacts_project_limit: u64,
-    pub artifacts_age: Duration,
+    pub artifacts: ArtifactSettings,
     /// Where finished logs and artifacts lie.
     pub objects: ObjectSettings,
     pub cached_images_limit: usize,
@@ -225,9 +222,7 @@ impl Settings {
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
-            artifacts_limit: values.bytes("KOZMIC_ARTIFACTS_LIMIT")?,
-            artifacts_project_limit: values.bytes("KOZMIC_ARTIFACTS_PROJECT_LIMIT")?,
-            artifacts_age: values.seconds("KOZMIC_ARTIFACTS_AGE")?,
+            artifacts: ArtifactSettings::read(values)?,
             objects: ObjectSettings::read(values, environment)?,
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,

@@ -1,5 +1,7 @@
 //! Where finished logs and artifacts are to lie.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use url::Url;
 
@@ -12,6 +14,26 @@ pub struct ObjectSettings {
     pub url: Option<Url>,
     /// The environment's `AWS_*`, as all programs that use S3 read them.
     pub aws: Vec<(String, SecretString)>,
+}
+
+/// What is kept of the artifacts.
+#[derive(Debug, Clone, Copy)]
+pub struct ArtifactSettings {
+    /// Bytes of one job.
+    pub limit: u64,
+    /// Bytes of all jobs of a project.
+    pub project_limit: u64,
+    pub age: Duration,
+}
+
+impl ArtifactSettings {
+    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+        Ok(Self {
+            limit: values.bytes("KOZMIC_ARTIFACTS_LIMIT")?,
+            project_limit: values.bytes("KOZMIC_ARTIFACTS_PROJECT_LIMIT")?,
+            age: values.seconds("KOZMIC_ARTIFACTS_AGE")?,
+        })
+    }
 }
 
 impl ObjectSettings {
