@@ -25,6 +25,10 @@ export class Pane {
   #row = 20;
   #idle = undefined;
   #frame = undefined;
+  /** Where the box begins in the page. */
+  #place = 0;
+  /** Where this scrolled the page to. */
+  #own = undefined;
   /** A line that was jumped to: it stays where it is until the reader moves. */
   #aim = undefined;
   /** Told after each drawing: the first and last line on the screen. */
@@ -34,6 +38,11 @@ export class Pane {
   constructor({ box, list, bar, lines, folds, rows }) {
     Object.assign(this, { box, list, bar, lines, folds, rows });
     this.measure();
+    // What changes above the log must not move it; the rows move too often for the browser
+    // to find one that stays.
+    document.documentElement.style.overflowAnchor = "none";
+    this.#place = this.#placeNow;
+    new ResizeObserver(() => this.#pushed()).observe(document.body);
     addEventListener("scroll", () => this.#scrolled(), { passive: true });
     for (const moved of ["wheel", "touchmove", "pointerdown", "keydown"]) {
       addEventListener(moved, () => (this.#aim = undefined), { passive: true, capture: true });
@@ -62,6 +71,15 @@ export class Pane {
   /** The visible top within the box; negative above it. */
   get #scroll() {
     return this.bar.getBoundingClientRect().bottom - this.box.getBoundingClientRect().top;
+  }
+
+  get #placeNow() {
+    return this.box.getBoundingClientRect().top + scrollY;
+  }
+
+  /** Whether the page is where it was scrolled to from here, and not by the reader. */
+  get isOwnScroll() {
+    return this.#own !== undefined && Math.abs(scrollY - this.#own) < 2;
   }
 
   get height() {
@@ -144,7 +162,7 @@ export class Pane {
     this.#aim = undefined;
     this.#drawAt({ index }, place);
     const end = this.box.parentElement.getBoundingClientRect().bottom;
-    scrollTo({ top: scrollY + end - innerHeight, behavior: "instant" });
+    this.#scrollPage(scrollY + end - innerHeight);
   }
 
   /** The row at a place in the box. */
@@ -246,7 +264,7 @@ export class Pane {
     if (isAbove) return move();
     // The page must be tall enough for where it goes.
     if (wrong < 0) move();
-    scrollTo({ top: target, behavior: "instant" });
+    this.#scrollPage(target);
     if (wrong > 0) move();
   }
 
@@ -265,7 +283,21 @@ export class Pane {
   #scrollTo(place) {
     const box = this.box.getBoundingClientRect().top + scrollY;
     const top = box - this.bar.offsetHeight + Math.max(0, place);
+    this.#scrollPage(top);
+  }
+
+  #scrollPage(top) {
     scrollTo({ top, behavior: "instant" });
+    this.#own = scrollY;
+  }
+
+  /** What stands above the log has grown or shrunk. */
+  #pushed() {
+    const place = this.#placeNow;
+    const by = place - this.#place;
+    this.#place = place;
+    // Only who reads the log would lose their line.
+    if (Math.abs(by) >= 1 && this.#scroll + by > 0) this.#scrollPage(scrollY + by);
   }
 
   #setHeight(height) {

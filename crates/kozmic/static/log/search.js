@@ -70,6 +70,7 @@ export class Search {
     this.#at = -1;
     const sought = (this.#sought = JSON.stringify(this.query));
     this.#say(this.text.value ? "Searching…" : "");
+    this.#draw();
     this.mark();
     // The server answers in portions.
     const end = performance.now() + LONGEST;

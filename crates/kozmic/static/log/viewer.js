@@ -48,7 +48,7 @@ export function view(viewer, onChange) {
   pane.onScroll = () => {
     const wentUp = scrollY < before - 1;
     before = scrollY;
-    if (lines.isFinished) return;
+    if (lines.isFinished || pane.isOwnScroll) return;
     if (isFollowing && wentUp && !pane.isAtEnd) follow(false);
     else if (!isFollowing && !wentUp && pane.isAtEnd) follow(true);
   };
