@@ -7,6 +7,7 @@
 //! expanded but XML's five and characters, nothing is fetched, and a document type with
 //! declarations of its own is refused.
 
+use std::mem::take;
 use std::time::Instant;
 
 use quick_xml::Reader;
@@ -187,11 +188,10 @@ impl<'a> Document<'a> {
             Element::Case => self.case = Some(self.open_case(start)?),
             Element::Trouble(trouble) => self.trouble(trouble, start)?,
             Element::Skipped => {
+                let message = self.attributes(start)?.message;
                 if let Some(open) = &mut self.case {
                     open.worsen(TestOutcome::Skipped);
-                    if let Some(message) = attributes(start, &mut self.is_lossy)?.message {
-                        open.case.message = message;
-                    }
+                    open.case.message = message.unwrap_or_else(|| take(&mut open.case.message));
                 }
             }
             // What a suite wrote is of no test.
@@ -203,7 +203,7 @@ impl<'a> Document<'a> {
     }
 
     fn suite(&mut self, start: &BytesStart<'_>) -> Result<(), String> {
-        let given = attributes(start, &mut self.is_lossy)?;
+        let given = self.attributes(start)?;
         let around = self.suites.last();
         let inherited = |own: Option<String>, of: fn(&Suite) -> &String| {
             own.filter(|own| !own.is_empty())
@@ -219,7 +219,7 @@ impl<'a> Document<'a> {
     }
 
     fn open_case(&mut self, start: &BytesStart<'_>) -> Result<OpenCase, String> {
-        let given = attributes(start, &mut self.is_lossy)?;
+        let given = self.attributes(start)?;
         let mut open = self.new_case(given.name.unwrap_or_default());
         open.case.class = given.class.unwrap_or_default();
         open.case.duration = given.time.as_deref().and_then(milliseconds);
@@ -257,7 +257,7 @@ impl<'a> Document<'a> {
     }
 
     fn trouble(&mut self, trouble: Trouble, start: &BytesStart<'_>) -> Result<(), String> {
-        let given = attributes(start, &mut self.is_lossy)?;
+        let given = self.attributes(start)?;
         if self.case.is_none() {
             // Ant's, when a whole suite could not be set up.
             let suite = self.suites.last().map(|suite| suite.name.clone()).unwrap_or_default();
@@ -300,12 +300,45 @@ impl<'a> Document<'a> {
             }
             if case.message.is_empty() {
                 let first = case.details.lines().find(|line| !line.trim().is_empty());
-                case.message = first.map(|line| cut(line.trim(), NAME)).unwrap_or_default();
+                let first = first.map(|line| self.into.hidden(line.trim()));
+                case.message = first.map(|line| cut(&line, NAME)).unwrap_or_default();
             }
-            clean(&case.message).trim().clone_into(&mut case.message);
             case.message.truncate(case.message.floor_char_boundary(MESSAGE));
         }
         self.into.take(case);
+    }
+
+    fn attributes(&mut self, start: &BytesStart<'_>) -> Result<Given, String> {
+        let mut given = Given::default();
+        // Without the check for doubles, which takes the square of their number.
+        for attribute in start.attributes().with_checks(false).take(ATTRIBUTES) {
+            let attribute =
+                attribute.map_err(|error| format!("it has a broken attribute: {error}"))?;
+            let (field, limit) = match attribute.key.local_name().as_ref() {
+                b"name" => (&mut given.name, NAME),
+                b"classname" | b"class" => (&mut given.class, NAME),
+                b"file" | b"filepath" => (&mut given.file, NAME),
+                b"line" => (&mut given.line, NAME),
+                b"time" => (&mut given.time, NAME),
+                b"status" => (&mut given.status, NAME),
+                b"result" => (&mut given.result, NAME),
+                b"message" => (&mut given.message, MESSAGE),
+                b"type" => (&mut given.kind, NAME),
+                _ => continue,
+            };
+            let raw = String::from_utf8_lossy(&attribute.value);
+            self.is_lossy |= matches!(raw, std::borrow::Cow::Owned(_));
+            // Cut before it is unescaped: no text grows by that.
+            let raw = &raw[..raw.floor_char_boundary(raw.len().min(8 * limit))];
+            let text = unescaped(raw);
+            let text = clean(&text);
+            let text = if limit == NAME { text.replace(['\n', '\t'], " ") } else { text };
+            let text = cut(&self.into.hidden(text.trim()), limit);
+            if field.is_none() && !text.is_empty() {
+                *field = Some(text);
+            }
+        }
+        Ok(given)
     }
 
     /// A piece of text, to where it belongs.
@@ -392,37 +425,6 @@ struct Given {
     result: Option<String>,
     message: Option<String>,
     kind: Option<String>,
-}
-
-fn attributes(start: &BytesStart<'_>, is_lossy: &mut bool) -> Result<Given, String> {
-    let mut given = Given::default();
-    // Without the check for doubles, which takes the square of their number.
-    for attribute in start.attributes().with_checks(false).take(ATTRIBUTES) {
-        let attribute = attribute.map_err(|error| format!("it has a broken attribute: {error}"))?;
-        let (field, limit) = match attribute.key.local_name().as_ref() {
-            b"name" => (&mut given.name, NAME),
-            b"classname" | b"class" => (&mut given.class, NAME),
-            b"file" | b"filepath" => (&mut given.file, NAME),
-            b"line" => (&mut given.line, NAME),
-            b"time" => (&mut given.time, NAME),
-            b"status" => (&mut given.status, NAME),
-            b"result" => (&mut given.result, NAME),
-            b"message" => (&mut given.message, MESSAGE),
-            b"type" => (&mut given.kind, NAME),
-            _ => continue,
-        };
-        let raw = String::from_utf8_lossy(&attribute.value);
-        *is_lossy |= matches!(raw, std::borrow::Cow::Owned(_));
-        // Cut before it is unescaped: no text grows by that.
-        let raw = &raw[..raw.floor_char_boundary(raw.len().min(8 * limit))];
-        let text = unescaped(raw);
-        let text = if limit == NAME { clean(&text).replace(['\n', '\t'], " ") } else { text };
-        let text = cut(text.trim(), limit);
-        if field.is_none() && !text.is_empty() {
-            *field = Some(text);
-        }
-    }
-    Ok(given)
 }
 
 #[cfg(test)]

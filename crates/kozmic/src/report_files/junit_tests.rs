@@ -1,17 +1,20 @@
 //! The dialects as the tools write them, and what is no report at all.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::report_files::reports::{Gathered, ReportLimits, Reports};
+use crate::report_files::reports::{Gathered, Hide, ReportLimits, Reports, read_report};
+
+fn as_it_is() -> Hide {
+    Arc::new(str::to_owned)
+}
 
 fn read_within(xml: &[u8], limits: ReportLimits) -> Reports {
-    let mut gathered = Gathered::new(limits);
-    read("junit.xml", xml, Instant::now() + Duration::from_mins(1), &mut gathered);
-    gathered.finish()
+    read_report("junit.xml", xml, limits, as_it_is())
 }
 
 fn read_all(xml: impl AsRef<[u8]>) -> Reports {
@@ -192,7 +195,7 @@ fn a_job_has_limits() {
     assert!(reports.cases[..4].iter().all(|case| !case.details.is_empty()));
     assert!(reports.cases[6..].iter().all(|case| case.details.is_empty()));
     assert_eq!(reports.notes.len(), 1, "{:?}", reports.notes);
-    let mut gathered = Gathered::new(ReportLimits::default());
+    let mut gathered = Gathered::new(ReportLimits::default(), as_it_is());
     for _ in 0..100 {
         read("x.xml", b"<a/>", Instant::now() + Duration::from_secs(1), &mut gathered);
     }
@@ -229,7 +232,7 @@ fn a_million_attributes_take_no_time_worth_a_thought() {
 #[test]
 fn reading_ends_at_its_deadline() {
     let xml = format!("<testsuite>{}</testsuite>", "<testcase name='a'/>".repeat(50_000));
-    let mut gathered = Gathered::new(ReportLimits::default());
+    let mut gathered = Gathered::new(ReportLimits::default(), as_it_is());
     read("junit.xml", xml.as_bytes(), Instant::now(), &mut gathered);
     let reports = gathered.finish();
     assert!(reports.cases.len() < 50_000 && reports.notes[0].contains("took too long"));
@@ -274,5 +277,25 @@ proptest! {
         for case in &reports.cases {
             prop_assert_eq!(&*case.details, text.trim_matches('\n').trim_end());
         }
+    }
+}
+
+#[test]
+fn half_of_a_secret_is_not_left_by_a_cut() {
+    let hide: Hide = Arc::new(|text| text.replace("hunter2-hunter2", "***"));
+    let case = |name: usize, message: usize| {
+        format!(
+            "<testsuite><testcase name=\"{}hunter2-hunter2\"><failure message=\"{}hunter2-hunter2\"/>\
+             </testcase></testsuite>",
+            "n".repeat(name),
+            "m".repeat(message)
+        )
+    };
+    for before_the_limit in 1..15 {
+        let xml = case(NAME - before_the_limit, MESSAGE - before_the_limit);
+        let read = read_report("x.xml", xml.as_bytes(), ReportLimits::default(), hide.clone());
+        let case = &read.cases[0];
+        assert!(case.name.len() > 400 && case.message.len() > 4_000);
+        assert!(!case.name.contains('h') && !case.message.contains('h'), "{case:?}");
     }
 }

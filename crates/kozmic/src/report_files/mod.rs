@@ -11,7 +11,7 @@ mod text;
 use std::io;
 
 pub use artifacts::{ArtifactLimits, Kept, Shelf, create_below, keep_artifacts};
-pub use reports::{ReportLimits, Reports, read_reports};
+pub use reports::{Hide, ReportLimits, Reports, read_report, read_reports};
 
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {

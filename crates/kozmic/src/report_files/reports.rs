@@ -1,5 +1,6 @@
 //! Test reports: the `.xml` files of a folder, read one after the other.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,18 +48,27 @@ pub struct Reports {
     pub notes: Vec<String>,
 }
 
+/// Masks what must not be seen in a text.
+pub type Hide = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
 /// What was read so far, within the limits.
 pub(super) struct Gathered {
     pub(super) cases: Vec<TestCase>,
     notes: Vec<String>,
     limits: ReportLimits,
+    hide: Hide,
     text: usize,
     unnoted: usize,
 }
 
 impl Gathered {
-    pub(super) fn new(limits: ReportLimits) -> Self {
-        Self { cases: Vec::new(), notes: Vec::new(), limits, text: 0, unnoted: 0 }
+    pub(super) fn new(limits: ReportLimits, hide: Hide) -> Self {
+        Self { cases: Vec::new(), notes: Vec::new(), limits, hide, text: 0, unnoted: 0 }
+    }
+
+    /// A text that is going to be cut: afterwards, half a secret would not be known.
+    pub(super) fn hidden(&self, text: &str) -> String {
+        (self.hide)(text)
     }
 
     pub(super) fn note(&mut self, note: String) {
@@ -102,16 +112,25 @@ impl Gathered {
     }
 }
 
-/// Reads the reports in a folder that comes as a tar. What is wrong with one of them is
+/// Reads one file.
+pub fn read_report(name: &str, xml: &[u8], limits: ReportLimits, hide: Hide) -> Reports {
+    let mut gathered = Gathered::new(limits, hide);
+    junit::read(name, xml, Instant::now() + limits.time, &mut gathered);
+    gathered.finish()
+}
+
+/// Reads the reports in a folder that comes as a tar; names and messages are given to `hide`
+/// before they are cut, the longer texts are cut at the ends of lines. What is wrong with one of them is
 /// a note; an error only means that the folder did not come.
 pub async fn read_reports(
     folder: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
     limits: ReportLimits,
+    hide: Hide,
 ) -> Result<Reports, FilesError> {
     let deadline = Instant::now() + limits.time;
     // What is no report is skipped, but not for ever.
     let mut archive = Archive::new(folder, limits.job.saturating_mul(4));
-    let mut gathered = Gathered::new(limits);
+    let mut gathered = Gathered::new(limits, hide);
     let (mut files, mut bytes) = (0, 0);
     while let Some(entry) = archive.next().await? {
         let path = match (entry.path, entry.kind) {

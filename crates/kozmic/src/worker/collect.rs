@@ -2,6 +2,7 @@
 //! read and to be kept is taken. A script that failed, stalled or was cancelled has
 //! left something, too; what can't be taken is a note and changes no job's end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::execute::Outcome;
@@ -120,7 +121,7 @@ pub async fn collect(
         return Ok(None);
     }
     let mut collected = Collected::default();
-    let reading = take_reports(&found.container, &mut collected);
+    let reading = take_reports(&found.container, masks, &mut collected);
     match tokio::time::timeout(REPORTS_TIME, reading).await {
         Ok(read) => read?,
         Err(_) => collected.notes.push(format!(
@@ -183,13 +184,16 @@ async fn take_artifacts(
 
 async fn take_reports(
     container: &Container<'_>,
+    masks: &Masks,
     collected: &mut Collected,
 ) -> Result<(), EngineError> {
+    let masks = masks.clone();
+    let hide = Arc::new(move |text: &str| masks.hide_text(text));
     let Some(folder) = container.download(REPORTS).await? else {
         // It took its folder away.
         return Ok(());
     };
-    match read_reports(folder, ReportLimits::default()).await {
+    match read_reports(folder, ReportLimits::default(), hide).await {
         Ok(reports) => {
             collected.cases = reports.cases;
             collected.notes.extend(reports.notes);
