@@ -4,7 +4,6 @@
 
 mod palette;
 mod screen;
-mod strip;
 mod style;
 
 use vte::Parser;
@@ -13,7 +12,6 @@ use self::screen::{CELLS_LIMIT, Screen, StylesOnly, escape};
 use super::Line;
 
 pub use palette::style_sheet;
-pub use strip::Stripper;
 
 /// Renders the lines of a log in their order: colours go on from line to line,
 /// nothing else does.

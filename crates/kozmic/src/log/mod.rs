@@ -32,7 +32,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use ansi::{Renderer, Stripper, style_sheet};
+pub use ansi::{Renderer, style_sheet};
 pub use bus::{Bus, Follower, Progress};
 pub use error::LogError;
 pub use find::{Found, Match, Query, QueryError};

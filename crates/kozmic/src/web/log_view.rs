@@ -4,18 +4,14 @@
 use std::sync::LazyLock;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::api::Problem;
 use super::jobs::{removed, unreadable};
 use super::visitor::Access;
-use crate::log::{self, LogError, Reader, Stripper};
+use crate::log::{self, LogError, Reader};
 use crate::model::JobId;
 use crate::store::{Job, Project};
 
@@ -193,24 +189,6 @@ pub(super) async fn sections(
         depth: section.depth,
     });
     Ok(Json(SectionsAnswer { sections: sections.collect() }))
-}
-
-/// The log without its escape sequences.
-pub(super) async fn text(
-    State(app): State<App>,
-    Access { project, .. }: Access,
-    Path(Named { job }): Path<Named>,
-) -> Result<Response, Problem> {
-    let job = find(&app, &project, job).await?;
-    let body = match open(&app, &job).await? {
-        Some(reader) => {
-            let mut stripper = Stripper::default();
-            let text = reader.bytes(0).map(move |bytes| bytes.map(|it| stripper.strip(&it)));
-            Body::from_stream(text)
-        }
-        None => Body::empty(),
-    };
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
 }
 
 async fn find(app: &App, project: &Project, job: i64) -> Result<Job, Problem> {

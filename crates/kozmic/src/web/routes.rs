@@ -98,7 +98,6 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),
         get("/projects/{project}/jobs/{job}/log/lines", File, Member, log_view::lines),
-        get("/projects/{project}/jobs/{job}/log/text", File, Member, log_view::text),
         get("/projects/{project}/jobs/{job}/log/search", File, Member, log_view::search),
         get("/projects/{project}/jobs/{job}/log/sections", File, Member, log_view::sections),
         get("/projects/{project}/jobs/{job}/tests", Page, Member, tests::job),

@@ -128,7 +128,6 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         200,
         FILE,
     ),
-    ("GET", "/projects/{project}/jobs/{job}/log/text", "/projects/1/jobs/1/log/text/", 200, FILE),
     ("GET", "/projects/{project}/jobs/{job}/tests", "/projects/1/jobs/1/tests/", 200, MEMBERS),
     ("GET", "/projects/{project}/jobs/{job}/artifacts", "/projects/1/jobs/1/artifacts/", 200, FILE),
     (
@@ -216,7 +215,6 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         200,
         API_MEMBERS,
     ),
-    ("GET", "/api/v1/jobs/{job}/log/text", "/api/v1/jobs/1/log/text", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/log/sections", "/api/v1/jobs/1/log/sections", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/tests", "/api/v1/jobs/1/tests", 200, API_MEMBERS),
     ("GET", "/api/v1/jobs/{job}/artifacts", "/api/v1/jobs/1/artifacts", 200, API_MEMBERS),

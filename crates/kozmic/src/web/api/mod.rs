@@ -34,7 +34,6 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}", Api, Member, jobs::one),
         get("/api/v1/jobs/{job}/log", Api, Member, jobs::log),
         get("/api/v1/jobs/{job}/log/lines", Api, Member, log_view::lines),
-        get("/api/v1/jobs/{job}/log/text", Api, Member, log_view::text),
         get("/api/v1/jobs/{job}/log/search", Api, Member, log_view::search),
         get("/api/v1/jobs/{job}/log/sections", Api, Member, log_view::sections),
         get("/api/v1/jobs/{job}/tests", Api, Member, tests::of_job),
