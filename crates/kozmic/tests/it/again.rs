@@ -15,7 +15,7 @@ async fn running(world: &World, url: &str, sha: &str) -> Build {
 }
 
 /// A form of a page, as the browser sends it.
-async fn press(world: &World, url: &str, path: &str) -> (u16, String) {
+pub async fn press(world: &World, url: &str, path: &str) -> (u16, String) {
     let request = world.owner(url).await.post(format!("{url}{path}")).header("origin", url);
     let answer = request
         .header("sec-fetch-site", "same-origin")

@@ -1,7 +1,11 @@
 //! What is acknowledged is on the disk: the order of the server's system calls.
 
+use std::path::Path;
 use std::process::Stdio;
 
+use tokio::process::Child;
+
+use crate::again::press;
 use crate::crash::{free_url, said, start_as};
 use crate::harness::trace::{self, Call};
 use crate::harness::{BASE, World, eventually, hook, push_payload};
@@ -70,6 +74,53 @@ fn is_log_synced_before_its_end(calls: &[Call], job: &str, end: &str) -> Result<
     if is_synced { Ok(()) } else { Err(format!("the log of {job} was not synced before its end")) }
 }
 
+/// A server whose calls are written to a file.
+async fn start_traced(world: &World, url: &str, file: &Path) -> Child {
+    let serve = world.command(url, &["serve"]);
+    let serve = serve.as_std();
+    let mut traced = tokio::process::Command::new("strace");
+    // -D: the server is this test's child, and strace ends with it.
+    traced.args(["-D", "-f", "-y", "--seccomp-bpf", "-a", "1", "-s", SHOWN, "-e", CALLS, "-o"]);
+    traced.arg(file).arg(serve.get_program()).args(serve.get_args());
+    traced.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    traced.current_dir(world.folder()).stdout(Stdio::null()).kill_on_drop(true);
+    let server = start_as(world, url, &mut traced).await;
+    let begun = std::fs::read(file).unwrap_or_default();
+    assert!(
+        !begun.is_empty(),
+        "strace can't trace here; give the container that runs the tests CAP_SYS_PTRACE: {}",
+        said(world)
+    );
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_script_wrote_is_on_the_disk_while_it_runs() {
+    let world = World::new().await;
+    let url = free_url();
+    let file = world.folder().join("trace");
+    let _server = start_traced(&world, &url, &file).await;
+    // No more output than one line, and no end, would bring the sync about.
+    let script = "#!/bin/sh\necho the only line\nsleep 600\n";
+    world.project(&url, &[hook("Tests", BASE, script)]).await;
+    let sha = world.push(&[("code", b"7")]).await;
+    eventually("the line to be synced", async || {
+        let text = std::fs::read(&file).unwrap();
+        let calls = trace::parse(&String::from_utf8_lossy(&text));
+        let is_log = |call: &Call| call.on().contains("/logs/");
+        let written = calls.iter().find(|call| {
+            is_log(call) && call.writes() && call.arguments.contains("the only line")
+        })?;
+        let is_synced =
+            |call: &Call| call.on() == written.on() && call.has_synced() && written.is_before(call);
+        calls.iter().any(is_synced).then_some(())
+    })
+    .await;
+    press(&world, &url, "/projects/1/jobs/1/cancel/").await;
+    assert_eq!(world.finished(&url, &sha).await.status, "cancelled");
+    world.nothing_left().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_is_on_the_disk() {
     let world = World::new().await;
@@ -78,21 +129,7 @@ async fn what_is_acknowledged_is_on_the_disk() {
     let (first, second) =
         (world.push(&[("code", b"7")]).await, world.push(&[("code", b"8")]).await);
     let file = world.folder().join("trace");
-    let serve = world.command(&url, &["serve"]);
-    let serve = serve.as_std();
-    let mut traced = tokio::process::Command::new("strace");
-    // -D: the server is this test's child, and strace ends with it.
-    traced.args(["-D", "-f", "-y", "--seccomp-bpf", "-a", "1", "-s", SHOWN, "-e", CALLS, "-o"]);
-    traced.arg(&file).arg(serve.get_program()).args(serve.get_args());
-    traced.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    traced.current_dir(world.folder()).stdout(Stdio::null()).kill_on_drop(true);
-    let mut server = start_as(&world, &url, &mut traced).await;
-    let begun = std::fs::read(&file).unwrap_or_default();
-    assert!(
-        !begun.is_empty(),
-        "strace can't trace here; give the container that runs the tests CAP_SYS_PTRACE: {}",
-        said(&world)
-    );
+    let mut server = start_traced(&world, &url, &file).await;
 
     let script = "#!/bin/bash\nfor n in 1 2 3; do echo line $n; sleep 0.2; done\nexit $(<code)\n";
     world.project(&url, &[hook("Tests", BASE, script)]).await;
