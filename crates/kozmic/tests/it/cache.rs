@@ -49,7 +49,10 @@ async fn an_install_step_runs_until_one_of_its_inputs_changes() {
     assert_eq!(notes[0], "[kozmic] install step: no image is cached yet");
     assert!(notes[1].starts_with("[kozmic] install step done in "), "{notes:?}");
     // What it left in /kozmic is no part of the image.
-    assert_eq!(lines, ["installing", "one", "one", "script", "src", "start"]);
+    assert_eq!(
+        lines,
+        ["installing", "one", "one", "artifacts", "reports", "script", "src", "start"]
+    );
 
     let sha = world.push(&[("other", b"2")]).await;
     let (notes, lines) = logs(&world, url, &sha).await;
@@ -58,7 +61,7 @@ async fn an_install_step_runs_until_one_of_its_inputs_changes() {
         notes[0].starts_with("[kozmic] install step skipped: the base image, the install script"),
         "{notes:?}"
     );
-    assert_eq!(lines, ["one", "script", "src", "start"]);
+    assert_eq!(lines, ["one", "artifacts", "reports", "script", "src", "start"]);
 
     let sha = world.push(&[("Depends", b"two\n")]).await;
     let (notes, lines) = logs(&world, url, &sha).await;

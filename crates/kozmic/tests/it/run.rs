@@ -316,7 +316,10 @@ async fn secrets_come_from_files_and_are_masked_on_the_terminal() {
         tree.run(&["--build", text(&build), "--secret-file", &given, text(&tree.path())]).await;
     // The end of a form of base64 holds bits of what would follow.
     let stars = "*".repeat(13);
-    let expected = format!("13 {stars}.\nscript\nsrc\nstart\n{}A==\n*********", "*".repeat(17));
+    let expected = format!(
+        "13 {stars}.\nartifacts\nreports\nscript\nsrc\nstart\n{}A==\n*********",
+        "*".repeat(17)
+    );
     assert_eq!((code, output, said.as_str()), (0, expected, ""));
     let arguments = ["--build", text(&build), "--install", text(&install), "--secret-file", &given];
     let (code, output, _) = tree.run(&[&arguments[..], &[text(&tree.path())]].concat()).await;

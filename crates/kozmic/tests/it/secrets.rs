@@ -217,7 +217,7 @@ async fn what_scripts_write_of_them_is_masked_and_nothing_of_the_server_s_holds_
             .unwrap_or_else(|| panic!("{start}: {log}"))
     };
     // The secrets' file was gone when the script began.
-    assert_eq!(lines[..3], ["script", "src", "start"]);
+    assert_eq!(lines[..5], ["artifacts", "reports", "script", "src", "start"]);
     assert_eq!(line_of("sums "), format!("sums {} {}", sha256(TOKEN), sha256(KEY)));
     assert_eq!(line_of("other "), format!("other {}", "of the hook".len()));
     let stars = "*".repeat(TOKEN.len());
