@@ -1,5 +1,5 @@
-//! How long a line is on its way to one viewer of a job, and to each of 1,000, and what
-//! memory a viewer takes.
+//! How long a line is on its way to one viewer of a job, and to each of 1,000, one browser
+//! among them, and what memory a viewer takes.
 //!
 //! Fails where a viewer misses a line or sees one twice, not where it takes longer than it
 //! should.
@@ -21,7 +21,11 @@ mod harness;
 mod latency;
 mod process;
 
+use std::process::Stdio;
 use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use harness::World;
 use latency::{Latencies, watch};
@@ -32,6 +36,33 @@ const RATE: usize = 50;
 const MEDIAN: Duration = Duration::from_millis(100);
 const P99: Duration = Duration::from_millis(500);
 const MOST_MEMORY: u64 = 100;
+
+/// A page that follows the log, in Chromium: `browser/bench/watch.mjs`.
+struct Browser {
+    _child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Browser {
+    async fn open(world: &World, server: &str, page: &str) -> Self {
+        let cookie = harness::cookies(&world.sign_in(server, "octo").await);
+        let chromium = std::env::var("CHROMIUM").unwrap_or("/usr/bin/chromium".into());
+        let mut child = Command::new("node")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../browser/bench/watch.mjs"))
+            .envs([("PAGE", page), ("COOKIE", &cookie), ("CHROMIUM", &chromium)])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(said.next_line().await.unwrap().as_deref(), Some("ready"));
+        Self { _child: child, said }
+    }
+
+    async fn end(mut self) -> String {
+        self.said.next_line().await.unwrap().expect("what the browser saw")
+    }
+}
 
 async fn watched_by(viewers: usize, seconds: usize) {
     let world = World::new().await;
@@ -56,6 +87,12 @@ async fn watched_by(viewers: usize, seconds: usize) {
     for _ in 0..viewers {
         sockets.push(tokio::spawn(watch(&world, &server.url, &uuid).await));
     }
+    let browser = if viewers > 1 {
+        let page = world.build_of(&server.url, &sha).await.url;
+        Some(Browser::open(&world, &server.url, &page).await)
+    } else {
+        None
+    };
     harness::docker(&["exec", &container, "touch", "/tmp/go"]).await;
     tokio::time::sleep(Duration::from_secs(seconds as u64 / 2)).await;
     let with = server.memory();
@@ -64,6 +101,9 @@ async fn watched_by(viewers: usize, seconds: usize) {
         latencies.add(socket.await.unwrap(), RATE * seconds);
     }
     assert_eq!(world.finished(&server.url, &sha).await.status, "success");
+    if let Some(browser) = browser {
+        println!("in a browser among {viewers} viewers: {}", browser.end().await);
+    }
     server.stop().await;
     println!(
         "{viewers} viewers, {RATE} lines a second for {seconds} s: {latencies} (median at most \
