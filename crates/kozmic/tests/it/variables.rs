@@ -108,6 +108,7 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
          visible to all      no\n\
          cancels superseded  no\n\
          forks               ask\n\
+         keeps logs          for good\n\
          compared            not yet\n\
          hook                Tests\n"
     );
