@@ -118,6 +118,7 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
         changed.ends_with(
             "cancels superseded  yes\n\
              forks               ask\n\
+             keeps logs          for good\n\
              compared            not yet\n\
              hook                Tests\n\
              env                 A=1\n\

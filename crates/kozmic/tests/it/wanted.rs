@@ -216,7 +216,7 @@ async fn a_pull_request_counts_with_all_its_files_and_wants_all_when_they_are_to
     let many = tempfile::tempdir_in(world.folder()).unwrap();
     std::fs::create_dir_all(many.path().join("src")).unwrap();
     std::fs::write(many.path().join("src/a"), "a").unwrap();
-    for index in 0..300 {
+    for index in 0..301 {
         std::fs::write(many.path().join(format!("{index}.txt")), "x").unwrap();
     }
     let many = world.sim.push(&push("many").from_dir(many.path())).await.unwrap();
