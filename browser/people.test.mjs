@@ -99,7 +99,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByLabel("Docker image").fill("kozmic/debian:bookworm");
   await page.getByLabel("Options").fill("memory = 256M");
   await page.getByRole("button", { name: "Add the hook" }).click();
-  await page.getByRole("link", { name: "Tests", exact: true }).waitFor();
+  await page.locator('a[href$="/edit/"]', { hasText: "Tests" }).waitFor();
   await page.getByRole("link", { name: "History" }).click();
   await page.getByText("The next push to octo/orbit makes the first build.").waitFor();
   await isGood(page, "nothing-built");
@@ -119,10 +119,10 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.waitForURL(/settings\/\?done=options-saved#options$/);
   await page.getByRole("status").filter({ hasText: "Saved." }).waitFor();
   assert.ok(await page.getByLabel("A newer push to a branch cancels").isChecked());
-  await page.getByRole("link", { name: "Tests", exact: true }).click();
+  await page.locator('a[href$="/edit/"]', { hasText: "Tests" }).click();
   await page.getByLabel("Build script").fill(`${SCRIPT}echo twice\n`);
   await page.getByRole("button", { name: "Save the hook" }).click();
-  await page.getByRole("link", { name: "Tests", exact: true }).click();
+  await page.locator('a[href$="/edit/"]', { hasText: "Tests" }).click();
   await page.getByText("octo edited it").waitFor();
   await isGood(page, "hook");
   await page.getByRole("link", { name: "Settings" }).click();
