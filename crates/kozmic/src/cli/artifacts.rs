@@ -10,8 +10,8 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
-use super::remote::Server;
 use super::say;
+use super::server::Server;
 use crate::model::readable_bytes;
 use crate::report_files::create_below;
 

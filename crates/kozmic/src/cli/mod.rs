@@ -10,6 +10,7 @@ mod run;
 mod secret;
 mod secret_key;
 mod serve;
+mod server;
 mod table;
 mod token;
 

@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::remote::Server;
 use super::say;
+use super::server::Server;
 use super::table::table;
 use crate::model::{FullName, SecretName, SecretValue};
 
