@@ -10,7 +10,7 @@ use reqwest::Response;
 use serde_json::Value;
 
 use crate::crash::{free_url, said, start};
-use crate::harness::{BASE, Server, World, eventually, hook};
+use crate::harness::{BASE, S3, Server, World, eventually, free_port, hook};
 use crate::store::{LEASE, build, delivery, on_both, project};
 
 const LEAVE: &str = r#"#!/bin/bash
@@ -263,11 +263,19 @@ async fn what_is_too_old_or_too_much_goes_and_the_page_says_so() {
     world.end(server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_project_leaves_none() {
-    let (world, server, _) = left(LEAVE).await;
-    let objects = Objects::in_folder(&world.data_dir().join("objects")).unwrap();
+/// Kept, read, and gone with its project, wherever objects lie.
+async fn they_go_with_their_project(world: World) {
+    let server = world.serve_with(LEAVE).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    world.finished(&server.url, &sha).await;
+    let settings = world.settings();
+    let objects = Objects::open(&settings.objects, &settings.data_dir).unwrap();
     assert_eq!(count(&objects, "artifacts").await, 5);
+    let base = format!("{}/projects/1/jobs/1/artifacts", server.url);
+    let digits = world.get(&format!("{base}/dist/digits.bin"), &[("range", "bytes=2-5")]).await;
+    assert_eq!(digits.bytes().await.unwrap(), "2345");
+    let empty = world.get(&format!("{base}/empty"), &[]).await;
+    assert_eq!((empty.status().as_u16(), empty.bytes().await.unwrap().len()), (200, 0));
     world.store().await.project_deleted(kozmic::model::ProjectId(1)).await.unwrap();
     server.stop().await;
     // The next sweep is that of the next start.
@@ -277,6 +285,18 @@ async fn a_deleted_project_leaves_none() {
     })
     .await;
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_go_with_their_project_from_a_folder() {
+    they_go_with_their_project(World::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_go_with_their_project_from_s3() {
+    let storage = S3::start(free_port(), "kept").await;
+    let settings = S3::environment(&storage.url, "s3://kept/of/kozmic");
+    they_go_with_their_project(World::with(&settings).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,4 +27,5 @@ mod ends;
 #[path = "../it/scripts.rs"]
 mod scripts;
 
+mod left_files;
 mod volumes;
