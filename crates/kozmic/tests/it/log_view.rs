@@ -83,7 +83,7 @@ async fn lines_matches_and_sections_are_told_from_any_line_on() {
     assert_eq!(titles, ["Build", "Details"]);
     assert_eq!((&sections[1]["first"], &sections[1]["last"]), (&3004.into(), &3006.into()));
 
-    let text = world.http.get(format!("{log}/text")).bearer_auth(token).send().await.unwrap();
+    let text = world.http.get(format!("{log}?plain=1")).bearer_auth(token).send().await.unwrap();
     assert_eq!(text.headers()["content-type"], "text/plain; charset=utf-8");
     let text = text.text().await.unwrap();
     assert!(text.starts_with("==> Build\n<red>\n1\n2\n"), "{}", &text[..40]);
