@@ -11,7 +11,7 @@ const browser = await chromium.launch({
 try {
   const context = await browser.newContext();
   const [name, value] = COOKIE.split("=");
-  await context.addCookies([{ name, value, url: PAGE }]);
+  await context.addCookies([{ name, value, url: new URL(PAGE).origin }]);
   const page = await context.newPage();
   await page.addInitScript(() => {
     globalThis.late = new Map();
