@@ -189,7 +189,9 @@ impl Objects {
 
     /// All of it from a byte on, bit by bit.
     pub async fn stream(&self, key: &str, from: u64) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let options = GetOptions { range: Some(GetRange::Offset(from)), ..GetOptions::default() };
+        // Of an empty object no range is there, not even all of it (RFC 9110, 14.1.2).
+        let range = (from > 0).then_some(GetRange::Offset(from));
+        let options = GetOptions { range, ..GetOptions::default() };
         let got = self.store.get_opts(&self.key(key)?, options).await;
         let got = got.map_err(|error| self.failed("read", key, &error))?;
         let (objects, key) = (self.clone(), key.to_owned());
@@ -325,6 +327,15 @@ mod tests {
         assert_eq!(objects.get("logs/1/one", 8..99).await.unwrap(), "89");
         assert_eq!(objects.tail("logs/1/one", 3).await.unwrap(), ("789".into(), 10));
         assert_eq!(objects.tail("logs/1/one", 30).await.unwrap().0, "0123456789");
+        let streamed = async |key: &str, from: u64| -> Vec<u8> {
+            let pieces: Vec<Bytes> =
+                objects.stream(key, from).await.unwrap().try_collect().await.unwrap();
+            pieces.concat()
+        };
+        objects.put("other/empty", Bytes::new()).await.unwrap();
+        assert_eq!(streamed("other/empty", 0).await, b"");
+        assert_eq!(streamed("logs/1/one", 0).await, b"0123456789");
+        assert_eq!(streamed("logs/1/one", 7).await, b"789");
         // More than one part.
         let mut upload = objects.upload("logs/2/two").unwrap();
         for _ in 0..20 {

@@ -164,13 +164,7 @@ fn packed(
         let (objects, object) = (app.logs.objects().clone(), artifact.object.clone());
         let padding =
             vec![0; usize::try_from((BLOCK - artifact.size % BLOCK) % BLOCK).unwrap_or(0)];
-        // A range that begins at the end of an object is none, also where that is empty.
-        let content = stream::iter((artifact.size > 0).then_some(()))
-            .then(move |()| {
-                let (objects, object) = (objects.clone(), object.clone());
-                async move { objects.stream(&object, 0).await }
-            })
-            .try_flatten();
+        let content = stream::once(async move { objects.stream(&object, 0).await }).try_flatten();
         stream::once(async move { tar_header(&artifact) })
             .chain(content.map_err(std::io::Error::other))
             .chain(stream::once(async move { Ok(Bytes::from(padding)) }))
@@ -318,22 +312,16 @@ pub(super) async fn serve(
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, of).into_response());
         }
     };
-    let body = if from == until {
-        Body::empty()
-    } else {
-        let content = app.logs.objects().stream(&artifact.object, from).await?;
-        let part = content.scan(until - from, |left, bytes| {
-            let part = bytes.map(|mut bytes| {
-                bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len()));
-                *left -= bytes.len() as u64;
-                bytes
-            });
-            std::future::ready(
-                Some(part).filter(|part| !matches!(part, Ok(part) if part.is_empty())),
-            )
+    let content = app.logs.objects().stream(&artifact.object, from).await?;
+    let part = content.scan(until - from, |left, bytes| {
+        let part = bytes.map(|mut bytes| {
+            bytes.truncate(usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len()));
+            *left -= bytes.len() as u64;
+            bytes
         });
-        Body::from_stream(part)
-    };
+        std::future::ready(Some(part).filter(|part| !matches!(part, Ok(part) if part.is_empty())))
+    });
+    let body = Body::from_stream(part);
     let mut response = (status, headers, corp, body).into_response();
     let length = header::HeaderValue::from(until - from);
     response.headers_mut().insert(header::CONTENT_LENGTH, length);
