@@ -42,7 +42,7 @@ async fn a_deleted_project_leaves_nothing() {
     let server = world.serve().await;
     let installs = [
         ("tests.sh", hook("Tests", BASE, "#!/bin/sh\necho ran\n")),
-        ("tests.install.sh", "#!/bin/sh\ntouch /installed\n".to_owned()),
+        ("tests.install.sh", "#!/bin/sh\nsudo touch /installed\n".to_owned()),
     ];
     world.add_project(&server.url).await;
     let files: Vec<(&str, &str)> =
@@ -50,8 +50,11 @@ async fn a_deleted_project_leaves_nothing() {
     world.apply_files(&server.url, &files).await;
     let sha = world.push(&[("a", b"a")]).await;
     let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.status, "success", "{build:?}");
     let mirror = world.data_dir().join("mirrors/1.git");
-    let log = || walkdir_files(&world.data_dir().join("logs"));
+    // A log that ended is moved from the one to the other.
+    let folders = ["logs", "objects/logs"].map(|folder| world.data_dir().join(folder));
+    let log = || folders.iter().flat_map(|folder| walkdir_files(folder)).collect::<Vec<_>>();
     assert!(mirror.exists() && !log().is_empty(), "{build:?}");
     let unsure = world.run(&server.url, &["project", "delete", "octo/orbit"]).await;
     assert!(!unsure.status.success());
