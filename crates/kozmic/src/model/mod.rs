@@ -7,6 +7,7 @@ mod disk;
 mod forks;
 mod hook;
 mod ids;
+mod install;
 mod job;
 mod known_hosts;
 mod options;
@@ -26,6 +27,7 @@ pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable
 pub use forks::{Approval, Fork, ForkPolicy};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
+pub use install::{DroppedImage, InstallFrom, InstallOutcome, InstallStep, KnownImages};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};

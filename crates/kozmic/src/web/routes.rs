@@ -117,6 +117,7 @@ pub(super) fn table() -> Vec<Route> {
         post("/projects/{project}/builds/{build}/approve", Page, Manager, actions::approve_build),
         post("/projects/{project}/jobs/{job}/cancel", Page, Manager, actions::cancel_job),
         post("/projects/{project}/jobs/{job}/restart", Page, Manager, actions::restart_job),
+        post("/projects/{project}/jobs/{job}/drop-image", Page, Manager, actions::drop_image),
     ];
     routes.extend(api::routes());
     routes

@@ -18,7 +18,7 @@ use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
-use crate::model::{ErrorKind, JobEnd, Phase, Timestamp};
+use crate::model::{ErrorKind, JobEnd, KnownImages, Phase, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
@@ -204,8 +204,8 @@ async fn carry_on(
         checkout
     };
     let tell = |step| lease.tell(step);
-    execute(&worker.engine, &work_of(worker, job, secrets), checkout, log, &tell, lease.stop())
-        .await
+    let work = work_of(worker, job, secrets, known_images(worker, job).await);
+    execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await
 }
 
 /// Goes on with what was started before. The script may have ended meanwhile; its
@@ -224,8 +224,9 @@ async fn go_on(
         }
         Ok(Found::Started(found)) => {
             let tell = |step| lease.tell(step);
-            resume(&worker.engine, &work_of(worker, job, secrets), found, log, &tell, lease.stop())
-                .await
+            // Its install step is over.
+            let work = work_of(worker, job, secrets, KnownImages::default());
+            resume(&worker.engine, &work, found, log, &tell, lease.stop()).await
         }
         Ok(found) => {
             if let Found::NeverStarted = found {
@@ -238,7 +239,18 @@ async fn go_on(
     }
 }
 
-fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
+/// What explains a cached image that is missing. The job runs as well without it.
+async fn known_images(worker: &Worker, job: &ClaimedJob) -> KnownImages {
+    if job.install_script.is_none() {
+        return KnownImages::default();
+    }
+    worker.store.known_images(job.project.id).await.unwrap_or_else(|error| {
+        tracing::warn!(job = %job.uuid, %error, "what is known of cached images can't be told");
+        KnownImages::default()
+    })
+}
+
+fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: KnownImages) -> Work {
     let fork = job.pull_request.filter(|_| job.is_from_fork);
     let limits = worker.limits.with(&job.options);
     Work {
@@ -250,6 +262,8 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
             tracked: job.tracked.clone(),
             hook: job.title.clone(),
             scope: CacheScope::new(&job.project.id.to_string(), fork),
+            from: job.options.install_from,
+            known,
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),

@@ -177,6 +177,13 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         409,
         MANAGERS,
     ),
+    (
+        "POST",
+        "/projects/{project}/jobs/{job}/drop-image",
+        "/projects/1/jobs/1/drop-image/",
+        409,
+        MANAGERS,
+    ),
     ("GET", "/api/v1/projects", "/api/v1/projects", 200, API),
     ("GET", "/api/v1/projects/{project}", "/api/v1/projects/1", 200, API_MEMBERS),
     ("GET", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 200, API_MEMBERS),
@@ -234,6 +241,7 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ),
     ("POST", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/1/cancel", 409, API_MANAGERS),
     ("POST", "/api/v1/jobs/{job}/restart", "/api/v1/jobs/1/restart", 409, API_MANAGERS),
+    ("POST", "/api/v1/jobs/{job}/drop-image", "/api/v1/jobs/1/drop-image", 409, API_MANAGERS),
     // The last one: it ends the session. Everybody ends up at `/login/`.
     ("POST", "/logout", "/logout/", 303, (SignsIn, [SignsIn; 5], [SignsIn; 5])),
 ];

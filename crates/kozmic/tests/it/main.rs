@@ -21,6 +21,7 @@ mod at_once;
 mod badge;
 mod build;
 mod cache;
+mod cached_images;
 mod cli;
 mod crash;
 mod disk;
