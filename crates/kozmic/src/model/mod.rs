@@ -18,6 +18,7 @@ mod secret;
 mod status;
 mod test_report;
 mod time;
+mod token;
 mod user;
 mod wanted;
 
@@ -26,7 +27,7 @@ pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use forks::{Approval, Fork, ForkPolicy};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
-pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
+pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, TokenId, UserId};
 pub use install::{DroppedImage, InstallFrom, InstallOutcome, InstallStep, KnownImages};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
@@ -40,6 +41,7 @@ pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,
 };
 pub use time::{Timestamp, readable};
+pub use token::{TokenScope, TokenSpec};
 pub use user::{GithubUser, Role, TokenHolder};
 pub use wanted::{Change, HookEvent, Wanted};
 

@@ -74,6 +74,7 @@ pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
+pub use tokens::{Token, TokenUse};
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
 

@@ -72,6 +72,9 @@ pub(super) fn table() -> Vec<Route> {
         post("/logout", Page, SignedIn, sign_in::logout),
         get("/account/settings", Page, SignedIn, account::settings),
         post("/account/memberships/sync", Page, SignedIn, account::sync),
+        post("/account/tokens/create", Page, SignedIn, account::create_token),
+        post("/account/tokens/{token}/revoke", Page, SignedIn, account::revoke_token),
+        post("/account/sessions/{session}/end", Page, SignedIn, account::end_session),
         // Repositories become projects.
         get("/repositories", Page, SignedIn, repositories::list),
         post("/repositories/sync", Page, SignedIn, repositories::sync),

@@ -57,6 +57,10 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/_auth/auth-callback", "/_auth/auth-callback/", 400, FOR_ALL),
     ("GET", "/account/settings", "/account/settings/", 200, SIGNED_IN),
     ("POST", "/account/memberships/sync", "/account/memberships/sync/", 303, SIGNED_IN),
+    // Without a name, and none of one's own.
+    ("POST", "/account/tokens/create", "/account/tokens/create/", 422, SIGNED_IN),
+    ("POST", "/account/tokens/{token}/revoke", "/account/tokens/999/revoke/", 404, SIGNED_IN),
+    ("POST", "/account/sessions/{session}/end", "/account/sessions/999/end/", 404, SIGNED_IN),
     ("GET", "/repositories", "/repositories/", 200, SIGNED_IN),
     ("POST", "/repositories/sync", "/repositories/sync/", 303, SIGNED_IN),
     ("POST", "/repositories/{repository}/on", "/repositories/1/on/", 404, SIGNED_IN),

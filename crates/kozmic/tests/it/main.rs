@@ -61,6 +61,7 @@ mod store_secrets;
 mod store_wanted;
 mod synced;
 mod test_reports;
+mod tokens;
 mod turn_on;
 mod upkeep;
 mod variables;
