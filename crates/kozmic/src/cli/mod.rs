@@ -1,6 +1,7 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
 mod artifacts;
+mod config;
 mod gc;
 mod hooks;
 mod migrate;
@@ -51,6 +52,8 @@ enum Command {
     Serve,
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
+    /// Show the settings in force and where they come from, without secrets
+    Config(config::Command),
     /// Show what Kozmic has on the disks here, and remove what is beyond the budget
     Gc(gc::Command),
     /// Bring the database up to date and exit
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            Command::Config(command) => config::run(settings, &command)?,
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,
