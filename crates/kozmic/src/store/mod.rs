@@ -147,6 +147,17 @@ impl Store {
         Ok(self.dialect.migrator().run(&self.pool).await?)
     }
 
+    /// How many migrations are still to be made; none of them is made.
+    pub async fn migrations_due(&self) -> Result<usize> {
+        let applied = sqlx::query("SELECT COUNT(*) AS applied FROM _sqlx_migrations")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("tell its migrations"))?
+            .int("applied")?;
+        let all = self.dialect.migrator().iter().count();
+        Ok(all.saturating_sub(usize::try_from(applied).unwrap_or(0)))
+    }
+
     /// Names this installation; made up when it is asked for the first time.
     pub async fn instance(&self, now: Timestamp) -> Result<String> {
         sqlx::query(

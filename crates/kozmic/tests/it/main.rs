@@ -25,6 +25,7 @@ mod cached_images;
 mod cli;
 mod crash;
 mod disk;
+mod doctor;
 mod doors;
 mod ends;
 mod engine_lost;
