@@ -15,6 +15,7 @@ mod serve;
 mod server;
 mod table;
 mod token;
+mod transfer;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -61,6 +62,8 @@ enum Command {
     Gc(gc::Command),
     /// Bring the database up to date and exit
     Migrate,
+    /// Copy the database into another, empty one: from SQLite to PostgreSQL, or back
+    Move(transfer::Command),
     /// Turn GitHub repositories into projects
     #[command(subcommand)]
     Project(project::Command),
@@ -104,6 +107,7 @@ pub fn run() -> ExitCode {
             }
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
+            Command::Move(command) => transfer::run(&settings()?, command).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,
             Command::SecretKey(command) => secret_key::run(&settings()?, command).await?,

@@ -2,7 +2,9 @@
 //! transaction begins, how rows are locked, and where the migrations lie.
 
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, Executor as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
+
+use super::{Columns as _, Result, Transaction, failed};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -106,6 +108,52 @@ impl Dialect {
                  RETURNING id, build_id"
             }
         }
+    }
+
+    /// The first statement of a transaction that reads everything as of one moment.
+    pub(super) fn one_moment(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT 1",
+            Self::Postgres => "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        }
+    }
+
+    /// The last key that a table gave a row, also one that is gone; 0: none.
+    pub(super) async fn last_key(self, tx: &mut Transaction, table: &str) -> Result<i64> {
+        let text = match self {
+            Self::Sqlite => {
+                format!("SELECT MAX(seq) AS last FROM sqlite_sequence WHERE name = '{table}'")
+            }
+            Self::Postgres => {
+                format!(
+                    "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM {table}_id_seq"
+                )
+            }
+        };
+        let row = sqlx::query(AssertSqlSafe(text)).fetch_one(&mut **tx).await;
+        Ok(row.map_err(failed("tell a table's last key"))?.int_or_null("last")?.unwrap_or(0))
+    }
+
+    /// The next row gets a later key.
+    pub(super) async fn go_on_after(
+        self,
+        tx: &mut Transaction,
+        table: &str,
+        last: i64,
+    ) -> Result<()> {
+        let statements = match self {
+            Self::Sqlite => vec![
+                format!("DELETE FROM sqlite_sequence WHERE name = '{table}'"),
+                format!("INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {last})"),
+            ],
+            Self::Postgres if last > 0 => vec![format!("SELECT setval('{table}_id_seq', {last})")],
+            Self::Postgres => Vec::new(),
+        };
+        for text in statements {
+            let done = sqlx::query(AssertSqlSafe(text)).execute(&mut **tx).await;
+            done.map_err(failed("set a table's last key"))?;
+        }
+        Ok(())
     }
 
     pub(super) fn migrator(self) -> &'static Migrator {

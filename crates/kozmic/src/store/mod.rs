@@ -32,6 +32,7 @@ mod seen_heads;
 mod sessions;
 mod test_reports;
 mod tokens;
+mod transfer;
 mod upkeep;
 mod user_tokens;
 mod users;
@@ -75,6 +76,7 @@ pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use tokens::{Token, TokenUse};
+pub use transfer::Copied;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
 
@@ -129,6 +131,15 @@ struct Wakes {
 impl Store {
     /// Opens, and creates where there is none; does not migrate.
     pub async fn open(url: &str, seal: Seal) -> Result<Self> {
+        Self::connect(url, Arc::new(seal)).await
+    }
+
+    /// Another database, sealed with the same key.
+    pub async fn open_other(&self, url: &str) -> Result<Self> {
+        Self::connect(url, self.seal.clone()).await
+    }
+
+    async fn connect(url: &str, seal: Arc<Seal>) -> Result<Self> {
         let dialect = Dialect::of(url).ok_or(StoreError::UnknownDatabase)?;
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
@@ -138,7 +149,7 @@ impl Store {
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
-        Ok(Self { pool, dialect, seal: Arc::new(seal), wakes: Arc::default() })
+        Ok(Self { pool, dialect, seal, wakes: Arc::default() })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once

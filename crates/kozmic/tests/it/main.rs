@@ -63,6 +63,7 @@ mod store_wanted;
 mod synced;
 mod test_reports;
 mod tokens;
+mod transfer;
 mod turn_on;
 mod upkeep;
 mod variables;
