@@ -5,6 +5,7 @@ mod gc;
 mod hooks;
 mod migrate;
 mod project;
+mod queue;
 mod remote;
 mod run;
 mod secret;

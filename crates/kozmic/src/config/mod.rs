@@ -6,6 +6,7 @@
 mod objects;
 mod sign_in;
 mod table;
+mod values;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,8 +21,9 @@ pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 use table::is_reserved;
 pub use table::{SETTINGS, Setting};
+use values::Values;
 
-use crate::model::{KnownHosts, parse_bytes};
+use crate::model::{KnownHosts, Labels};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -93,6 +95,8 @@ pub struct Settings {
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
     pub concurrency: NonZeroUsize,
+    /// What its worker has, for jobs that need it.
+    pub worker_labels: Labels,
     pub stall_timeout: Duration,
     pub job_timeout: Duration,
     /// How long a job waits for an engine that went away.
@@ -218,6 +222,7 @@ impl Settings {
                 Some(_) => values.parsed("KOZMIC_CONCURRENCY", "must be a whole number from 1")?,
                 None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             },
+            worker_labels: values.labels("KOZMIC_WORKER_LABELS")?,
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
@@ -272,77 +277,6 @@ fn read_file(path: &Path, text: &str) -> Result<Vec<(&'static str, String)>, Con
             Ok((setting.name, value))
         })
         .collect()
-}
-
-/// In seconds; no limit of a job is longer.
-const YEAR: u64 = 31_536_000;
-
-/// Given values by name, with the table's defaults behind them.
-struct Values(BTreeMap<&'static str, String>);
-
-impl Values {
-    fn text(&self, name: &'static str) -> Option<String> {
-        let default =
-            || SETTINGS.iter().find(|setting| setting.name == name).map(|s| s.default.to_owned());
-        self.0.get(name).cloned().or_else(default).filter(|value| !value.is_empty())
-    }
-
-    fn parsed<T: std::str::FromStr>(
-        &self,
-        name: &'static str,
-        problem: &str,
-    ) -> Result<T, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        value.parse().map_err(|_| ConfigError::Malformed { name, value, problem: problem.into() })
-    }
-
-    fn seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
-        let seconds: u64 = self.parsed(name, "must be a whole number of seconds")?;
-        if !(1..=YEAR).contains(&seconds) {
-            let problem = "must be from 1 to 31536000 seconds (a year)".into();
-            return Err(ConfigError::Malformed { name, value: seconds.to_string(), problem });
-        }
-        Ok(Duration::from_secs(seconds))
-    }
-
-    fn bytes(&self, name: &'static str) -> Result<u64, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        parse_bytes(&value).map_err(|problem| ConfigError::Malformed {
-            name,
-            value,
-            problem: problem.to_string(),
-        })
-    }
-
-    fn bytes_if_given(&self, name: &'static str) -> Result<Option<u64>, ConfigError> {
-        self.text(name).map(|_| self.bytes(name)).transpose()
-    }
-
-    /// From lines, or from the file that a path names.
-    fn known_hosts(&self, name: &'static str) -> Result<KnownHosts, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        let malformed =
-            |value: &str, problem| ConfigError::Malformed { name, value: value.into(), problem };
-        if !["/", "./", "../"].iter().any(|start| value.starts_with(start)) {
-            let first = value.lines().next().unwrap_or_default();
-            return KnownHosts::with(&value).map_err(|error| malformed(first, error.to_string()));
-        }
-        let lines = std::fs::read_to_string(&value)
-            .map_err(|error| malformed(&value, format!("the file can't be read: {error}")))?;
-        KnownHosts::with(&lines).map_err(|error| malformed(&value, error.to_string()))
-    }
-
-    fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {
-        let Some(value) = self.text(name) else { return Ok(None) };
-        match value.parse::<Url>() {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
-            _ => Err(ConfigError::Malformed {
-                name,
-                value,
-                problem: "must be an http or https URL".into(),
-            }),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What names the cached image of an install step, and why it changed.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest;
@@ -13,6 +14,8 @@ pub struct CacheInputs {
     install_script: String,
     /// By path, each once.
     tracked: Vec<(TrackedPath, Option<String>)>,
+    /// Of a variant, as far as the install script names them.
+    variables: BTreeMap<String, String>,
 }
 
 /// 64 hex digits.
@@ -45,7 +48,14 @@ impl CacheInputs {
             base_image: base_image.to_owned(),
             install_script: install.as_str().to_owned(),
             tracked,
+            variables: BTreeMap::new(),
         }
+    }
+
+    /// With what else differs from one variant of a hook to the other.
+    #[must_use]
+    pub fn with_variables(self, variables: &BTreeMap<String, String>) -> Self {
+        Self { variables: variables.clone(), ..self }
     }
 
     /// The parts by name, each with a text that changes when the part does, and
@@ -58,6 +68,9 @@ impl CacheInputs {
         parts.extend(self.tracked.iter().map(|(path, object)| {
             (path.as_str().to_owned(), object.clone().unwrap_or_else(|| "missing".to_owned()))
         }));
+        let variables = self.variables.iter();
+        parts
+            .extend(variables.map(|(name, value)| (format!("the variable {name}"), sha256(value))));
         let mut text = String::new();
         for (name, value) in &parts {
             // Each by its length first, so that no two lists read the same.
@@ -124,6 +137,17 @@ mod tests {
         ] {
             assert_ne!(id(&one), id(&other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_variable_counts_only_where_there_is_one() {
+        let one = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            inputs("i", "s", &[]).with_variables(&variables.collect()).fingerprint()
+        };
+        assert_eq!(one(&[]).id, id(&inputs("i", "s", &[])));
+        assert_ne!(one(&[("A", "1")]).id, one(&[("A", "2")]).id);
+        assert_eq!(one(&[("A", "1")]).changed_since(&one(&[("A", "2")]).parts), ["the variable A"]);
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod hook;
 mod ids;
 mod job;
 mod known_hosts;
+mod labels;
 mod options;
+mod order;
 mod phase;
 mod project;
 mod retention;
@@ -18,6 +20,8 @@ mod status;
 mod test_report;
 mod time;
 mod user;
+mod variant;
+mod waiting;
 mod wanted;
 
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
@@ -28,9 +32,11 @@ pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
+pub use labels::Labels;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
+pub use order::in_order;
 pub use phase::Phase;
-pub use project::{FullName, RemoteRepository};
+pub use project::{AtOnce, FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
@@ -39,6 +45,8 @@ pub use test_report::{
 };
 pub use time::{Timestamp, readable};
 pub use user::{GithubUser, Role, TokenHolder};
+pub use variant::Variant;
+pub use waiting::Waiting;
 pub use wanted::{Change, HookEvent, Wanted};
 
 /// A value from outside that is not what it should be. The text says what is

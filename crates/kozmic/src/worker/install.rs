@@ -28,7 +28,9 @@ pub(super) async fn image(
     checkout: &Checkout,
 ) -> Stepped<Chosen> {
     let tracked = checkout.tracked(&install.tracked).await.map_err(JobEnd::from)?;
-    let print = CacheInputs::new(base_image, &install.script, tracked).fingerprint();
+    let print = CacheInputs::new(base_image, &install.script, tracked)
+        .with_variables(&install.variables)
+        .fingerprint();
     let scope = install.scope.own();
     let new = NewCachedImage {
         cache_id: &print.id,
@@ -103,7 +105,7 @@ async fn run_script<'engine>(
     new: NewCachedImage<'_>,
 ) -> Stepped<(Container<'engine>, JobEnd)> {
     let made = script::create_next(run, Step::Install, base_image, Some(new)).await?;
-    let container = script::fill(run, made, &install.script, checkout).await?;
+    let container = script::fill(run, made, &install.script, &install.env, checkout).await?;
     let exit = script::run(run, &container, Step::Install).await?;
     Ok((container, exit))
 }

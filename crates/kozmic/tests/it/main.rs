@@ -56,6 +56,7 @@ mod secrets_kept;
 mod signin;
 mod store;
 mod store_logs;
+mod store_order;
 mod store_secrets;
 mod store_wanted;
 mod synced;
