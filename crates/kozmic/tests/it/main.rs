@@ -40,6 +40,7 @@ mod log_view;
 mod logins;
 mod logs;
 mod namesake;
+mod order;
 mod pages;
 mod people;
 mod phases;
