@@ -12,9 +12,12 @@ const LIMIT: &str = "waiting for another job of the project: it runs one at once
 
 /// A hook's file with more lines in its header.
 fn with(title: &str, options: &[&str], script: &str) -> String {
-    let options: String = options.iter().map(|option| format!("# kozmic: {option}\n")).collect();
+    let mut header = String::new();
+    for option in options {
+        header.extend(["# kozmic: ", option, "\n"]);
+    }
     let image = "# kozmic: image";
-    hook(title, BASE, script).replacen(image, &format!("{options}{image}"), 1)
+    hook(title, BASE, script).replacen(image, &format!("{header}{image}"), 1)
 }
 
 /// A server whose project has hooks of these files.
