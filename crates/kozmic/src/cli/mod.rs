@@ -7,6 +7,7 @@ mod gc;
 mod hooks;
 mod migrate;
 mod project;
+mod queue;
 mod remote;
 mod run;
 mod secret;

@@ -85,27 +85,12 @@ impl Dialect {
         }
     }
 
-    /// The longest-waiting job that needs no approval, taken by nobody else. Parameters: worker,
-    /// lease end, now.
-    pub(super) fn claim_job(self) -> &'static str {
+    /// The same, of a job's build.
+    pub(super) fn lock_build_of_job(self) -> &'static str {
         match self {
-            Self::Sqlite => {
-                "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-                 script_started = 0, \
-                 lease_owner = $1, lease_until = $2, started_at = $3 \
-                 WHERE id = (SELECT jobs.id FROM jobs JOIN builds ON builds.id = jobs.build_id \
-                             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' \
-                             ORDER BY jobs.id LIMIT 1) \
-                 RETURNING id, build_id"
-            }
+            Self::Sqlite => "SELECT build_id FROM jobs WHERE id = $1",
             Self::Postgres => {
-                "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-                 script_started = 0, \
-                 lease_owner = $1, lease_until = $2, started_at = $3 \
-                 WHERE id = (SELECT jobs.id FROM jobs JOIN builds ON builds.id = jobs.build_id \
-                             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' \
-                             ORDER BY jobs.id LIMIT 1 FOR UPDATE OF jobs SKIP LOCKED) \
-                 RETURNING id, build_id"
+                "SELECT id FROM builds WHERE id = (SELECT build_id FROM jobs WHERE jobs.id = $1) FOR UPDATE"
             }
         }
     }
@@ -154,6 +139,15 @@ impl Dialect {
             done.map_err(failed("set a table's last key"))?;
         }
         Ok(())
+    }
+
+    /// Until the transaction ends nobody else claims a job. The number is Kozmic's own
+    /// among the advisory locks of its database (PostgreSQL, "Advisory Locks").
+    pub(super) fn lock_queue(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT 1",
+            Self::Postgres => "SELECT CAST(pg_advisory_xact_lock(5059) AS TEXT)",
+        }
     }
 
     pub(super) fn migrator(self) -> &'static Migrator {
