@@ -159,6 +159,7 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
         install,
         build_script: read_script(&command.build)?,
         env,
+        given: Vec::new(),
         secrets: read_secrets(&command.secret_file)?,
         limits: limits(settings),
         spent: std::time::Duration::ZERO,

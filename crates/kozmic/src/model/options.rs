@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invalid, Wanted};
+use super::{CronLine, Invalid, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct HookOptions {
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Wanted::is_default")]
     pub wanted: Wanted,
+    /// When it runs by the clock, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cron: Vec<CronLine>,
 }
 
 impl Default for HookOptions {
@@ -45,12 +48,16 @@ impl Default for HookOptions {
             retry: true,
             env: BTreeMap::new(),
             wanted: Wanted::default(),
+            cron: Vec::new(),
         }
     }
 }
 
+/// Schedules that a hook may have.
+const MOST_CRON_LINES: usize = 20;
+
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 11] = [
+pub const OPTION_NAMES: [&str; 12] = [
     "memory",
     "cpus",
     "pids",
@@ -62,11 +69,12 @@ pub const OPTION_NAMES: [&str; 11] = [
     "branch",
     "tag",
     "path",
+    "cron",
 ];
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env` and what is wanted, of which there may be many.
+    /// but for `env`, `cron` and what is wanted, of which there may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -90,6 +98,19 @@ impl HookOptions {
                     None => Ok(()),
                 }
             }
+            "cron" => {
+                let line: CronLine = value.parse()?;
+                if self.cron.contains(&line) {
+                    return Err(Invalid::new(format!("`{line}` was given before")));
+                }
+                if self.cron.len() == MOST_CRON_LINES {
+                    return Err(Invalid::new(format!(
+                        "a hook has {MOST_CRON_LINES} of them at most"
+                    )));
+                }
+                self.cron.push(line);
+                Ok(())
+            }
             wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
@@ -109,6 +130,7 @@ impl HookOptions {
         given
             .chain(self.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))))
             .chain(self.wanted.written())
+            .chain(self.cron.iter().map(|line| ("cron", line.to_string())))
             .collect()
     }
 }
@@ -205,6 +227,8 @@ mod tests {
             ("tag", "v*"),
             ("path", "src/**"),
             ("path", "!src/made here/**"),
+            ("cron", "0 3 * * * Europe/Berlin"),
+            ("cron", "@weekly UTC on release"),
         ] {
             options.set(name, value).unwrap();
         }
@@ -235,6 +259,7 @@ mod tests {
             ("env", "1A=b"),
             ("env", "CI=false"),
             ("env", "KOZMIC_BUILD_NUMBER=9"),
+            ("cron", "0 3 * *"),
             ("nothing", "x"),
         ] {
             assert!(HookOptions::default().set(name, value).is_err(), "{name} = {value}");

@@ -156,7 +156,7 @@ impl Came<'_> {
     }
 
     /// One hook's call of the build, and its job.
-    async fn call(
+    pub(super) async fn call(
         &self,
         tx: &mut Transaction,
         id: BuildId,
@@ -183,7 +183,7 @@ impl Came<'_> {
 }
 
 /// Older builds of the same ref are stopped: where the project wants it, and always
-/// those that only wait for an approval.
+/// those that only wait for an approval. What somebody asked for is what they asked for.
 async fn supersede(
     tx: &mut Transaction,
     project: ProjectId,
@@ -195,6 +195,7 @@ async fn supersede(
                  WHERE projects.id = $2 \
                  AND (projects.cancels_superseded = 1 OR builds.approval = 'awaited') \
                  AND builds.gh_commit_ref = $3 AND builds.number < $4 \
+                 AND builds.triggered_by NOT IN ('manual', 'cron', 'try') \
                  AND builds.status IN ('enqueued', 'pending', 'failure', 'error')";
     let why = format!("superseded by build #{number}");
     let running = format!(

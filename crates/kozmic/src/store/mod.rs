@@ -5,6 +5,7 @@
 
 mod approvals;
 mod artifacts;
+mod asked;
 mod builds;
 mod collections;
 mod commits;
@@ -26,6 +27,7 @@ mod phases;
 mod projects;
 mod repositories;
 mod restarts;
+mod schedules;
 mod secrets;
 mod seen_heads;
 mod sessions;
@@ -52,6 +54,7 @@ use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
+pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
 pub use builds::{Build, NewBuild};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
@@ -68,6 +71,7 @@ pub use phases::PhaseTime;
 pub use projects::{Listed, Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
+pub use schedules::Schedule;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
@@ -121,6 +125,7 @@ struct Wakes {
     outbox: Notify,
     leases: watch::Sender<()>,
     leavings: Notify,
+    schedules: Notify,
 }
 
 impl Store {
@@ -185,6 +190,11 @@ impl Store {
     /// Resolves when a project was deleted. Register before looking.
     pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.leavings.notified()
+    }
+
+    /// Resolves when a hook's schedules may have changed. Register before looking.
+    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.schedules.notified()
     }
 
     /// Resolves when there may be something to report.

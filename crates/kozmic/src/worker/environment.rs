@@ -13,6 +13,7 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
         ("KOZMIC_BUILD_PROJECT", job.project.repository.full_name.to_string()),
         ("KOZMIC_BUILD_REF", job.git_ref.to_string()),
         ("KOZMIC_BUILD_SHA", job.sha.to_string()),
+        ("KOZMIC_BUILD_TRIGGER", job.trigger.as_str().to_owned()),
         ("KOZMIC_JOB_ID", job.id.to_string()),
         ("KOZMIC_JOB_TITLE", job.title.clone()),
         ("KOZMIC_JOB_ATTEMPT", job.attempt.to_string()),

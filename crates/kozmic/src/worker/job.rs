@@ -253,6 +253,7 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),
+        given: job.variables.clone().into_iter().collect(),
         secrets: secrets.given.clone(),
         limits,
         decided: decided(job, &limits),

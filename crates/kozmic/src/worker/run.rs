@@ -23,6 +23,9 @@ pub struct Work {
     pub install: Option<Install>,
     pub build_script: Script,
     pub env: Vec<(String, String)>,
+    /// More of them, and above those, for the build script alone: what the install script
+    /// leaves is for other builds as well.
+    pub given: Vec<(String, String)>,
     /// Variables that no container's configuration, image or log may hold. The log that
     /// the work is carried out with must hide them.
     pub secrets: BTreeMap<String, SecretString>,

@@ -47,6 +47,7 @@ const LOOK_TIME: Duration = Duration::from_secs(10);
 pub(super) struct Made<'engine> {
     container: Container<'engine>,
     account: Account,
+    step: Step,
 }
 
 /// A container for one of a job's scripts, empty as yet; `becomes` is the image that
@@ -71,7 +72,7 @@ pub(super) async fn create<'engine>(
         becomes,
     };
     let container = engine.create(&spec).await?;
-    Ok(Made { container, account })
+    Ok(Made { container, account, step })
 }
 
 /// As [`create`], where nothing else is done meanwhile.
@@ -96,9 +97,11 @@ pub(super) async fn fill<'engine>(
     checkout: &Checkout,
 ) -> Stepped<Container<'engine>> {
     (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
-    let Made { container, account } = made;
-    let Work { env, secrets, .. } = run.work;
-    let starter = starter(env, &account, !secrets.is_empty());
+    let Made { container, account, step } = made;
+    let Work { env, given, secrets, .. } = run.work;
+    let given = given.iter().filter(|_| step == Step::Build);
+    let env: Vec<_> = env.iter().chain(given).cloned().collect();
+    let starter = starter(&env, &account, !secrets.is_empty());
     let mut upload = Upload::new(account.owner)
         .folder("kozmic/")
         .folder(REPORTS.trim_start_matches('/'))
