@@ -1,6 +1,7 @@
-//! The client: `projects`, `builds`, `queue`, `logs`, `artifacts`, `restart`, `cancel` against a
-//! server.
+//! The client: `projects`, `builds`, `queue`, `start`, `logs`, `artifacts`, `restart`, `cancel`
+//! against a server.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -9,11 +10,12 @@ use clap::Subcommand;
 use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::server::Server;
 use super::table::table;
 use super::{artifacts, queue, say};
-use crate::model::FullName;
+use crate::model::{FullName, parse_own_variable};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -35,6 +37,22 @@ pub(super) enum Command {
         server: Server,
         /// Only of this project, as owner/name
         project: Option<FullName>,
+    },
+    /// Start a build that nobody pushed for
+    Start {
+        #[command(flatten)]
+        server: Server,
+        /// The project, as owner/name
+        project: FullName,
+        /// A branch, a tag, or a commit's id [default: the default branch]
+        #[arg(long = "ref", value_name = "REF", default_value = "")]
+        reference: String,
+        /// A hook's title; may be repeated [default: the hooks that run for a push to there]
+        #[arg(long, value_name = "TITLE")]
+        hook: Vec<String>,
+        /// A variable of the build scripts, shown on the build's page; may be repeated
+        #[arg(long, value_name = "K=V", value_parser = parse_own_variable)]
+        env: Vec<(String, String)>,
     },
     /// Print a job's log
     Logs {
@@ -122,6 +140,23 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         Command::Queue { server, project } => queue::run(&server, project.as_ref()).await?,
         Command::Approve { server, project, build, trust_author } => {
             approve(&server, &project, build, trust_author).await?;
+        }
+        Command::Start { server, project, reference, hook, env } => {
+            let id = server.project(&project).await?.id;
+            let variables: BTreeMap<String, String> = env.into_iter().collect();
+            let body = json!({ "ref": reference, "hooks": hook, "variables": variables });
+            let path = format!("projects/{id}/builds");
+            let build: Build = server.json_of(Method::POST, &path, Some(body.to_string())).await?;
+            let jobs: Vec<String> =
+                build.jobs.iter().map(|job| format!("{} {}", job.id, job.title)).collect();
+            let (number, sha) = (build.number, build.sha.get(..7).unwrap_or(&build.sha));
+            say(&format!(
+                "Build #{number} of {} at {sha} is {}: {}\njobs: {}",
+                build.git_ref,
+                build.status,
+                build.url,
+                jobs.join(", ")
+            ));
         }
         Command::Logs { server, job, follow, plain } => logs(&server, job, follow, plain).await?,
         Command::Artifacts { server, job, output } => {

@@ -3,6 +3,7 @@
 
 mod build;
 mod cache_id;
+mod cron;
 mod disk;
 mod forks;
 mod hook;
@@ -28,6 +29,7 @@ mod wanted;
 
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
+pub use cron::CronLine;
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use forks::{Approval, Fork, ForkPolicy};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HookSpec, InstallFrom, Invalid, Labels, Variant, Wanted};
+use super::{CronLine, HookSpec, InstallFrom, Invalid, Labels, Variant, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct HookOptions {
     /// Each is a job of its own; none: one job. Of a job: its own, or none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
+    /// When it runs by the clock, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cron: Vec<CronLine>,
 }
 
 impl Default for HookOptions {
@@ -60,12 +63,16 @@ impl Default for HookOptions {
             after: BTreeSet::new(),
             labels: Labels::default(),
             variants: Vec::new(),
+            cron: Vec::new(),
         }
     }
 }
 
+/// Schedules that a hook may have.
+const MOST_CRON_LINES: usize = 20;
+
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 15] = [
+pub const OPTION_NAMES: [&str; 16] = [
     "memory",
     "cpus",
     "pids",
@@ -81,12 +88,13 @@ pub const OPTION_NAMES: [&str; 15] = [
     "after",
     "label",
     "variant",
+    "cron",
 ];
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env`, `after`, `label`, `variant` and what is wanted, of which there may
-    /// be many.
+    /// but for `env`, `after`, `label`, `variant`, `cron` and what is wanted, of which there
+    /// may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -124,6 +132,19 @@ impl HookOptions {
             }
             "label" => self.labels.add(value),
             "variant" => self.add_variant(value.parse()?),
+            "cron" => {
+                let line: CronLine = value.parse()?;
+                if self.cron.contains(&line) {
+                    return Err(Invalid::new(format!("`{line}` was given before")));
+                }
+                if self.cron.len() == MOST_CRON_LINES {
+                    return Err(Invalid::new(format!(
+                        "a hook has {MOST_CRON_LINES} of them at most"
+                    )));
+                }
+                self.cron.push(line);
+                Ok(())
+            }
             wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
@@ -159,6 +180,7 @@ impl HookOptions {
             .chain(self.after.iter().map(|title| ("after", title.clone())))
             .chain(self.labels.iter().map(|label| ("label", label.to_owned())))
             .chain(self.variants.iter().map(|variant| ("variant", variant.to_string())))
+            .chain(self.cron.iter().map(|line| ("cron", line.to_string())))
             .collect()
     }
 }
@@ -261,6 +283,8 @@ mod tests {
             ("label", "gpu"),
             ("variant", "old: PYTHON=3.9 FLAGS=\"-x -v\""),
             ("variant", "new"),
+            ("cron", "0 3 * * * Europe/Berlin"),
+            ("cron", "@weekly UTC on release"),
         ] {
             options.set(name, value).unwrap();
         }
@@ -295,6 +319,7 @@ mod tests {
             ("after", " "),
             ("label", "a b"),
             ("variant", "PYTHON=3.9"),
+            ("cron", "0 3 * *"),
             ("nothing", "x"),
         ] {
             assert!(HookOptions::default().set(name, value).is_err(), "{name} = {value}");

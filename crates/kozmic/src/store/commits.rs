@@ -158,7 +158,7 @@ impl Came<'_> {
     }
 
     /// One hook's call of the build, and its job.
-    async fn call(
+    pub(super) async fn call(
         &self,
         tx: &mut Transaction,
         id: BuildId,
@@ -192,7 +192,7 @@ impl Came<'_> {
     }
 
     /// Older builds of the same ref are stopped: where the project wants it, and always
-    /// those that only wait for an approval.
+    /// those that only wait for an approval. What somebody asked for is what they asked for.
     async fn supersede(&self, tx: &mut Transaction, number: i64) -> Result<()> {
         let Self { project, build, now, .. } = *self;
         let rows = sqlx::query(
@@ -200,6 +200,7 @@ impl Came<'_> {
              WHERE projects.id = $1 \
              AND (projects.cancels_superseded = 1 OR builds.approval = 'awaited') \
              AND builds.gh_commit_ref = $2 AND builds.number < $3 \
+             AND builds.triggered_by NOT IN ('manual', 'cron', 'try') \
              AND builds.status IN ('enqueued', 'pending', 'failure', 'error') ORDER BY builds.id",
         )
         .bind(project.0)

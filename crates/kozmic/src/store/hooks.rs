@@ -5,7 +5,9 @@ use sqlx::any::AnyRow;
 
 use super::hook_changes::remember;
 use super::hook_order::{self, HookPlan};
-use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, to_json};
+use super::{
+    Columns as _, Result, Store, StoreError, Transaction, commit, failed, schedules, to_json,
+};
 use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
@@ -64,6 +66,7 @@ impl Store {
             .await
             .map_err(failed("seal a hook's secret"))?;
         track(&mut tx, id, spec).await?;
+        schedules::set(&mut tx, id, spec, now).await?;
         remember(&mut tx, project, id, spec, "added", by, now).await?;
         commit(tx).await?;
         Ok(id)
@@ -77,6 +80,7 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(failed("activate a hook"))?;
+        self.wakes.schedules.notify_one();
         Ok(())
     }
 
@@ -120,8 +124,11 @@ impl Store {
         .await
         .map_err(failed("edit a hook"))?;
         track(&mut tx, hook.id, spec).await?;
+        schedules::set(&mut tx, hook.id, spec, now).await?;
         remember(&mut tx, hook.project, hook.id, spec, "edited", by, now).await?;
-        commit(tx).await
+        commit(tx).await?;
+        self.wakes.schedules.notify_one();
+        Ok(())
     }
 
     /// Refused when another hook waits for it. Its calls stay, and with them the builds; so does the history of its changes.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
-    JobUuid, ProjectId, Script, Timestamp, TrackedPath, Variant, Waiting,
+    JobUuid, ProjectId, Script, Timestamp, TrackedPath, Trigger, Variant, Waiting,
 };
 
 /// A job as pages show it.
@@ -67,6 +67,11 @@ pub struct ClaimedJob {
     pub sha: crate::model::CommitSha,
     pub pull_request: Option<i64>,
     pub is_from_fork: bool,
+    pub trigger: Trigger,
+    /// Given to the build's scripts by who asked for it.
+    pub variables: BTreeMap<String, String>,
+    /// Of a try: the object that has its files.
+    pub tree: Option<String>,
     /// The end that this attempt was being stopped for when its worker was lost, as
     /// [`JobEnd::cause`].
     pub ends_by: Option<String>,
@@ -347,8 +352,9 @@ impl NewJob<'_> {
 pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {
     let row = sqlx::query(
         "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
-         builds.pull_request_number, builds.is_from_fork \
-         FROM jobs JOIN builds ON builds.id = jobs.build_id WHERE jobs.id = $1",
+         builds.pull_request_number, builds.is_from_fork, builds.triggered_by, builds.variables, \
+         trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
+         LEFT JOIN trees ON trees.build_id = builds.id WHERE jobs.id = $1",
     )
     .bind(id.0)
     .fetch_one(&mut **tx)
@@ -386,6 +392,9 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
         sha: row.text("gh_commit_sha")?.parse()?,
         pull_request: row.int_or_null("pull_request_number")?,
         is_from_fork: row.flag("is_from_fork")?,
+        trigger: row.text("triggered_by")?.parse()?,
+        variables: read_json(&row, "variables")?,
+        tree: row.text_or_null("tree")?,
         ends_by: row.text_or_null("cause")?,
         cancel_reason: row.text_or_null("cancel_reason")?,
     })

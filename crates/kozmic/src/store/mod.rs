@@ -5,6 +5,7 @@
 
 mod approvals;
 mod artifacts;
+mod asked;
 mod builds;
 mod collections;
 mod commits;
@@ -30,6 +31,7 @@ mod projects;
 mod queue;
 mod repositories;
 mod restarts;
+mod schedules;
 mod secrets;
 mod seen_heads;
 mod sessions;
@@ -59,6 +61,7 @@ use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
+pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
 pub use builds::{Build, NewBuild};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
@@ -77,6 +80,7 @@ pub use phases::PhaseTime;
 pub use projects::{Listed, Project, ProjectChange, ProjectOptions, ProjectSummary};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
+pub use schedules::Schedule;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
@@ -133,6 +137,7 @@ struct Wakes {
     outbox: Notify,
     leases: watch::Sender<()>,
     leavings: Notify,
+    schedules: Notify,
 }
 
 impl Store {
@@ -217,6 +222,11 @@ impl Store {
     /// Resolves when a project was deleted. Register before looking.
     pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.leavings.notified()
+    }
+
+    /// Resolves when a hook's schedules may have changed. Register before looking.
+    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.schedules.notified()
     }
 
     /// Resolves when there may be something to report.

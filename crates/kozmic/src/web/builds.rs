@@ -12,8 +12,8 @@ use super::page::{
 };
 use super::visitor::{Access, Visitor};
 use super::{App, artifacts, jobs, log_page, phases, tests};
-use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
-use crate::store::{Build, Job, Project, ReportTrouble};
+use crate::model::{Approval, BuildId, CronLine, GitRef, JobStatus, Timestamp, Trigger};
+use crate::store::{AskedFor, Build, Job, Project, ReportTrouble};
 
 #[derive(Template)]
 #[template(path = "build.html")]
@@ -38,6 +38,10 @@ struct BuildPage {
     approved: Option<(String, Time)>,
     trigger: &'static str,
     missed_because: Option<String>,
+    asked: AskedFor,
+    /// When the clock's line was due, on its own clock.
+    due: Option<String>,
+    is_try: bool,
     not_run: Vec<(String, String)>,
     full_sha: String,
     sha: String,
@@ -251,6 +255,9 @@ async fn show(
         }),
         trigger: trigger(build.trigger),
         missed_because: build.missed_because,
+        due: build.asked.cron.as_ref().map(|(line, due)| shown_due(line, *due)),
+        asked: build.asked,
+        is_try: build.trigger == Trigger::Try,
         not_run: app.store.hooks_not_run(build.id).await?,
         full_sha: build.commit.sha.to_string(),
         sha: build.commit.sha.short().to_owned(),
@@ -332,6 +339,11 @@ fn log_name(project: &Project, job: &Job) -> String {
     let text = format!("{} {} {}", project.repository.full_name, job.id, job.title);
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase().chars().take(100).collect()
+}
+
+/// A point in time on the clock of a line.
+fn shown_due(line: &str, due: Timestamp) -> String {
+    line.parse::<CronLine>().map_or_else(|_| due.to_string(), |line| line.shows(due))
 }
 
 /// What asked for it, after "by".

@@ -11,7 +11,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Trigger};
 use crate::store::{Build, Project};
 
 /// Builds on one page.
@@ -48,6 +48,8 @@ struct Row {
     author: String,
     git_ref: String,
     awaits_approval: bool,
+    /// What asked for it, where no delivery did.
+    asked: Option<&'static str>,
     sha: String,
     created: Time,
     took: Option<String>,
@@ -134,6 +136,12 @@ fn row(build: &Build, now: Timestamp) -> Row {
         author: build.commit.author.clone(),
         git_ref: build.git_ref.to_string(),
         awaits_approval: build.awaits_approval(),
+        asked: match build.trigger {
+            Trigger::Manual => Some("by hand"),
+            Trigger::Cron => Some("by the clock"),
+            Trigger::Try => Some("a try"),
+            _ => None,
+        },
         sha: build.commit.sha.short().to_owned(),
         created: Time::new(build.created_at, now),
         took: duration(build.started_at, build.finished_at, now),

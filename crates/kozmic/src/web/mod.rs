@@ -41,6 +41,7 @@ mod routes;
 mod secrets;
 mod settings;
 mod sign_in;
+mod start;
 mod static_files;
 mod tail;
 mod tailer;

@@ -8,7 +8,7 @@ use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, artifacts, badge, builds, health, history, hook, hook_form, jobs,
-    log_view, repositories, secrets, settings, sign_in, static_files, tailer, tests,
+    log_view, repositories, secrets, settings, sign_in, start, static_files, tailer, tests,
 };
 
 /// A line of the table.
@@ -97,6 +97,8 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects", Page, SignedIn, history::home),
         get("/projects/{project}", Page, Member, history::project),
         get("/projects/{project}/history", Page, Member, history::history),
+        get("/projects/{project}/start", Page, Manager, start::form),
+        post("/projects/{project}/start", Page, Manager, start::start),
         get("/projects/{project}/builds/{build}", Page, Member, builds::build),
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),

@@ -6,9 +6,11 @@ use super::collect::folder_variables;
 use crate::model::{Script, Variant};
 use crate::store::ClaimedJob;
 
-/// The variables of the build script.
+/// The variables of the build script: those that whoever asked for the build gave go first.
 pub(super) fn of_build(job: &ClaimedJob, public_url: &str) -> Vec<(String, String)> {
-    environment(job, public_url, &of_variant(job))
+    let mut given = of_variant(job);
+    given.extend(job.variables.clone());
+    environment(job, public_url, &given)
 }
 
 /// The variables of the install script, and those of the variant among them. It is given
@@ -45,6 +47,7 @@ fn environment(
         ("KOZMIC_BUILD_PROJECT", job.project.repository.full_name.to_string()),
         ("KOZMIC_BUILD_REF", job.git_ref.to_string()),
         ("KOZMIC_BUILD_SHA", job.sha.to_string()),
+        ("KOZMIC_BUILD_TRIGGER", job.trigger.as_str().to_owned()),
         ("KOZMIC_JOB_ID", job.id.to_string()),
         ("KOZMIC_JOB_TITLE", job.title.clone()),
         ("KOZMIC_JOB_ATTEMPT", job.attempt.to_string()),

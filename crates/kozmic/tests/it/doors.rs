@@ -102,6 +102,10 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ),
     ("GET", "/projects/{project}", "/projects/1/", 303, MEMBERS),
     ("GET", "/projects/{project}/history", "/projects/1/history/", 200, MEMBERS),
+    ("GET", "/projects/{project}/start", "/projects/1/start/", 200, MANAGERS),
+    // Of nothing.
+    ("POST", "/projects/{project}/start", "/projects/1/start/", 400, MANAGERS),
+    ("POST", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 400, API_MANAGERS),
     ("GET", "/projects/{project}/builds/{build}", "/projects/1/builds/1/", 200, MEMBERS),
     (
         "GET",

@@ -89,7 +89,9 @@ async fn every_call_is_as_github_describes_it() {
     is_taken(known.failed_deliveries(id).await);
     known.delivered_event(id, &failed).await.unwrap();
     let tag = GitRef::tag("v1").unwrap();
-    known.commit_of_tag(&tag).await.unwrap();
+    known.commit_of_ref(&tag).await.unwrap();
+    known.commit_called("6dcb09b").await.unwrap();
+    known.has_in_history("main", &sha).await.unwrap();
     known.changed_between("main", sha.as_str()).await.unwrap();
     is_taken(known.changed_in_pull_request(1347).await);
 

@@ -1,5 +1,7 @@
 //! What the API says of projects, builds and jobs. Times are RFC 3339 in UTC.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::model::{Approval, Timestamp, Waiting};
@@ -38,6 +40,16 @@ pub(super) struct BuildAnswer {
     approved_at: Option<String>,
     /// How reconciliation came upon it.
     missed_because: Option<String>,
+    /// Who asked for it, by hand or for a try.
+    asked_by: Option<String>,
+    /// Given to its build scripts by them.
+    variables: BTreeMap<String, String>,
+    /// Its hooks were chosen: it does not speak for its commit.
+    partial: bool,
+    /// The line that made it by the clock.
+    cron: Option<String>,
+    /// When that was due.
+    due_at: Option<String>,
     /// Hooks that have no job in it.
     not_run: Vec<NotRunAnswer>,
     created_at: String,
@@ -150,6 +162,11 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         approved_by,
         approved_at,
         missed_because: build.missed_because,
+        asked_by: build.asked.by,
+        variables: build.asked.variables,
+        partial: build.asked.is_partial,
+        cron: build.asked.cron.as_ref().map(|(line, _)| line.clone()),
+        due_at: build.asked.cron.as_ref().map(|(_, due)| due.to_string()),
         not_run: not_run.map(|(hook, reason)| NotRunAnswer { hook, reason }).collect(),
         created_at: build.created_at.to_string(),
         started_at: time(build.started_at),

@@ -25,6 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects", Api, SignedIn, projects::list),
         get("/api/v1/projects/{project}", Api, Member, projects::one),
         get("/api/v1/projects/{project}/builds", Api, Member, builds::list),
+        post("/api/v1/projects/{project}/builds", Api, Manager, builds::start),
         get("/api/v1/projects/{project}/secrets", Api, Manager, secrets::list),
         put("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::set),
         delete("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::remove),
