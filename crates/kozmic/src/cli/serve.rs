@@ -120,8 +120,7 @@ pub async fn serve(
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
     };
-    let reporter =
-        Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
+    let reporter = reporter(&store, &github, &public_url);
     let oauth = oauth_app(&settings, &github)?;
     let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
     let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
@@ -174,6 +173,10 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+fn reporter(store: &Store, github: &Client, public_url: &str) -> Reporter {
+    Reporter { store: store.clone(), github: github.clone(), public_url: public_url.to_owned() }
 }
 
 fn scheduler(store: &Store, github: &Client) -> Scheduler {

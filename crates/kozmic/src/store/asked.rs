@@ -184,7 +184,7 @@ fn choose<'a>(hooks: &'a [AnyRow], asked: &AskedHooks) -> Result<(Vec<&'a AnyRow
                 match read_options(hook)?.wanted.why_not(&change) {
                     None => chosen.push(hook),
                     Some(reason) => {
-                        others.push((hook.int("id")?, hook.text("hook_title")?, reason))
+                        others.push((hook.int("id")?, hook.text("hook_title")?, reason));
                     }
                 }
             }
