@@ -5,12 +5,14 @@ mod gc;
 mod hooks;
 mod migrate;
 mod project;
+mod pull;
 mod remote;
 mod run;
 mod secret;
 mod secret_key;
 mod serve;
 mod server;
+mod shell;
 mod table;
 mod token;
 
@@ -67,6 +69,10 @@ enum Command {
     /// What a project's scripts are given and nobody is shown
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Open a shell in the container of a failed job
+    Shell(shell::Command),
+    /// Bring the container of a failed job home, as an image of the engine here
+    Pull(pull::Command),
     /// API tokens of this server's users
     #[command(subcommand)]
     Token(token::Command),
@@ -91,6 +97,9 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            // Nor is this one's.
+            Command::Shell(command) => return shell::run(command).await,
+            Command::Pull(command) => pull::run(&settings()?, command).await?,
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,

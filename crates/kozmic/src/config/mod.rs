@@ -6,6 +6,7 @@
 mod objects;
 mod sign_in;
 mod table;
+mod values;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,8 +21,9 @@ pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 use table::is_reserved;
 pub use table::{SETTINGS, Setting};
+use values::Values;
 
-use crate::model::{KnownHosts, parse_bytes};
+use crate::model::KnownHosts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -103,6 +105,8 @@ pub struct Settings {
     /// Where finished logs and artifacts lie.
     pub objects: ObjectSettings,
     pub cached_images_limit: usize,
+    /// How long a failed job's container is kept; zero: not kept.
+    pub keep_failed: Duration,
     /// Bytes; none: as much as there is.
     pub disk_budget: Option<u64>,
     /// Bytes; none: by the size of the disk.
@@ -167,7 +171,7 @@ impl Settings {
             .iter()
             .find(|(name, value)| name == "DOCKER_HOST" && !value.is_empty())
             .map(|(_, value)| value.clone());
-        Self::parse(&Values(values), docker_host, environment)
+        Self::parse(&Values::new(values), docker_host, environment)
     }
 
     fn parse(
@@ -228,11 +232,12 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
+            keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             without_effect: SETTINGS
                 .iter()
-                .filter(|setting| setting.planned && values.0.contains_key(setting.name))
+                .filter(|setting| setting.planned && values.is_given(setting.name))
                 .map(|setting| setting.name)
                 .collect(),
         })
@@ -272,77 +277,6 @@ fn read_file(path: &Path, text: &str) -> Result<Vec<(&'static str, String)>, Con
             Ok((setting.name, value))
         })
         .collect()
-}
-
-/// In seconds; no limit of a job is longer.
-const YEAR: u64 = 31_536_000;
-
-/// Given values by name, with the table's defaults behind them.
-struct Values(BTreeMap<&'static str, String>);
-
-impl Values {
-    fn text(&self, name: &'static str) -> Option<String> {
-        let default =
-            || SETTINGS.iter().find(|setting| setting.name == name).map(|s| s.default.to_owned());
-        self.0.get(name).cloned().or_else(default).filter(|value| !value.is_empty())
-    }
-
-    fn parsed<T: std::str::FromStr>(
-        &self,
-        name: &'static str,
-        problem: &str,
-    ) -> Result<T, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        value.parse().map_err(|_| ConfigError::Malformed { name, value, problem: problem.into() })
-    }
-
-    fn seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
-        let seconds: u64 = self.parsed(name, "must be a whole number of seconds")?;
-        if !(1..=YEAR).contains(&seconds) {
-            let problem = "must be from 1 to 31536000 seconds (a year)".into();
-            return Err(ConfigError::Malformed { name, value: seconds.to_string(), problem });
-        }
-        Ok(Duration::from_secs(seconds))
-    }
-
-    fn bytes(&self, name: &'static str) -> Result<u64, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        parse_bytes(&value).map_err(|problem| ConfigError::Malformed {
-            name,
-            value,
-            problem: problem.to_string(),
-        })
-    }
-
-    fn bytes_if_given(&self, name: &'static str) -> Result<Option<u64>, ConfigError> {
-        self.text(name).map(|_| self.bytes(name)).transpose()
-    }
-
-    /// From lines, or from the file that a path names.
-    fn known_hosts(&self, name: &'static str) -> Result<KnownHosts, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        let malformed =
-            |value: &str, problem| ConfigError::Malformed { name, value: value.into(), problem };
-        if !["/", "./", "../"].iter().any(|start| value.starts_with(start)) {
-            let first = value.lines().next().unwrap_or_default();
-            return KnownHosts::with(&value).map_err(|error| malformed(first, error.to_string()));
-        }
-        let lines = std::fs::read_to_string(&value)
-            .map_err(|error| malformed(&value, format!("the file can't be read: {error}")))?;
-        KnownHosts::with(&lines).map_err(|error| malformed(&value, error.to_string()))
-    }
-
-    fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {
-        let Some(value) = self.text(name) else { return Ok(None) };
-        match value.parse::<Url>() {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
-            _ => Err(ConfigError::Malformed {
-                name,
-                value,
-                problem: "must be an http or https URL".into(),
-            }),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -390,6 +324,8 @@ mod tests {
             ("KOZMIC_CONCURRENCY", "0"),
             ("KOZMIC_STALL_TIMEOUT", "15m"),
             ("KOZMIC_JOB_TIMEOUT", "0"),
+            ("KOZMIC_KEEP_FAILED", "1h"),
+            ("KOZMIC_KEEP_FAILED", "31536001"),
             ("KOZMIC_JOB_TIMEOUT", "18446744073709551615"),
             ("KOZMIC_LOG_LIMIT", "1 GB"),
             ("KOZMIC_DISK_BUDGET", "half"),

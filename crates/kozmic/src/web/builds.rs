@@ -10,7 +10,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, artifacts, jobs, log_page, phases, tests};
+use super::{App, artifacts, jobs, kept, log_page, phases, tests};
 use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{Build, Job, Project, ReportTrouble};
 
@@ -91,6 +91,7 @@ struct ShownJob {
     notes: Vec<String>,
     /// Those that this one replaced.
     earlier: Vec<Tab>,
+    kept: Option<kept::ShownKept>,
 }
 
 #[derive(Deserialize)]
@@ -292,6 +293,7 @@ async fn shown_job(
             Some(collection) => artifacts::of_job(app, project.id, &job, collection).await?,
             None => None,
         },
+        kept: kept::of_job(app, job.id, now).await?,
         notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
         attempts: phases::attempts(&times, now),

@@ -29,6 +29,7 @@ mod history;
 mod hook;
 mod hook_form;
 mod jobs;
+mod kept;
 mod log_page;
 mod log_view;
 mod page;
@@ -56,6 +57,7 @@ use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::terminal::Terminals;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
@@ -84,6 +86,8 @@ pub struct App {
     /// Of the jobs that somebody watches.
     pub feeds: Feeds,
     pub logs: Logs,
+    /// Where those who look into failed jobs meet the worker.
+    pub terminals: Terminals,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

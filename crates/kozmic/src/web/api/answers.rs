@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{Approval, Timestamp};
-use crate::store::{Build, Job, PhaseTime, Project, StoreError};
+use crate::store::{Build, Job, KeptContainer, PhaseTime, Project, StoreError};
 use crate::web::App;
 
 #[derive(Serialize)]
@@ -70,6 +70,8 @@ pub(super) struct JobAnswer {
     log_url: String,
     /// When the log was removed to free disk space.
     log_removed_at: Option<String>,
+    /// Until when the container of a failed job is kept; none: it is not, or is gone.
+    kept_until: Option<String>,
     phases: Vec<PhaseAnswer>,
 }
 
@@ -102,6 +104,7 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
     let jobs = app.store.jobs_of(build.id).await?;
     let mut phases = app.store.phases_of(build.id).await?;
     let mut of = |job: &Job| phases.remove(&job.id).unwrap_or_default();
+    let kept = app.store.kept_containers_of(build.id).await?;
     let not_run = app.store.hooks_not_run(build.id).await?.into_iter();
     let pull = build.pull_request.as_ref();
     let (approved_by, approved_at) = match &build.approval {
@@ -134,14 +137,21 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         jobs: jobs
             .into_iter()
             .map(|job| {
-                let phases = of(&job);
-                self::job(app, project, job, &phases)
+                let (phases, kept) = (of(&job), kept.get(&job.id));
+                self::job(app, project, job, kept, &phases)
             })
             .collect(),
     })
 }
 
-pub(super) fn job(app: &App, project: i64, job: Job, phases: &[PhaseTime]) -> JobAnswer {
+pub(super) fn job(
+    app: &App,
+    project: i64,
+    job: Job,
+    kept: Option<&KeptContainer>,
+    phases: &[PhaseTime],
+) -> JobAnswer {
+    let kept = kept.filter(|kept| kept.is_there(Timestamp::now()));
     let path = format!("{}/projects/{project}", app.public_url);
     JobAnswer {
         id: job.id.0,
@@ -158,6 +168,7 @@ pub(super) fn job(app: &App, project: i64, job: Job, phases: &[PhaseTime]) -> Jo
         started_at: time(job.started_at),
         finished_at: time(job.finished_at),
         log_removed_at: time(job.log_removed_at),
+        kept_until: time(kept.map(|kept| kept.until)),
         phases: phases.iter().map(phase).collect(),
     }
 }

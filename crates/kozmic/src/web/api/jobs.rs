@@ -66,5 +66,6 @@ async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
 async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
     let job = find(app, id).await?;
     let phases = app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default();
-    Ok(Json(answers::job(app, project.0, job, &phases)))
+    let kept = app.store.kept_container(id).await?;
+    Ok(Json(answers::job(app, project.0, job, kept.as_ref(), &phases)))
 }

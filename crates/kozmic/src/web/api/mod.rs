@@ -9,9 +9,10 @@ mod jobs;
 mod problem;
 mod projects;
 mod secrets;
+mod shell;
 mod tests;
 
-use super::gate::Door::Api;
+use super::gate::Door::{Api, Socket};
 use super::gate::Who::{Manager, Member, SignedIn};
 use super::log_view;
 use super::routes::{Route, delete, get, post, put};
@@ -42,5 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects/{project}/tests/{test}", Api, Member, tests::history),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
+        get("/api/v1/jobs/{job}/shell", Socket, Manager, shell::open),
+        get("/api/v1/jobs/{job}/image", Api, Manager, shell::image),
     ]
 }
