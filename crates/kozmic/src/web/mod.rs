@@ -30,6 +30,7 @@ mod hook;
 mod hook_form;
 mod install_step;
 mod jobs;
+mod kept;
 mod log_page;
 mod log_view;
 mod page;
@@ -58,6 +59,7 @@ use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::terminal::Terminals;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
@@ -86,6 +88,8 @@ pub struct App {
     /// Of the jobs that somebody watches.
     pub feeds: Feeds,
     pub logs: Logs,
+    /// Where those who look into failed jobs meet the worker.
+    pub terminals: Terminals,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.
