@@ -13,6 +13,7 @@ mod serve;
 mod server;
 mod table;
 mod token;
+mod try_tree;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ enum Command {
     Serve,
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
+    /// Run the checkout here on a server, uncommitted changes included; reported to nobody
+    Try(try_tree::Command),
     /// Show what Kozmic has on the disks here, and remove what is beyond the budget
     Gc(gc::Command),
     /// Bring the database up to date and exit
@@ -77,7 +80,7 @@ enum Command {
 /// Runs a command line; an error is one sentence on standard error.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let is_run = matches!(cli.command, Command::Run(_));
+    let is_run = matches!(cli.command, Command::Run(_) | Command::Try(_));
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            Command::Try(command) => return try_tree::run(command).await,
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,

@@ -21,6 +21,7 @@ use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
+use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
 use crate::web::{self, App, Cookies, Feeds, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
@@ -119,8 +120,7 @@ pub async fn serve(
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
     };
-    let reporter =
-        Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
+    let reporter = reporter(&store, &github, &public_url);
     let oauth = oauth_app(&settings, &github)?;
     let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
     let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
@@ -135,6 +135,7 @@ pub async fn serve(
         exchanges: Arc::default(),
         bus,
         logs,
+        trees: TreeLimits { bytes: settings.try_limit, ..TreeLimits::default() },
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
@@ -173,6 +174,11 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+fn reporter(store: &Store, github: &Client, public_url: &str) -> Reporter {
+    let (store, github) = (store.clone(), github.clone());
+    Reporter { store, github, public_url: public_url.to_owned() }
 }
 
 fn scheduler(store: &Store, github: &Client) -> Scheduler {

@@ -76,15 +76,22 @@ impl Server {
         path: &str,
         body: Option<String>,
     ) -> anyhow::Result<Response> {
+        self.send_body(method, path, body.unwrap_or_default().into()).await
+    }
+
+    pub(super) async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        body: reqwest::Body,
+    ) -> anyhow::Result<Response> {
         #[derive(Deserialize)]
         struct Problem {
             detail: String,
         }
         let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
-        let mut request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
+        let request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
+        let request = request.body(body);
         let answer = request
             .send()
             .await

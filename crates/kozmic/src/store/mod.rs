@@ -33,6 +33,7 @@ mod seen_heads;
 mod sessions;
 mod test_reports;
 mod tokens;
+mod trees;
 mod upkeep;
 mod user_tokens;
 mod users;
@@ -76,6 +77,7 @@ pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
+pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
 

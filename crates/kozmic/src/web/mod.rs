@@ -57,6 +57,7 @@ use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
@@ -85,6 +86,8 @@ pub struct App {
     /// Of the jobs that somebody watches.
     pub feeds: Feeds,
     pub logs: Logs,
+    /// What is taken to be tried.
+    pub trees: TreeLimits,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

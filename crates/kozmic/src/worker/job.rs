@@ -14,11 +14,12 @@ use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
 use super::run::{Limits, Work, asked_to_stop};
 use super::secrets::{self, JobSecrets};
+use super::trees;
 use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
-use crate::model::{ErrorKind, JobEnd, Phase, Timestamp};
+use crate::model::{ErrorKind, JobEnd, Phase, Timestamp, Trigger};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
@@ -191,6 +192,20 @@ async fn carry_on(
     lease: &Lease,
 ) -> io::Result<Outcome> {
     lease.tell(Progress::Begins(Phase::Fetch));
+    let tell = |step| lease.tell(step);
+    if job.trigger == Trigger::Try {
+        let object = match trees::object(job) {
+            Ok(object) => object,
+            Err(end) => return Ok(Outcome::Ended(end)),
+        };
+        let checkout = async {
+            let checkout = trees::check_out(worker, job, object).await;
+            lease.tell(Progress::Over(Phase::Fetch));
+            checkout
+        };
+        let work = work_of(worker, job, secrets);
+        return execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await;
+    }
     if !job.project.repository.is_public {
         (worker.before_fetch)(job.project.clone()).await;
     }
@@ -203,7 +218,6 @@ async fn carry_on(
         lease.tell(Progress::Over(Phase::Fetch));
         checkout
     };
-    let tell = |step| lease.tell(step);
     execute(&worker.engine, &work_of(worker, job, secrets), checkout, log, &tell, lease.stop())
         .await
 }
