@@ -135,7 +135,7 @@ pub async fn serve(
         exchanges: Arc::default(),
         bus,
         logs,
-        trees: TreeLimits { bytes: settings.try_limit, ..TreeLimits::default() },
+        trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),

@@ -100,8 +100,6 @@ pub struct Settings {
     /// Bytes.
     pub log_limit: u64,
     pub artifacts: ArtifactSettings,
-    /// Bytes of a tree that is sent to be tried, unpacked; 1 GiB at the most.
-    pub try_limit: u64,
     /// Where finished logs and artifacts lie.
     pub objects: ObjectSettings,
     pub cached_images_limit: usize,
@@ -225,7 +223,6 @@ impl Settings {
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
             artifacts: ArtifactSettings::read(values)?,
-            try_limit: values.bytes("KOZMIC_TRY_LIMIT")?.min(1 << 30),
             objects: ObjectSettings::read(values, environment)?,
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
