@@ -19,6 +19,7 @@ pub mod report_files; // what a script left behind: read, limited, kept
 pub mod source; // git: one commit onto this disk
 pub mod store; // all SQL
 pub mod terminal; // where who looks into a failed job meets its worker
+pub mod trees; // a work tree that somebody sends: packed, checked, kept, unpacked
 
 pub mod config; // settings, from the environment and a file
 pub mod model; // the vocabulary as types

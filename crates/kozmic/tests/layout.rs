@@ -24,6 +24,7 @@ const MAP: &[(&str, &[&str])] = &[
             "github",
             "store",
             "terminal",
+            "trees",
             "objects",
             "model",
             "config",
@@ -34,8 +35,8 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "upkeep", "intake", "log", "github", "store", "terminal", "objects", "model", "config",
-            "seal", "shutdown",
+            "upkeep", "intake", "log", "github", "store", "terminal", "trees", "objects", "model",
+            "config", "seal", "shutdown",
         ],
     ),
     ("upkeep", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
@@ -49,6 +50,7 @@ const MAP: &[(&str, &[&str])] = &[
             "report_files",
             "store",
             "terminal",
+            "trees",
             "objects",
             "model",
             "config",
@@ -65,6 +67,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("source", &["model", "config", "seal", "shutdown"]),
     ("store", &["model", "config", "seal", "shutdown"]),
     ("terminal", &["model", "shutdown"]),
+    ("trees", &["objects", "model"]),
     ("objects", &["config", "model"]),
     ("config", &["model"]),
     ("model", &[]),
@@ -87,7 +90,7 @@ const OWNED: &[(&str, &str)] = &[
     ("walkdir", "worker"),
     ("rustix", "worker cli"),
     ("object_store", "objects"),
-    ("zstd", "log"),
+    ("zstd", "log trees"),
     ("tokio_tungstenite", "cli"),
 ];
 

@@ -19,6 +19,7 @@ mod shell;
 mod table;
 mod token;
 mod transfer;
+mod try_tree;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ enum Command {
     Serve,
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
+    /// Run the checkout here on a server, uncommitted changes included; reported to nobody
+    Try(try_tree::Command),
     /// Show the settings in force and where they come from, without secrets
     Config(config::Command),
     /// Look at everything that a server needs, and say what is wrong and what to do
@@ -93,7 +96,7 @@ enum Command {
 /// Runs a command line; an error is one sentence on standard error.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let is_run = matches!(cli.command, Command::Run(_));
+    let is_run = matches!(cli.command, Command::Run(_) | Command::Try(_));
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -107,6 +110,7 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            Command::Try(command) => return try_tree::run(command).await,
             // Nor is this one's.
             Command::Shell(command) => return shell::run(command).await,
             Command::Pull(command) => pull::run(&settings()?, command).await?,

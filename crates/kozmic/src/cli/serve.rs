@@ -22,6 +22,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::terminal;
+use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
 use crate::web::{self, App, Cookies, Feeds, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
@@ -128,6 +129,7 @@ pub async fn serve(
         bus,
         logs,
         terminals,
+        trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
@@ -172,7 +174,8 @@ pub async fn serve(
 }
 
 fn reporter(store: &Store, github: &Client, public_url: &str) -> Reporter {
-    Reporter { store: store.clone(), github: github.clone(), public_url: public_url.to_owned() }
+    let (store, github) = (store.clone(), github.clone());
+    Reporter { store, github, public_url: public_url.to_owned() }
 }
 
 fn scheduler(store: &Store, github: &Client) -> Scheduler {

@@ -105,12 +105,18 @@ impl Server {
         path: &str,
         body: Option<String>,
     ) -> anyhow::Result<Response> {
+        self.send_body(method, path, body.unwrap_or_default().into()).await
+    }
+
+    pub(super) async fn send_body(
+        &self,
+        method: Method,
+        path: &str,
+        body: reqwest::Body,
+    ) -> anyhow::Result<Response> {
         let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
-        let mut request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
-        self.answered(request.send().await).await
+        let request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
+        self.answered(request.body(body).send().await).await
     }
 
     /// What a server answered, or the sentence by which it refused.

@@ -16,11 +16,13 @@ pub struct ObjectSettings {
     pub aws: Vec<(String, SecretString)>,
 }
 
-/// What is kept of the artifacts.
+/// What is kept of the artifacts, and taken to be tried.
 #[derive(Debug, Clone, Copy)]
 pub struct ArtifactSettings {
     /// Bytes of one job.
     pub limit: u64,
+    /// Bytes of a tree that is sent, unpacked; 1 GiB at the most.
+    pub try_limit: u64,
     /// Bytes of all jobs of a project.
     pub project_limit: u64,
     pub age: Duration,
@@ -30,6 +32,7 @@ impl ArtifactSettings {
     pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
         Ok(Self {
             limit: values.bytes("KOZMIC_ARTIFACTS_LIMIT")?,
+            try_limit: values.bytes("KOZMIC_TRY_LIMIT")?.min(1 << 30),
             project_limit: values.bytes("KOZMIC_ARTIFACTS_PROJECT_LIMIT")?,
             age: values.seconds("KOZMIC_ARTIFACTS_AGE")?,
         })

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use super::git::{Failed, Git};
 use super::ssh::Keys;
 use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk, submodules};
+use crate::model::GitRef;
 
 /// Folders are removed by a thread with a stack of this size: their depth is for
 /// strangers to choose.
@@ -26,6 +27,26 @@ impl Checkout {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes a commit of whatever lies there, in a repository of its own on the branch that
+    /// is named. What is ignored lies there because it is tracked.
+    pub async fn commit_all(mut self, git_ref: &GitRef, message: &str) -> Result<Self> {
+        let path = self.path.clone();
+        let git = async |arguments: &[&str]| {
+            let who = ["-c", "user.name=Kozmic", "-c", "user.email=kozmic@localhost"];
+            let git = Git::in_folder(&path).args(who).args(arguments);
+            git.run().await?.map_err(|failed| SourceError::Tried(failed.problem().into()))
+        };
+        let branch = format!("refs/heads/{}", git_ref.branch_name().unwrap_or("detached"));
+        git(&["init", "--quiet", "--template="]).await?;
+        git(&["symbolic-ref", "HEAD", &branch]).await?;
+        git(&["add", "--all", "--force"]).await?;
+        let tree = git(&["write-tree"]).await?.trim().to_owned();
+        let commit = git(&["commit-tree", &tree, "-m", message]).await?;
+        git(&["update-ref", &branch, commit.trim()]).await?;
+        self.tree = tree;
+        Ok(self)
     }
 
     pub(super) fn tree(&self) -> &str {
@@ -56,19 +77,25 @@ pub(super) fn remove(path: PathBuf) -> Option<JoinHandle<()>> {
     }
 }
 
-pub(super) async fn make(
-    mirror: &Path,
-    keys: &Keys,
-    wanted: &Wanted,
-    path: &Path,
-) -> Result<Checkout> {
+/// A folder with nothing in it.
+pub(super) async fn empty(path: &Path) -> Result<Checkout> {
     // Left by a worker that was killed in this very attempt.
     if path.exists() {
         let removal = remove(path.to_owned());
         tokio::task::spawn_blocking(move || removal.map(JoinHandle::join)).await.ok();
     }
     tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?;
-    let checkout = Checkout::new(path, wanted.sha.to_string());
+    Ok(Checkout::new(path, String::new()))
+}
+
+pub(super) async fn make(
+    mirror: &Path,
+    keys: &Keys,
+    wanted: &Wanted,
+    path: &Path,
+) -> Result<Checkout> {
+    let mut checkout = empty(path).await?;
+    checkout.tree = wanted.sha.to_string();
     let git = async |arguments: &[&str]| {
         let failed = |failed: Failed| SourceError::Checkout {
             sha: wanted.sha.clone(),

@@ -11,6 +11,9 @@ use super::git::{Failed, Git};
 use super::{DEPTH, Result, SourceError, on_disk};
 use crate::model::CommitSha;
 
+/// Submodules in submodules, at the most.
+const LEVELS: usize = 10;
+
 /// A git work tree on this machine.
 #[derive(Debug, Clone)]
 pub struct LocalTree {
@@ -43,6 +46,34 @@ impl LocalTree {
             sha: sha.parse().map_err(|_| not_a_tree(format!("its commit is `{sha}`")))?,
             branch: head.strip_prefix("refs/heads/").map(str::to_owned),
         })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The paths of all its files, below its root: those that are tracked, of submodules
+    /// that are checked out as well, and those that are neither tracked nor ignored. Some
+    /// may be gone.
+    pub async fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders = vec![(PathBuf::new(), 0)];
+        while let Some((folder, level)) = folders.pop() {
+            let at = self.root.join(&folder);
+            for path in list(&at).await? {
+                let path = folder.join(path);
+                let found = fs::symlink_metadata(self.root.join(&path));
+                let is_folder = found.is_ok_and(|found| found.is_dir());
+                if !is_folder {
+                    files.push(path);
+                } else if level < LEVELS && self.root.join(&path).join(".git").exists() {
+                    folders.push((path, level + 1));
+                }
+            }
+        }
+        files.sort();
+        files.dedup();
+        Ok(files)
     }
 
     /// A copy at `path`: the commit with its history, and, unless only what is
@@ -127,6 +158,21 @@ impl LocalTree {
             .filter(|path| is_inside(path))
             .collect())
     }
+}
+
+/// As git lists them. A repository inside that is no submodule ends with a slash: git
+/// takes no notice of its files.
+async fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let arguments =
+        ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+    let listed = Git::in_folder(folder).args(arguments).run_bytes().await?;
+    let listed = listed.map_err(|failed| SourceError::NotATree {
+        path: folder.display().to_string(),
+        problem: failed.problem(),
+    })?;
+    let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names.filter(|name| !name.ends_with(b"/"));
+    Ok(names.map(path_of).filter(|path| is_inside(path)).collect())
 }
 
 fn path_of(name: &[u8]) -> PathBuf {

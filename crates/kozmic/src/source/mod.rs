@@ -67,6 +67,9 @@ pub enum SourceError {
     Submodules(String),
     #[error("{path} is not a git checkout that can be built: {problem}")]
     NotATree { path: String, problem: String },
+    /// Of a tree that somebody sent.
+    #[error("can't bring the files that were sent to be tried: {0}")]
+    Tried(Arc<str>),
     #[error("can't look up the tracked files: {0}")]
     Tracked(String),
     #[error("git can't be run: {0}")]
@@ -170,6 +173,11 @@ impl Source {
         };
         let path = self.checkouts.join(format!("{job}-{attempt}"));
         checkout::make(&mirror, &self.keys, wanted, &path).await
+    }
+
+    /// An empty folder of this attempt's, to be filled and committed.
+    pub async fn empty_checkout(&self, job: JobUuid, attempt: i64) -> Result<Checkout> {
+        checkout::empty(&self.checkouts.join(format!("{job}-{attempt}"))).await
     }
 
     /// The folder of checkouts; made when it is needed.

@@ -60,6 +60,7 @@ use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terminal::Terminals;
+use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
@@ -90,6 +91,8 @@ pub struct App {
     pub logs: Logs,
     /// Where those who look into failed jobs meet the worker.
     pub terminals: Terminals,
+    /// What is taken to be tried.
+    pub trees: TreeLimits,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

@@ -26,7 +26,15 @@ pub struct Install {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheScope {
     project: String,
-    fork: Option<i64>,
+    /// None: the project's own jobs.
+    apart: Option<Apart>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    /// Of this pull request.
+    Fork(i64),
+    Try,
 }
 
 impl CacheScope {
@@ -34,13 +42,20 @@ impl CacheScope {
     /// project made, and makes images that no other job ever uses: a fork can
     /// change what an install script runs without touching a tracked file.
     pub fn new(project: &str, fork: Option<i64>) -> Self {
-        Self { project: project.to_owned(), fork }
+        Self { project: project.to_owned(), apart: fork.map(Apart::Fork) }
+    }
+
+    /// Of a tree that somebody tries. What is not committed may change what an install
+    /// script does as well, so the images of tries are for tries.
+    pub fn of_try(project: &str) -> Self {
+        Self { project: project.to_owned(), apart: Some(Apart::Try) }
     }
 
     /// What images that are made here are tagged with.
     pub(super) fn own(&self) -> String {
-        match self.fork {
-            Some(number) => format!("{}-pull-{number}", self.project),
+        match self.apart {
+            Some(Apart::Fork(number)) => format!("{}-pull-{number}", self.project),
+            Some(Apart::Try) => format!("{}-try", self.project),
             None => self.project.clone(),
         }
     }
@@ -48,7 +63,7 @@ impl CacheScope {
     /// Where images are looked for, in this order.
     pub(super) fn readable(&self) -> Vec<String> {
         let mut scopes = vec![self.project.clone()];
-        if self.fork.is_some() {
+        if self.apart.is_some() {
             scopes.push(self.own());
         }
         scopes
@@ -57,8 +72,10 @@ impl CacheScope {
     /// Whether an image counts towards the same limit. Forks share one of their
     /// own, so that they can't push the project's images out.
     pub(super) fn shares_limit_with(&self, scope: &str) -> bool {
-        let forks = format!("{}-pull-", self.project);
-        if self.fork.is_some() { scope.starts_with(&forks) } else { scope == self.project }
+        match self.apart {
+            Some(Apart::Fork(_)) => scope.starts_with(&format!("{}-pull-", self.project)),
+            Some(Apart::Try) | None => scope == self.own(),
+        }
     }
 }
 
@@ -119,6 +136,7 @@ mod tests {
         );
         assert_eq!(ours.readable(), ["7"]);
         assert_eq!(fork.readable(), ["7", "7-pull-3"]);
+        assert_eq!(CacheScope::of_try("7").readable(), ["7", "7-try"]);
         assert!(!ours.readable().contains(&fork.own()));
         assert!(!other.readable().contains(&fork.own()));
         assert!(

@@ -36,6 +36,9 @@ impl From<SourceError> for JobEnd {
     fn from(error: SourceError) -> Self {
         let kind = match &error {
             SourceError::CommitVanished { .. } => ErrorKind::CommitVanished,
+            SourceError::Tried(why) if why.contains("No space left on device") => {
+                ErrorKind::DiskFull
+            }
             SourceError::Fetch { problem, .. }
             | SourceError::Submodules(problem)
             | SourceError::Checkout { problem, .. }
@@ -44,6 +47,7 @@ impl From<SourceError> for JobEnd {
                 ErrorKind::DiskFull
             }
             SourceError::Fetch { .. }
+            | SourceError::Tried(_)
             | SourceError::Submodules(_)
             | SourceError::Unreachable { .. } => ErrorKind::FetchFailed,
             SourceError::KeyRefused { .. } | SourceError::SubmoduleRefused { .. } => {

@@ -15,11 +15,12 @@ use super::kept;
 use super::lease::Lease;
 use super::run::{Limits, Work, asked_to_stop};
 use super::secrets::{self, JobSecrets};
+use super::trees;
 use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
-use crate::model::{ErrorKind, JobEnd, KnownImages, Phase, Timestamp};
+use crate::model::{ErrorKind, JobEnd, KnownImages, Phase, Timestamp, Trigger};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
@@ -198,6 +199,21 @@ async fn carry_on(
     lease: &Lease,
 ) -> io::Result<Outcome> {
     lease.tell(Progress::Begins(Phase::Fetch));
+    let tell = |step| lease.tell(step);
+    let known = known_images(worker, job).await;
+    if job.trigger == Trigger::Try {
+        let object = match trees::object(job) {
+            Ok(object) => object,
+            Err(end) => return Ok(Outcome::Ended(end)),
+        };
+        let checkout = async {
+            let checkout = trees::check_out(worker, job, object).await;
+            lease.tell(Progress::Over(Phase::Fetch));
+            checkout
+        };
+        let work = work_of(worker, job, secrets, known);
+        return execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await;
+    }
     if !job.project.repository.is_public {
         (worker.before_fetch)(job.project.clone()).await;
     }
@@ -210,8 +226,7 @@ async fn carry_on(
         lease.tell(Progress::Over(Phase::Fetch));
         checkout
     };
-    let tell = |step| lease.tell(step);
-    let work = work_of(worker, job, secrets, known_images(worker, job).await);
+    let work = work_of(worker, job, secrets, known);
     execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await
 }
 
@@ -258,7 +273,6 @@ async fn known_images(worker: &Worker, job: &ClaimedJob) -> KnownImages {
 }
 
 fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: KnownImages) -> Work {
-    let fork = job.pull_request.filter(|_| job.is_from_fork);
     let limits = worker.limits.with(&job.options);
     Work {
         job: job.uuid,
@@ -272,7 +286,7 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: Known
                 env,
                 variables,
                 hook: job.hook_title.clone(),
-                scope: CacheScope::new(&job.project.id.to_string(), fork),
+                scope: scope_of(job),
                 from: job.options.install_from,
                 known,
             }
@@ -284,6 +298,14 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: Known
         decided: decided(job, &limits),
         spent: Timestamp::now().since(job.started_at),
         cache: worker.cache.clone(),
+    }
+}
+
+fn scope_of(job: &ClaimedJob) -> CacheScope {
+    let project = job.project.id.to_string();
+    match job.trigger {
+        Trigger::Try => CacheScope::of_try(&project),
+        _ => CacheScope::new(&project, job.pull_request.filter(|_| job.is_from_fork)),
     }
 }
 

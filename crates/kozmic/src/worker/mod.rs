@@ -22,6 +22,7 @@ mod script;
 mod secrets;
 mod stall;
 mod sweep;
+mod trees;
 mod wanted;
 
 use std::num::NonZeroUsize;

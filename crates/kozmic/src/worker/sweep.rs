@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Worker, artifacts};
+use super::{Worker, artifacts, trees};
 use crate::shutdown::Shutdown;
 
 const EVERY: Duration = Duration::from_mins(1);
@@ -48,6 +48,7 @@ async fn sweep(worker: &Worker) {
         }
     }
     artifacts::sweep(worker).await;
+    trees::sweep(worker).await;
     if let Err(error) = worker.engine.remove_nameless().await {
         tracing::warn!(%error, "images without a name could not be swept");
     }

@@ -107,6 +107,8 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     // Of nothing.
     ("POST", "/projects/{project}/start", "/projects/1/start/", 400, MANAGERS),
     ("POST", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 400, API_MANAGERS),
+    // Of no commit.
+    ("POST", "/api/v1/projects/{project}/tries", "/api/v1/projects/1/tries", 400, API_MANAGERS),
     ("GET", "/projects/{project}/builds/{build}", "/projects/1/builds/1/", 200, MEMBERS),
     (
         "GET",

@@ -126,7 +126,7 @@ async fn github_is_asked_to_tell_of_what_hooks_want() {
     let again = world.run(&server.url, &["hooks", "apply", "octo/orbit", folder]).await;
     assert_eq!(String::from_utf8(again.stdout).unwrap(), "unchanged  Tests\n");
     for (wishes, problem) in [
-        (["event = tags"].as_slice(), "write push, pull_request, tag or release"),
+        (["event = tags"].as_slice(), "write push, pull_request, tag, release or manual"),
         (&["tag = v*"], "`tag` needs `event = tag`"),
         (&["path = /docs"], "matches nothing"),
     ] {

@@ -12,6 +12,7 @@ mod queue;
 mod secrets;
 mod shell;
 mod tests;
+mod tries;
 
 use super::gate::Door::{Api, Socket};
 use super::gate::Who::{Manager, Member, SignedIn};
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects/{project}", Api, Member, projects::one),
         get("/api/v1/projects/{project}/builds", Api, Member, builds::list),
         post("/api/v1/projects/{project}/builds", Api, Manager, builds::start),
+        post("/api/v1/projects/{project}/tries", Api, Manager, tries::send),
         get("/api/v1/projects/{project}/secrets", Api, Manager, secrets::list),
         put("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::set),
         delete("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::remove),

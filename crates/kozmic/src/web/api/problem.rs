@@ -37,6 +37,10 @@ impl Problem {
         Self { status: StatusCode::BAD_REQUEST, detail }
     }
 
+    pub(in crate::web) fn too_large(detail: String) -> Self {
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, detail }
+    }
+
     /// It was there once.
     pub(in crate::web) fn gone(detail: String) -> Self {
         Self { status: StatusCode::GONE, detail }

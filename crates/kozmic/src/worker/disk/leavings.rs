@@ -41,10 +41,11 @@ impl Disk {
             let Some(mirror) = source.hold_mirror(project) else { return Ok(false) };
             mirror.remove().await?;
         }
-        let (own, forks) = (project.to_string(), format!("{project}-pull-"));
+        // Its own, those of its forks, and of what was tried.
+        let (own, apart) = (project.to_string(), format!("{project}-"));
         let mut is_gone = true;
         for image in engine.cached_images().await? {
-            if image.scope == own || image.scope.starts_with(&forks) {
+            if image.scope == own || image.scope.starts_with(&apart) {
                 is_gone &= engine.remove_image(&image.name).await?;
             }
         }

@@ -195,7 +195,12 @@ impl World {
 
     /// A server in this process, ready to be used.
     pub async fn serve(&self) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.serve_at("0").await
+    }
+
+    /// On this port, that one before it had.
+    pub async fn serve_at(&self, port: &str) -> Server {
+        let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = Shutdown::new();
         let task = tokio::spawn(kozmic::cli::serve(listener, self.settings(), shutdown.clone()));
