@@ -7,6 +7,7 @@ pub mod cli; // commands: parse, wire the rooms, print
 
 pub mod intake; // a verified delivery, or one that never came → what to build
 pub mod report; // outbox → GitHub
+pub mod schedule; // what happens by the clock → builds
 pub mod upkeep; // projects in step with GitHub: hooks, keys, members
 pub mod web; // HTTP in; HTML, JSON and sockets out
 pub mod worker; // claim → execute → finish

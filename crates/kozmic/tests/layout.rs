@@ -16,6 +16,7 @@ const MAP: &[(&str, &[&str])] = &[
             "intake",
             "worker",
             "report",
+            "schedule",
             "engine",
             "source",
             "log",
@@ -54,6 +55,7 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     ("report", &["github", "store", "model", "config", "seal", "shutdown"]),
+    ("schedule", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
     ("engine", &["model", "config", "seal", "shutdown"]),
     ("github", &["model", "config", "seal", "shutdown"]),
     ("log", &["objects", "model", "config", "seal", "shutdown"]),
@@ -70,6 +72,7 @@ const MAP: &[(&str, &[&str])] = &[
 /// Crates that belong to one room, or to these rooms.
 const OWNED: &[(&str, &str)] = &[
     ("bollard", "engine"),
+    ("croner", "model"),
     ("sqlx", "store"),
     ("reqwest", "github engine cli"),
     ("axum", "web"),

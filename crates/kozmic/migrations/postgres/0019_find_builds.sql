@@ -10,6 +10,8 @@ CREATE INDEX builds_by_ref ON builds (project_id, gh_commit_ref, number);
 CREATE INDEX builds_by_author ON builds (project_id, gh_commit_author, number);
 CREATE INDEX builds_by_status ON builds (project_id, status, number);
 CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+-- The jobs that a restart has replaced.
+CREATE INDEX jobs_by_replacement ON jobs (replaced_by_id) WHERE replaced_by_id IS NOT NULL;
 
 -- The words of each build. The project is one of them, so that a search of one project
 -- reads no more than that project has: with a colon, which nobody can look for.
@@ -38,7 +40,7 @@ INSERT INTO build_words (build_id, words) SELECT id, words_of(project_id, said) 
 
 CREATE FUNCTION build_made() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE projects SET built_at = NEW.created_at WHERE id = NEW.project_id;
+    UPDATE projects SET built_at = GREATEST(built_at, NEW.created_at) WHERE id = NEW.project_id;
     INSERT INTO build_words (build_id, words)
         SELECT id, words_of(project_id, said) FROM build_texts WHERE id = NEW.id;
     RETURN NULL;

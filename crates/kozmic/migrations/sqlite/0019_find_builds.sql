@@ -10,6 +10,8 @@ CREATE INDEX builds_by_ref ON builds (project_id, gh_commit_ref, number);
 CREATE INDEX builds_by_author ON builds (project_id, gh_commit_author, number);
 CREATE INDEX builds_by_status ON builds (project_id, status, number);
 CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+-- The jobs that a restart has replaced.
+CREATE INDEX jobs_by_replacement ON jobs (replaced_by_id) WHERE replaced_by_id IS NOT NULL;
 
 -- The words of each build, by the build's id; the project is a word of its own column, so
 -- that a search of one project reads no more than that project has. The words themselves
@@ -28,7 +30,7 @@ FROM builds;
 INSERT INTO build_words (rowid, project, words) SELECT id, project_id, said FROM build_texts;
 
 CREATE TRIGGER build_made AFTER INSERT ON builds BEGIN
-    UPDATE projects SET built_at = NEW.created_at WHERE id = NEW.project_id;
+    UPDATE projects SET built_at = MAX(built_at, NEW.created_at) WHERE id = NEW.project_id;
     INSERT INTO build_words (rowid, project, words)
         SELECT id, project_id, said FROM build_texts WHERE id = NEW.id;
 END;

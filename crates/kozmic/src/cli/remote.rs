@@ -1,6 +1,7 @@
-//! The client: `projects`, `builds`, `logs`, `artifacts`, `restart`, `cancel` against a
-//! server.
+//! The client: `projects`, `builds`, `queue`, `start`, `logs`, `artifacts`, `restart`, `cancel`
+//! against a server.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -9,11 +10,12 @@ use clap::Subcommand;
 use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::server::Server;
 use super::table::table;
-use super::{artifacts, say};
-use crate::model::FullName;
+use super::{artifacts, queue, say};
+use crate::model::{FullName, parse_own_variable};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -28,6 +30,29 @@ pub(super) enum Command {
         server: Server,
         /// The project, as owner/name
         project: FullName,
+    },
+    /// List what runs and what waits in your projects, and what for
+    Queue {
+        #[command(flatten)]
+        server: Server,
+        /// Only of this project, as owner/name
+        project: Option<FullName>,
+    },
+    /// Start a build that nobody pushed for
+    Start {
+        #[command(flatten)]
+        server: Server,
+        /// The project, as owner/name
+        project: FullName,
+        /// A branch, a tag, or a commit's id [default: the default branch]
+        #[arg(long = "ref", value_name = "REF", default_value = "")]
+        reference: String,
+        /// A hook's title; may be repeated [default: the hooks that run for a push to there]
+        #[arg(long, value_name = "TITLE")]
+        hook: Vec<String>,
+        /// A variable of the build scripts, shown on the build's page; may be repeated
+        #[arg(long, value_name = "K=V", value_parser = parse_own_variable)]
+        env: Vec<(String, String)>,
     },
     /// Print a job's log
     Logs {
@@ -112,8 +137,26 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             say(&table(["project", "page"], rows));
         }
         Command::Builds { server, project } => builds(&server, &project).await?,
+        Command::Queue { server, project } => queue::run(&server, project.as_ref()).await?,
         Command::Approve { server, project, build, trust_author } => {
             approve(&server, &project, build, trust_author).await?;
+        }
+        Command::Start { server, project, reference, hook, env } => {
+            let id = server.project(&project).await?.id;
+            let variables: BTreeMap<String, String> = env.into_iter().collect();
+            let body = json!({ "ref": reference, "hooks": hook, "variables": variables });
+            let path = format!("projects/{id}/builds");
+            let build: Build = server.json_of(Method::POST, &path, Some(body.to_string())).await?;
+            let jobs: Vec<String> =
+                build.jobs.iter().map(|job| format!("{} {}", job.id, job.title)).collect();
+            let (number, sha) = (build.number, build.sha.get(..7).unwrap_or(&build.sha));
+            say(&format!(
+                "Build #{number} of {} at {sha} is {}: {}\njobs: {}",
+                build.git_ref,
+                build.status,
+                build.url,
+                jobs.join(", ")
+            ));
         }
         Command::Logs { server, job, follow, plain } => logs(&server, job, follow, plain).await?,
         Command::Artifacts { server, job, output } => {
@@ -156,8 +199,10 @@ async fn builds(server: &Server, name: &FullName) -> anyhow::Result<()> {
     let builds: Builds =
         server.json(Method::GET, &format!("projects/{}/builds", project.id)).await?;
     let rows = builds.builds.into_iter().map(|build| {
-        let jobs =
-            build.jobs.iter().map(|job| format!("{} {} ({})", job.id, job.title, job.status));
+        let jobs = build.jobs.iter().map(|job| match job.status.as_str() {
+            "enqueued" => format!("{} {} ({})", job.id, job.title, job.reason),
+            status => format!("{} {} ({status})", job.id, job.title),
+        });
         [
             format!("#{}", build.number),
             build.status,
@@ -177,12 +222,22 @@ async fn logs(server: &Server, job: i64, follow: bool, plain: bool) -> anyhow::R
     let answer = server.send(Method::GET, &format!("jobs/{job}/log{query}")).await?;
     let mut body = answer.bytes_stream();
     let mut output = std::io::stdout();
-    while let Some(chunk) = body.next().await {
+    let mut next = {
+        let first = body.next();
+        tokio::pin!(first);
+        tokio::select! {
+            chunk = &mut first => chunk,
+            // The log is empty until the job has started.
+            () = queue::tell_while_it_waits(server, job), if follow => first.await,
+        }
+    };
+    while let Some(chunk) = next {
         let chunk = chunk.context("the connection ended before the log did")?;
         match output.write_all(&chunk).and_then(|()| output.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }
+        next = body.next().await;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
 use crate::log::Bus;
 use crate::report::{self, Reporter};
+use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
@@ -114,20 +115,21 @@ pub async fn serve(
         disk: disk.clone(),
         held: Held::default(),
         concurrency: settings.concurrency,
+        labels: settings.worker_labels.clone(),
         engine_timeout: settings.engine_timeout,
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
     };
     let reporter =
         Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
-    let oauth = settings.oauth.as_ref();
-    let oauth = oauth.map(|keys| OAuthApp::new(keys, &settings.github_url, &github)).transpose();
-    let reconciler = reconciler(&settings, &store, &github);
+    let oauth = oauth_app(&settings, &github)?;
+    let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
+    let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
     let app = App {
         store: store.clone(),
         github,
         upkeep: upkeep.clone(),
-        oauth: oauth.context("KOZMIC_GITHUB_URL")?,
+        oauth,
         admission: Arc::new(settings.admission.clone()),
         cookies: Cookies::new(&settings.public_url, store.seal()),
         feeds: Feeds::default(),
@@ -149,7 +151,7 @@ pub async fn serve(
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
     let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
-    let missed = shutdown.spawn(intake::reconcile(reconciler, shutdown.clone()));
+    let (missed, clock) = (shutdown.spawn(missed), shutdown.spawn(clock));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
     // None of them ends by itself; without one of them the others are no server.
@@ -163,6 +165,7 @@ pub async fn serve(
         ended = reports => ended.context("the reports"),
         ended = upkeep => ended.context("the upkeep"),
         ended = missed => ended.context("the reconciliation"),
+        ended = clock => ended.context("the schedules"),
     };
     shutdown.finish().await;
     // A client that reads slowly may have so much longer.
@@ -172,6 +175,16 @@ pub async fn serve(
     store.close().await;
     line("stopped");
     ended
+}
+
+fn scheduler(store: &Store, github: &Client) -> Scheduler {
+    Scheduler { store: store.clone(), github: github.clone(), clock: Arc::new(now) }
+}
+
+fn oauth_app(settings: &Settings, github: &Client) -> anyhow::Result<Option<OAuthApp>> {
+    let keys = settings.oauth.as_ref();
+    let app = keys.map(|keys| OAuthApp::new(keys, &settings.github_url, github)).transpose();
+    app.context("KOZMIC_GITHUB_URL")
 }
 
 fn reconciler(settings: &Settings, store: &Store, github: &Client) -> Reconciler {
@@ -194,8 +207,11 @@ fn announce(settings: &Settings, address: SocketAddr, public_url: &str, engine: 
     line(&format!("listening on http://{address}, reached as {public_url}"));
     line(&format!("data folder {}", settings.data_dir.display()));
     line(&format!("database {}", without_password(&settings.database_url)));
-    line(&format!("engine {} {} (API {})", engine.name, engine.version, engine.api));
+    line(&format!("engine {engine}"));
     line(&format!("{} jobs at once", settings.concurrency));
+    if !settings.worker_labels.is_empty() {
+        line(&format!("takes jobs that need {}", settings.worker_labels.in_words()));
+    }
     if settings.oauth.is_none() {
         line(
             "nobody can sign in: KOZMIC_GITHUB_CLIENT_ID and KOZMIC_GITHUB_CLIENT_SECRET are not set",

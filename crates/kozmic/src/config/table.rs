@@ -11,6 +11,14 @@ pub struct Setting {
     pub planned: bool,
 }
 
+impl Setting {
+    /// Whether its name with `_FILE` behind it may name a file that holds the value: that
+    /// of a secret, and of a URL that may have a password in it.
+    pub fn may_be_in_file(&self) -> bool {
+        self.secret || matches!(self.name, "KOZMIC_DATABASE_URL" | "KOZMIC_REDIS_URL")
+    }
+}
+
 const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
     Setting { name, default, meaning, secret: false, planned: false }
 }
@@ -62,6 +70,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KOZMIC_DOCKER_HOST", "", "the engine; default: DOCKER_HOST, else the local socket"),
     setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
+    setting(
+        "KOZMIC_WORKER_LABELS",
+        "",
+        "what its worker has, like gpu,arm64: it takes jobs whose hooks need that",
+    ),
     setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
     setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
     setting(

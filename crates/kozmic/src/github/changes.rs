@@ -6,8 +6,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::client::Result;
+use super::error::GithubError;
 use super::known::KnownRepository;
-use crate::model::{Commit, GitRef};
+use crate::model::{Commit, CommitSha, GitRef};
 
 /// "Compare two commits" tells of no more files than these.
 const MOST_FILES: usize = 300;
@@ -22,11 +23,33 @@ struct File {
 }
 
 impl KnownRepository {
-    /// The commit that a tag names, an annotated one's included.
-    pub async fn commit_of_tag(&self, tag: &GitRef) -> Result<Commit> {
-        let short = tag.as_full().trim_start_matches("refs/");
+    /// "Get a commit": the one that a branch or a tag names, an annotated tag's included.
+    pub async fn commit_of_ref(&self, git_ref: &GitRef) -> Result<Commit> {
+        let short = git_ref.as_full().trim_start_matches("refs/");
         // One part of the path, as GitHub describes it.
         self.commit_at(&encoded(short).replace('/', "%2F")).await
+    }
+
+    /// "Get a commit": the one whose id begins with these digits.
+    pub async fn commit_called(&self, digits: &str) -> Result<Commit> {
+        self.commit_at(&encoded(digits)).await
+    }
+
+    /// "Compare two commits": whether a branch has a commit in its history. GitHub shows
+    /// commits of forks in the repository, too, and they are in none.
+    pub async fn has_in_history(&self, branch: &str, sha: &CommitSha) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Answer {
+            status: String,
+        }
+        let (name, branch) = (&self.name, encoded(branch).replace('/', "%2F"));
+        let path = format!("/repos/{name}/compare/{branch}...{sha}?per_page=1");
+        match self.get::<Answer>(&path).await {
+            Ok(answer) => Ok(matches!(answer.status.as_str(), "identical" | "behind")),
+            // They have no commit in common.
+            Err(GithubError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// "Compare two commits": the paths that `head` changed since it parted from `base`;

@@ -79,7 +79,7 @@ impl<'a> Ask<'a> {
 
     /// The build of a release.
     pub(super) async fn release(&self, tag: &GitRef) -> Result<Wish, AskError> {
-        let asked = self.github(|repository| async move { repository.commit_of_tag(tag).await });
+        let asked = self.github(|repository| async move { repository.commit_of_ref(tag).await });
         let Ok(commit) = tokio::time::timeout(TIMEOUT, asked).await else {
             let (call, problem) = (format!("the commit of {tag}"), "no answer in time".into());
             return Err(GithubError::Away { call, problem }.into());

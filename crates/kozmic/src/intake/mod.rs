@@ -1,6 +1,7 @@
 //! From a verified delivery, or one that never came, to a build in the store.
 
 mod ask;
+mod asked;
 mod decide;
 mod missed;
 mod reconcile;
@@ -11,6 +12,7 @@ use crate::store::{Delivery, Hook, Project, Store, StoreError};
 use ask::Ask;
 
 pub use ask::{AskError, ask_github};
+pub use asked::{FindError, Start, head_of, hooks_titled, start, variables};
 pub use decide::{Decision, Differences, Wish, decide};
 pub use reconcile::{Reconciler, begin as begin_comparison, run as reconcile};
 

@@ -3,6 +3,7 @@
 
 mod build;
 mod cache_id;
+mod cron;
 mod disk;
 mod forks;
 mod hook;
@@ -10,7 +11,9 @@ mod ids;
 mod install;
 mod job;
 mod known_hosts;
+mod labels;
 mod options;
+mod order;
 mod phase;
 mod project;
 mod retention;
@@ -18,21 +21,27 @@ mod secret;
 mod status;
 mod test_report;
 mod time;
+mod token;
 mod user;
+mod variant;
+mod waiting;
 mod wanted;
 
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
+pub use cron::CronLine;
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use forks::{Approval, Fork, ForkPolicy};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
-pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
+pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, TokenId, UserId};
 pub use install::{DroppedImage, InstallFrom, InstallOutcome, InstallStep, KnownImages};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
+pub use labels::Labels;
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
+pub use order::in_order;
 pub use phase::Phase;
-pub use project::{FullName, RemoteRepository};
+pub use project::{AtOnce, FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
@@ -40,7 +49,10 @@ pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,
 };
 pub use time::{Timestamp, readable};
+pub use token::{TokenScope, TokenSpec};
 pub use user::{GithubUser, Role, TokenHolder};
+pub use variant::Variant;
+pub use waiting::Waiting;
 pub use wanted::{Change, HookEvent, Wanted};
 
 /// A value from outside that is not what it should be. The text says what is

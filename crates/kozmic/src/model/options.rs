@@ -1,10 +1,10 @@
 //! What a hook asks of the container that its scripts run in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{InstallFrom, Invalid, Wanted};
+use super::{CronLine, HookSpec, InstallFrom, Invalid, Labels, Variant, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,18 @@ pub struct HookOptions {
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Wanted::is_default")]
     pub wanted: Wanted,
+    /// Titles of the hooks whose jobs in a build must be green before its own start.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<String>,
+    /// What a worker must have to carry it out.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Each is a job of its own; none: one job. Of a job: its own, or none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+    /// When it runs by the clock, each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cron: Vec<CronLine>,
 }
 
 impl Default for HookOptions {
@@ -48,12 +60,19 @@ impl Default for HookOptions {
             install_from: InstallFrom::Base,
             env: BTreeMap::new(),
             wanted: Wanted::default(),
+            after: BTreeSet::new(),
+            labels: Labels::default(),
+            variants: Vec::new(),
+            cron: Vec::new(),
         }
     }
 }
 
+/// Schedules that a hook may have.
+const MOST_CRON_LINES: usize = 20;
+
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 12] = [
+pub const OPTION_NAMES: [&str; 16] = [
     "memory",
     "cpus",
     "pids",
@@ -66,11 +85,16 @@ pub const OPTION_NAMES: [&str; 12] = [
     "branch",
     "tag",
     "path",
+    "after",
+    "label",
+    "variant",
+    "cron",
 ];
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env` and what is wanted, of which there may be many.
+    /// but for `env`, `after`, `label`, `variant`, `cron` and what is wanted, of which there
+    /// may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -98,9 +122,44 @@ impl HookOptions {
                     None => Ok(()),
                 }
             }
+            "after" => {
+                let title = HookSpec::parse_title(value)?;
+                if self.after.insert(title.clone()) {
+                    Ok(())
+                } else {
+                    Err(Invalid::new(format!("`{title}` was given before")))
+                }
+            }
+            "label" => self.labels.add(value),
+            "variant" => self.add_variant(value.parse()?),
+            "cron" => {
+                let line: CronLine = value.parse()?;
+                if self.cron.contains(&line) {
+                    return Err(Invalid::new(format!("`{line}` was given before")));
+                }
+                if self.cron.len() == MOST_CRON_LINES {
+                    return Err(Invalid::new(format!(
+                        "a hook has {MOST_CRON_LINES} of them at most"
+                    )));
+                }
+                self.cron.push(line);
+                Ok(())
+            }
             wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
+    }
+
+    fn add_variant(&mut self, variant: Variant) -> Result<(), Invalid> {
+        if self.variants.iter().any(|other| other.name == variant.name) {
+            let name = variant.name;
+            return Err(Invalid::new(format!("the variant `{name}` was given before")));
+        }
+        if self.variants.len() == Variant::LIMIT {
+            return Err(Invalid::new(format!("a hook has at most {} variants", Variant::LIMIT)));
+        }
+        self.variants.push(variant);
+        Ok(())
     }
 
     /// The options that are given, as [`HookOptions::set`] takes them.
@@ -118,6 +177,10 @@ impl HookOptions {
         given
             .chain(self.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))))
             .chain(self.wanted.written())
+            .chain(self.after.iter().map(|title| ("after", title.clone())))
+            .chain(self.labels.iter().map(|label| ("label", label.to_owned())))
+            .chain(self.variants.iter().map(|variant| ("variant", variant.to_string())))
+            .chain(self.cron.iter().map(|line| ("cron", line.to_string())))
             .collect()
     }
 }
@@ -215,6 +278,13 @@ mod tests {
             ("tag", "v*"),
             ("path", "src/**"),
             ("path", "!src/made here/**"),
+            ("after", "Unit tests"),
+            ("after", "Lint"),
+            ("label", "gpu"),
+            ("variant", "old: PYTHON=3.9 FLAGS=\"-x -v\""),
+            ("variant", "new"),
+            ("cron", "0 3 * * * Europe/Berlin"),
+            ("cron", "@weekly UTC on release"),
         ] {
             options.set(name, value).unwrap();
         }
@@ -246,6 +316,10 @@ mod tests {
             ("env", "1A=b"),
             ("env", "CI=false"),
             ("env", "KOZMIC_BUILD_NUMBER=9"),
+            ("after", " "),
+            ("label", "a b"),
+            ("variant", "PYTHON=3.9"),
+            ("cron", "0 3 * *"),
             ("nothing", "x"),
         ] {
             assert!(HookOptions::default().set(name, value).is_err(), "{name} = {value}");
@@ -255,5 +329,9 @@ mod tests {
         assert!(options.set("cpus", "2").is_err());
         options.set("env", "A=1").unwrap();
         assert!(options.set("env", "A=2").is_err());
+        for (name, value) in [("after", "Tests"), ("label", "gpu"), ("variant", "a: X=1")] {
+            options.set(name, value).unwrap();
+            assert!(options.set(name, value).is_err(), "{name} twice");
+        }
     }
 }

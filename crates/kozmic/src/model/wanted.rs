@@ -20,10 +20,12 @@ pub enum HookEvent {
     Tag,
     /// A release was published.
     Release,
+    /// Nothing at GitHub: the clock, or a person.
+    Manual,
 }
 
 impl HookEvent {
-    const ALL: [Self; 4] = [Self::Push, Self::PullRequest, Self::Tag, Self::Release];
+    const ALL: [Self; 5] = [Self::Push, Self::PullRequest, Self::Tag, Self::Release, Self::Manual];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +33,7 @@ impl HookEvent {
             Self::PullRequest => "pull_request",
             Self::Tag => "tag",
             Self::Release => "release",
+            Self::Manual => "manual",
         }
     }
 
@@ -52,7 +55,7 @@ impl FromStr for HookEvent {
         Self::ALL
             .into_iter()
             .find(|event| event.as_str() == text)
-            .ok_or_else(|| Invalid::new("write push, pull_request, tag or release"))
+            .ok_or_else(|| Invalid::new("write push, pull_request, tag, release or manual"))
     }
 }
 
@@ -92,16 +95,22 @@ impl Wanted {
     }
 
     /// The webhook events that GitHub must deliver for it ("Webhook events and payloads").
+    /// A webhook has one at the least: what runs by hand only is told of pushes.
     pub fn webhook_events(&self) -> Vec<&'static str> {
         let wants = |event| self.wants_event(event);
         [
-            ("push", wants(HookEvent::Push) || wants(HookEvent::Tag)),
+            ("push", wants(HookEvent::Push) || wants(HookEvent::Tag) || self.is_manual_only()),
             ("pull_request", wants(HookEvent::PullRequest)),
             ("release", wants(HookEvent::Release)),
         ]
         .into_iter()
         .filter_map(|(event, is_wanted)| is_wanted.then_some(event))
         .collect()
+    }
+
+    /// Whether nothing at GitHub makes it run.
+    pub fn is_manual_only(&self) -> bool {
+        self.events.len() == 1 && self.events.contains(&HookEvent::Manual)
     }
 
     /// Whether the changed paths decide about this change.
@@ -114,6 +123,9 @@ impl Wanted {
     pub fn why_not(&self, change: &Change) -> Option<String> {
         let event = change.event;
         if !self.wants_event(event) {
+            if self.is_manual_only() {
+                return Some("runs by hand or by the clock only".into());
+            }
             let wanted = HookEvent::ALL.into_iter().filter(|event| self.wants_event(*event));
             let wanted: Vec<&str> = wanted.map(HookEvent::as_str).collect();
             return Some(format!("runs for {} and not for {event}", wanted.join(", ")));
@@ -122,6 +134,8 @@ impl Wanted {
             HookEvent::Push => (&self.branches, "branch"),
             HookEvent::PullRequest => (&self.branches, "pull request's base"),
             HookEvent::Tag | HookEvent::Release => (&self.tags, "tag"),
+            // What is asked for by its title is wanted.
+            HookEvent::Manual => return None,
         };
         if !selects(patterns, &change.name) {
             return Some(format!("the {what} {} is none of {}", change.name, patterns.join(", ")));

@@ -97,9 +97,10 @@ impl Store {
             "SELECT jobs.id FROM artifacts JOIN jobs ON jobs.id = artifacts.job_id \
              JOIN builds ON builds.id = jobs.build_id \
              WHERE builds.project_id = $1 AND artifacts.path = $2 AND builds.status = 'success' \
+             AND builds.triggered_by <> 'try' \
              AND jobs.replaced_by_id IS NULL AND ($3 = '' OR builds.gh_commit_ref = $3) \
              AND ($4 = '' OR jobs.title = $4) \
-             ORDER BY builds.number DESC, jobs.hook_call_id LIMIT 1",
+             ORDER BY builds.number DESC, jobs.hook_call_id, jobs.place LIMIT 1",
         )
         .bind(project.0)
         .bind(path)

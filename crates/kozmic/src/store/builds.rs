@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
+use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed};
 use crate::model::{
     Approval, BuildId, BuildStatus, Change, Commit, Fork, GitRef, Head, JobStatus, ProjectId,
     PullRequest, Timestamp, Trigger, build_status,
@@ -46,6 +46,8 @@ pub struct Build {
     pub approval: Approval,
     /// How reconciliation came upon it, when it did.
     pub missed_because: Option<String>,
+    /// Of one that no delivery made.
+    pub asked: AskedFor,
     pub status: BuildStatus,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -98,6 +100,7 @@ impl Build {
             pull_request,
             approval,
             missed_because: row.text_or_null("missed_because")?,
+            asked: AskedFor::read(row)?,
             status: row.text("status")?.parse()?,
             created_at: Timestamp(row.int("created_at")?),
             started_at: row.int_or_null("started_at")?.map(Timestamp),
@@ -116,27 +119,35 @@ impl Store {
         row.as_ref().map(Build::read).transpose()
     }
 
-    /// The project's newest build, of one ref when it is given.
+    /// The project's newest build, of one ref when it is given. One whose hooks were chosen
+    /// counts where there is no other, and what was only tried never does.
     pub async fn latest_build(
         &self,
         project: ProjectId,
         git_ref: Option<&GitRef>,
     ) -> Result<Option<Build>> {
-        let row = match git_ref {
-            Some(git_ref) => {
-                sqlx::query(
-                    "SELECT * FROM builds WHERE project_id = $1 AND gh_commit_ref = $2 ORDER BY number DESC LIMIT 1",
-                )
-                .bind(project.0)
-                .bind(git_ref.as_full())
+        for is_partial in [0, 1] {
+            let text = match git_ref {
+                Some(_) => {
+                    "SELECT * FROM builds WHERE project_id = $1 AND gh_commit_ref = $3 \
+                     AND is_partial = $2 AND triggered_by <> 'try' ORDER BY number DESC LIMIT 1"
+                }
+                None => {
+                    "SELECT * FROM builds WHERE project_id = $1 AND is_partial = $2 \
+                     AND triggered_by <> 'try' ORDER BY number DESC LIMIT 1"
+                }
+            };
+            let query = sqlx::query(text).bind(project.0).bind(is_partial);
+            let query = match git_ref {
+                Some(git_ref) => query.bind(git_ref.as_full()),
+                None => query,
+            };
+            let row = query.fetch_optional(&self.pool).await;
+            if let Some(row) = row.map_err(failed("find the latest build"))? {
+                return Build::read(&row).map(Some);
             }
-            None => sqlx::query("SELECT * FROM builds WHERE project_id = $1 ORDER BY number DESC LIMIT 1")
-                .bind(project.0),
         }
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(failed("find the latest build"))?;
-        row.as_ref().map(Build::read).transpose()
+        Ok(None)
     }
 
     /// The hooks that have no job in a build, each with the reason.

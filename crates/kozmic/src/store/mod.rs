@@ -5,6 +5,7 @@
 
 mod approvals;
 mod artifacts;
+mod asked;
 mod builds;
 mod collections;
 mod commits;
@@ -14,6 +15,7 @@ mod dialect;
 mod disk;
 mod history;
 mod hook_changes;
+mod hook_order;
 mod hooks;
 mod install_steps;
 mod jobs;
@@ -24,20 +26,26 @@ mod logs;
 mod many;
 mod members;
 mod named_logins;
+mod order;
 mod outbox;
 mod phases;
 mod projects;
+mod queue;
 mod repositories;
 mod restarts;
+mod schedules;
 mod secrets;
 mod seen_heads;
 mod sessions;
 mod test_reports;
 mod tokens;
+mod transfer;
 mod upkeep;
 mod user_tokens;
 mod users;
+mod waiting;
 mod words;
+mod workers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -56,6 +64,7 @@ use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
+pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
 pub use builds::{Build, NewBuild};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
@@ -63,6 +72,7 @@ pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
 pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
+pub use hook_order::HookPlan;
 pub use hooks::Hook;
 pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
@@ -75,12 +85,16 @@ pub use phases::PhaseTime;
 pub use projects::{Project, ProjectChange, ProjectOptions};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
+pub use schedules::Schedule;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
+pub use tokens::{Token, TokenUse};
+pub use transfer::Copied;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
+pub use workers::WorkerState;
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -128,6 +142,7 @@ struct Wakes {
     outbox: BuildsWake,
     leases: watch::Sender<()>,
     leavings: Notify,
+    schedules: Notify,
 }
 
 /// Wakes whoever reports builds, and counts for those who show them: what changes a build
@@ -153,6 +168,15 @@ impl BuildsWake {
 impl Store {
     /// Opens, and creates where there is none; does not migrate.
     pub async fn open(url: &str, seal: Seal) -> Result<Self> {
+        Self::connect(url, Arc::new(seal)).await
+    }
+
+    /// Another database, sealed with the same key.
+    pub async fn open_other(&self, url: &str) -> Result<Self> {
+        Self::connect(url, self.seal.clone()).await
+    }
+
+    async fn connect(url: &str, seal: Arc<Seal>) -> Result<Self> {
         let dialect = Dialect::of(url).ok_or(StoreError::UnknownDatabase)?;
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
@@ -162,13 +186,24 @@ impl Store {
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
-        Ok(Self { pool, dialect, seal: Arc::new(seal), wakes: Arc::default() })
+        Ok(Self { pool, dialect, seal, wakes: Arc::default() })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
     /// on PostgreSQL (an advisory lock), and in turn on SQLite.
     pub async fn migrate(&self) -> Result<()> {
         Ok(self.dialect.migrator().run(&self.pool).await?)
+    }
+
+    /// How many migrations are still to be made; none of them is made.
+    pub async fn migrations_due(&self) -> Result<usize> {
+        let applied = sqlx::query("SELECT COUNT(*) AS applied FROM _sqlx_migrations")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("tell its migrations"))?
+            .int("applied")?;
+        let all = self.dialect.migrator().iter().count();
+        Ok(all.saturating_sub(usize::try_from(applied).unwrap_or(0)))
     }
 
     /// Names this installation; made up when it is asked for the first time.
@@ -212,6 +247,11 @@ impl Store {
     /// Resolves when a project was deleted. Register before looking.
     pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.leavings.notified()
+    }
+
+    /// Resolves when a hook's schedules may have changed. Register before looking.
+    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.schedules.notified()
     }
 
     /// Resolves when there may be something to report.

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, StoreError, Transaction, collections, failed};
 use crate::model::{
-    BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobStatus, ProjectId, Timestamp,
+    BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobEnd, JobStatus, ProjectId, Timestamp,
     readable,
 };
 
@@ -253,8 +253,10 @@ pub(super) async fn name_changed(
 }
 
 /// Puts the statuses of a build and of its jobs into the outbox, where they
-/// differ from what is there; nothing when a newer build of the commit speaks
-/// for it.
+/// differ from what is there. The newest build of a commit that has a job of a hook
+/// speaks for that hook, and the newest one whose hooks nobody chose for the commit: that
+/// one of its hooks passed later does not make green what others left red. What was only
+/// tried is told to nobody.
 pub(super) async fn build_changed(
     tx: &mut Transaction,
     build: BuildId,
@@ -263,7 +265,8 @@ pub(super) async fn build_changed(
     let row = sqlx::query(
         "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, approval, fork_owner, \
          (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \
-          AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try') AS newest, triggered_by \
+          AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try' \
+          AND newer.is_partial = 0) AS newest, triggered_by \
          FROM builds WHERE id = $1",
     )
     .bind(build.0)
@@ -281,7 +284,7 @@ pub(super) async fn build_changed(
     let build_took = duration(row.int_or_null("started_at")?, row.int_or_null("finished_at")?);
     let jobs = sqlx::query(
         "SELECT id, title, status, reason, cause, started_at, finished_at FROM jobs \
-         WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id",
+         WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place",
     )
     .bind(build.0)
     .fetch_all(&mut **tx)
@@ -300,7 +303,8 @@ pub(super) async fn build_changed(
         let job_status: JobStatus = job.text("status")?.parse()?;
         let took = duration(job.int_or_null("started_at")?, job.int_or_null("finished_at")?);
         // Not where something else than its tests ended it.
-        let verdict = match (job_status, job.text_or_null("cause")?.as_deref()) {
+        let cause = job.text_or_null("cause")?;
+        let verdict = match (job_status, cause.as_deref()) {
             (JobStatus::Failure, Some("script_failed")) => {
                 collections::verdict(tx, job.int("id")?).await?
             }
@@ -320,7 +324,8 @@ pub(super) async fn build_changed(
             (BuildStatus::Failure, JobStatus::Failure)
                 | (BuildStatus::Error, JobStatus::Error)
                 | (BuildStatus::Cancelled, JobStatus::Cancelled)
-        ) {
+        ) && cause.as_deref() != Some(JobEnd::SKIPPED)
+        {
             to_blame.push(match &verdict {
                 Some(verdict) => format!("{title} ({verdict})"),
                 None => title.clone(),
@@ -333,7 +338,7 @@ pub(super) async fn build_changed(
             description: shortened(&description),
             path: format!("{page}jobs/{}/", job.int("id")?),
         };
-        if newest == Some(build.0) || !has_job(tx, newest, &title).await? {
+        if !has_newer_job(tx, project, &sha, build, &title).await? {
             put(tx, project, build, &payload, now).await?;
         }
     }
@@ -358,15 +363,26 @@ pub(super) async fn build_changed(
     put(tx, project, build, &payload, now).await
 }
 
-/// Whether the commit's newest build has a job of this title: then that one
-/// speaks for it.
-async fn has_job(tx: &mut Transaction, build: Option<i64>, title: &str) -> Result<bool> {
-    let row = sqlx::query("SELECT id FROM jobs WHERE build_id = $1 AND title = $2 LIMIT 1")
-        .bind(build)
-        .bind(title)
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(failed("read the newest build's jobs"))?;
+/// Whether a newer build of the commit has a job of this title: then that one speaks for it.
+async fn has_newer_job(
+    tx: &mut Transaction,
+    project: i64,
+    sha: &str,
+    build: BuildId,
+    title: &str,
+) -> Result<bool> {
+    let row = sqlx::query(
+        "SELECT jobs.id FROM builds JOIN jobs ON jobs.build_id = builds.id \
+         WHERE builds.project_id = $1 AND builds.gh_commit_sha = $2 AND builds.id > $3 \
+         AND builds.triggered_by <> 'try' AND jobs.title = $4 LIMIT 1",
+    )
+    .bind(project)
+    .bind(sha)
+    .bind(build.0)
+    .bind(title)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(failed("look for a newer job"))?;
     Ok(row.is_some())
 }
 

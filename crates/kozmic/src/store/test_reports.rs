@@ -119,7 +119,7 @@ impl Store {
              JOIN collections ON collections.job_id = test_results.job_id \
              AND collections.attempt = test_results.attempt \
              JOIN jobs ON jobs.id = test_results.job_id JOIN builds ON builds.id = jobs.build_id \
-             WHERE test_results.test_key = $1 AND builds.project_id = $2 \
+             WHERE test_results.test_key = $1 AND builds.project_id = $2 AND builds.triggered_by <> 'try' \
              ORDER BY test_results.job_id DESC, test_results.seq DESC LIMIT $3",
         )
         .bind(key)

@@ -12,8 +12,8 @@ use super::page::{
 };
 use super::visitor::{Access, Visitor};
 use super::{App, artifacts, jobs, log_page, phases, tests};
-use crate::model::{Approval, BuildId, GitRef, JobStatus, Timestamp, Trigger};
-use crate::store::{Build, Job, Project, ReportTrouble};
+use crate::model::{Approval, BuildId, CronLine, GitRef, JobStatus, Timestamp, Trigger};
+use crate::store::{AskedFor, Build, Job, Project, ReportTrouble};
 
 #[derive(Template)]
 #[template(path = "build.html")]
@@ -38,6 +38,10 @@ struct BuildPage {
     approved: Option<(String, Time)>,
     trigger: &'static str,
     missed_because: Option<String>,
+    asked: AskedFor,
+    /// When the clock's line was due, on its own clock.
+    due: Option<String>,
+    is_try: bool,
     not_run: Vec<(String, String)>,
     full_sha: String,
     sha: String,
@@ -64,6 +68,7 @@ struct Tab {
     tests: String,
     url: String,
     status: StatusMark,
+    reason: String,
     is_shown: bool,
 }
 
@@ -137,7 +142,8 @@ pub(super) async fn build(
             .into_response());
     }
     let build = find(&app, project, build.parse().ok()).await?;
-    let jobs = app.store.jobs_of(build.id).await?;
+    let mut jobs = app.store.jobs_of(build.id).await?;
+    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
     // The one people come for: what is not green first, then what runs.
     let shown = [JobStatus::Error, JobStatus::Failure, JobStatus::Pending]
         .into_iter()
@@ -164,7 +170,10 @@ pub(super) async fn job(
         let (page, path) = (log_page::page_of(line), job_path(&access.project, &job));
         return Ok(Redirect::to(&format!("{path}?page={page}#L{line}")).into_response());
     }
-    let jobs = app.store.jobs_of(build.id).await?;
+    let mut jobs = app.store.jobs_of(build.id).await?;
+    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
+    let latest = jobs.iter().find(|latest| latest.id == job.id).cloned();
+    let job = latest.unwrap_or(job);
     Ok(show(&app, &visitor, access, build, jobs, Some(job), &view).await?.into_response())
 }
 
@@ -204,14 +213,14 @@ async fn show(
             .map_or_else(String::new, |(_, counts)| counts.to_string()),
         url: format!("{url}jobs/{}/", job.id),
         status: job.status.into(),
+        reason: job.reason.clone(),
         is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
     };
     let tabs: Vec<Tab> = jobs.iter().map(tab).collect();
     let job = match shown {
         Some(job) => {
             let is_latest = jobs.iter().any(|latest| latest.id == job.id);
-            let waits_in_line = !build.awaits_approval();
-            Some(shown_job(app, &project, job, (is_latest, waits_in_line), view, now).await?)
+            Some(shown_job(app, &project, job, is_latest, view, now).await?)
         }
         None => None,
     };
@@ -246,6 +255,9 @@ async fn show(
         }),
         trigger: trigger(build.trigger),
         missed_because: build.missed_because,
+        due: build.asked.cron.as_ref().map(|(line, due)| shown_due(line, *due)),
+        asked: build.asked,
+        is_try: build.trigger == Trigger::Try,
         not_run: app.store.hooks_not_run(build.id).await?,
         full_sha: build.commit.sha.to_string(),
         sha: build.commit.sha.short().to_owned(),
@@ -264,17 +276,10 @@ async fn shown_job(
     app: &App,
     project: &Project,
     job: Job,
-    (is_latest, waits_in_line): (bool, bool),
+    is_latest: bool,
     view: &View,
     now: Timestamp,
 ) -> Result<ShownJob, PageError> {
-    let reason = match job.status {
-        JobStatus::Enqueued if waits_in_line => match app.store.jobs_ahead_of(job.id).await? {
-            0 => format!("{}, first in line", job.reason),
-            ahead => format!("{}, {ahead} ahead of it", job.reason),
-        },
-        _ => job.reason.clone(),
-    };
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
     let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
     let install = app.store.install_steps_of(job.build).await?.remove(&job.id);
@@ -284,6 +289,7 @@ async fn shown_job(
         tests: String::new(),
         url: job_path(project, job),
         status: job.status.into(),
+        reason: String::new(),
         is_shown: false,
     });
     let collection = app.store.collection(job.id).await?;
@@ -302,7 +308,7 @@ async fn shown_job(
         install: install.map(|step| ShownInstall::of(&step, job.status.is_finished(), now)),
         drop_url: format!("{jobs_path}/drop-image/"),
         cancel_url: format!("{jobs_path}/cancel/"),
-        restart_url: (is_latest && job.status.is_finished())
+        restart_url: (is_latest && job.status.is_finished() && !job.is_skipped)
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
             Some("none") => log_page::LogPage::default(),
@@ -313,7 +319,7 @@ async fn shown_job(
         title: job.title,
         image: job.image,
         status: job.status.into(),
-        reason,
+        reason: job.reason,
         return_code: job.return_code,
         started: job.started_at.map(|at| Time::new(at, now)),
         took: duration(job.started_at, job.finished_at, now),
@@ -333,6 +339,11 @@ fn log_name(project: &Project, job: &Job) -> String {
     let text = format!("{} {} {}", project.repository.full_name, job.id, job.title);
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase().chars().take(100).collect()
+}
+
+/// A point in time on the clock of a line.
+fn shown_due(line: &str, due: Timestamp) -> String {
+    line.parse::<CronLine>().map_or_else(|_| due.to_string(), |line| line.shows(due))
 }
 
 /// What asked for it, after "by".

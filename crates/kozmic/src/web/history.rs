@@ -14,7 +14,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use crate::model::{BuildStatus, GitRef, Timestamp};
+use crate::model::{BuildStatus, GitRef, Timestamp, Trigger};
 use crate::store::{Build, BuildFilter, HistoryPart, Place, Project};
 
 /// Builds on one page.
@@ -62,6 +62,8 @@ pub(super) struct Row {
     pub(super) author: String,
     pub(super) git_ref: String,
     pub(super) awaits_approval: bool,
+    /// What asked for it, where no delivery did.
+    pub(super) asked: Option<&'static str>,
     pub(super) sha: String,
     pub(super) created: Time,
     pub(super) took: Option<String>,
@@ -232,6 +234,12 @@ impl Row {
             author: build.commit.author.clone(),
             git_ref: build.git_ref.to_string(),
             awaits_approval: build.awaits_approval(),
+            asked: match build.trigger {
+                Trigger::Manual => Some("by hand"),
+                Trigger::Cron => Some("by the clock"),
+                Trigger::Try => Some("a try"),
+                _ => None,
+            },
             sha: build.commit.sha.short().to_owned(),
             created: Time::new(build.created_at, now),
             took: duration(build.started_at, build.finished_at, now),

@@ -44,6 +44,7 @@ mod routes;
 mod secrets;
 mod settings;
 mod sign_in;
+mod start;
 mod static_files;
 mod tail;
 mod tailer;

@@ -8,7 +8,8 @@ use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, artifacts, badge, builds, health, history, home, hook, hook_form,
-    jobs, live, log_view, repositories, secrets, settings, sign_in, static_files, tailer, tests,
+    jobs, live, log_view, repositories, secrets, settings, sign_in, start, static_files, tailer,
+    tests,
 };
 
 /// A line of the table.
@@ -72,6 +73,9 @@ pub(super) fn table() -> Vec<Route> {
         post("/logout", Page, SignedIn, sign_in::logout),
         get("/account/settings", Page, SignedIn, account::settings),
         post("/account/memberships/sync", Page, SignedIn, account::sync),
+        post("/account/tokens/create", Page, SignedIn, account::create_token),
+        post("/account/tokens/{token}/revoke", Page, SignedIn, account::revoke_token),
+        post("/account/sessions/{session}/end", Page, SignedIn, account::end_session),
         // Repositories become projects.
         get("/repositories", Page, SignedIn, repositories::list),
         post("/repositories/sync", Page, SignedIn, repositories::sync),
@@ -94,6 +98,8 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects", Page, SignedIn, home::home),
         get("/projects/{project}", Page, Member, history::project),
         get("/projects/{project}/history", Page, Member, history::history),
+        get("/projects/{project}/start", Page, Manager, start::form),
+        post("/projects/{project}/start", Page, Manager, start::start),
         get("/projects/{project}/builds/{build}", Page, Member, builds::build),
         get("/projects/{project}/builds/{build}/jobs/{job}", Page, Member, builds::job),
         get("/projects/{project}/jobs/{job}/log", File, Member, jobs::plain_log),

@@ -13,9 +13,10 @@ use super::repositories::told;
 use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
 use crate::model::{
-    ForkPolicy, Invalid, Role, Timestamp, parse_days, parse_log_bytes, readable_bytes,
+    AtOnce, BuildId, ForkPolicy, HookId, Invalid, Role, Timestamp, parse_days, parse_log_bytes,
+    readable_bytes,
 };
-use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions};
+use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions, Schedule};
 use crate::upkeep::Ensured;
 
 /// Changes of hooks that are shown.
@@ -33,6 +34,7 @@ struct SettingsPage {
     trouble: Option<String>,
     said: Said,
     hooks: Vec<Hook>,
+    schedules: Vec<Clocked>,
     changes: Vec<Change>,
     members: Vec<Member>,
     /// For managers only.
@@ -40,6 +42,20 @@ struct SettingsPage {
     options: ProjectOptions,
     /// What its logs take.
     log_bytes: String,
+}
+
+/// When a hook runs by the clock.
+struct Clocked {
+    hook: HookId,
+    line: String,
+    /// On the line's own clock.
+    next: String,
+    next_at: Time,
+    /// When it was due last, and the build that was made then.
+    last: Option<(String, Option<BuildId>)>,
+    trouble: Option<String>,
+    /// When what did not work is tried again.
+    again: Option<Time>,
 }
 
 struct Change {
@@ -135,6 +151,7 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
         at: Time::new(change.at, now),
     };
     let changes = app.store.hook_changes(id, CHANGES).await?;
+    let schedules = app.store.schedules(id).await?;
     let (of_secrets, said) = match said.about {
         "secrets" => (said, Said::default()),
         _ => (Said::default(), said),
@@ -152,6 +169,7 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
         trouble: app.store.project_trouble(id).await?,
         said,
         hooks: app.store.hooks(id).await?,
+        schedules: schedules.into_iter().map(|schedule| clocked(schedule, now)).collect(),
         changes: changes.into_iter().map(change).collect(),
         members: app.store.members(id).await?,
         secrets,
@@ -159,6 +177,19 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
         log_bytes: readable_bytes(app.store.log_bytes(id).await?),
         project,
     })
+}
+
+fn clocked(schedule: Schedule, now: Timestamp) -> Clocked {
+    let Schedule { hook, line, next_at, wake_at, last_due_at, last_build, trouble, .. } = schedule;
+    Clocked {
+        hook,
+        next: line.shows(next_at),
+        next_at: Time::new(next_at, now),
+        last: last_due_at.map(|due| (line.shows(due), last_build)),
+        trouble,
+        again: (wake_at > next_at).then(|| Time::new(wake_at, now)),
+        line: line.to_string(),
+    }
 }
 
 /// Webhooks and key as they must be at GitHub.
@@ -211,6 +242,8 @@ pub(super) struct Options {
     keep_logs_days: Option<String>,
     /// As [`parse_log_bytes`] takes it.
     keep_logs_size: Option<String>,
+    /// As [`AtOnce`] is read.
+    jobs_at_once: Option<String>,
 }
 
 /// A box that is not ticked is not sent.
@@ -222,6 +255,7 @@ pub(super) async fn set_options(
     let forks = options.forks.map(|forks| forks.parse::<ForkPolicy>()).transpose();
     let days = options.keep_logs_days.map(|days| parse_days(&days)).transpose();
     let size = options.keep_logs_size.map(|size| parse_log_bytes(&size)).transpose();
+    let at_once = options.jobs_at_once.map(|limit| limit.parse::<AtOnce>()).transpose();
     let refused = |what: &str| {
         let what = what.to_owned();
         move |problem: Invalid| PageError::BadRequest(format!("{what}{problem}"))
@@ -232,6 +266,7 @@ pub(super) async fn set_options(
         forks: forks.map_err(refused(""))?,
         keep_logs_days: days.map_err(refused("The days for which logs are kept: "))?,
         keep_logs_bytes: size.map_err(refused("The size of all logs: "))?,
+        jobs_at_once: at_once.map_err(refused("Its jobs at once: "))?,
         ..ProjectChange::default()
     };
     app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;

@@ -1,9 +1,43 @@
 //! The variables of a job's scripts. None of them is a secret.
 
+use std::collections::BTreeMap;
+
 use super::collect::folder_variables;
+use crate::model::{Script, Variant};
 use crate::store::ClaimedJob;
 
-pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, String)> {
+/// The variables of the build script: those that whoever asked for the build gave go first.
+pub(super) fn of_build(job: &ClaimedJob, public_url: &str) -> Vec<(String, String)> {
+    let mut given = of_variant(job);
+    given.extend(job.variables.clone());
+    environment(job, public_url, &given)
+}
+
+/// The variables of the install script, and those of the variant among them. It is given
+/// only those that it names: variants whose variables it does not name share its image.
+pub(super) fn of_install(
+    job: &ClaimedJob,
+    script: &Script,
+    public_url: &str,
+) -> (Vec<(String, String)>, BTreeMap<String, String>) {
+    let mut named = of_variant(job);
+    named.retain(|name, _| script.names(name));
+    (environment(job, public_url, &named), named)
+}
+
+/// What a job is told of its variant.
+fn of_variant(job: &ClaimedJob) -> BTreeMap<String, String> {
+    let Some(variant) = job.options.variants.first() else { return BTreeMap::new() };
+    let mut variables = variant.env.clone();
+    variables.insert(Variant::NAMED_BY.to_owned(), variant.name.clone());
+    variables
+}
+
+fn environment(
+    job: &ClaimedJob,
+    public_url: &str,
+    of_variant: &BTreeMap<String, String>,
+) -> Vec<(String, String)> {
     let build_url = format!("{public_url}/projects/{}/builds/{}/", job.project.id, job.build);
     let mut variables = vec![
         ("CI", "true".to_owned()),
@@ -13,6 +47,7 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
         ("KOZMIC_BUILD_PROJECT", job.project.repository.full_name.to_string()),
         ("KOZMIC_BUILD_REF", job.git_ref.to_string()),
         ("KOZMIC_BUILD_SHA", job.sha.to_string()),
+        ("KOZMIC_BUILD_TRIGGER", job.trigger.as_str().to_owned()),
         ("KOZMIC_JOB_ID", job.id.to_string()),
         ("KOZMIC_JOB_TITLE", job.title.clone()),
         ("KOZMIC_JOB_ATTEMPT", job.attempt.to_string()),
@@ -22,7 +57,8 @@ pub(super) fn environment(job: &ClaimedJob, public_url: &str) -> Vec<(String, St
     if let Some(number) = job.pull_request {
         variables.push(("KOZMIC_BUILD_PULL_REQUEST", number.to_string()));
     }
-    let own = job.options.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut own = job.options.env.clone();
+    own.extend(of_variant.clone());
     // Kozmic's last: neither a project nor a hook speaks for it.
     let kozmic = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
     let terminal = ("TERM".to_owned(), "xterm".to_owned());

@@ -117,7 +117,7 @@ async fn steps<'a>(
             script::create_next(run, Step::Build, &chosen.image_id, None).await?
         }
     };
-    script::fill(run, made, &work.build_script, &checkout).await
+    script::fill(run, made, &work.build_script, &work.env, &checkout).await
 }
 
 async fn ensure_image(

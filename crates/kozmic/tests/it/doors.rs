@@ -57,6 +57,10 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/_auth/auth-callback", "/_auth/auth-callback/", 400, FOR_ALL),
     ("GET", "/account/settings", "/account/settings/", 200, SIGNED_IN),
     ("POST", "/account/memberships/sync", "/account/memberships/sync/", 303, SIGNED_IN),
+    // Without a name, and none of one's own.
+    ("POST", "/account/tokens/create", "/account/tokens/create/", 422, SIGNED_IN),
+    ("POST", "/account/tokens/{token}/revoke", "/account/tokens/999/revoke/", 404, SIGNED_IN),
+    ("POST", "/account/sessions/{session}/end", "/account/sessions/999/end/", 404, SIGNED_IN),
     ("GET", "/repositories", "/repositories/", 200, SIGNED_IN),
     ("POST", "/repositories/sync", "/repositories/sync/", 303, SIGNED_IN),
     ("POST", "/repositories/{repository}/on", "/repositories/1/on/", 404, SIGNED_IN),
@@ -92,6 +96,10 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/projects", "/projects/", 200, SIGNED_IN),
     ("GET", "/projects/{project}", "/projects/1/", 303, MEMBERS),
     ("GET", "/projects/{project}/history", "/projects/1/history/", 200, MEMBERS),
+    ("GET", "/projects/{project}/start", "/projects/1/start/", 200, MANAGERS),
+    // Of nothing.
+    ("POST", "/projects/{project}/start", "/projects/1/start/", 400, MANAGERS),
+    ("POST", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 400, API_MANAGERS),
     ("GET", "/projects/{project}/builds/{build}", "/projects/1/builds/1/", 200, MEMBERS),
     (
         "GET",
@@ -199,6 +207,7 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         404,
         API_MANAGERS_OF_NOTHING,
     ),
+    ("GET", "/api/v1/queue", "/api/v1/queue", 200, API),
     ("GET", "/api/v1/builds/{build}", "/api/v1/builds/1", 200, API_MEMBERS),
     ("POST", "/api/v1/builds/{build}/cancel", "/api/v1/builds/1/cancel", 409, API_MANAGERS),
     (

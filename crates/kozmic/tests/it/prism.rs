@@ -34,6 +34,7 @@ async fn every_call_is_as_github_describes_it() {
     let name: FullName = "octocat/Hello-World".parse().unwrap();
     let sha: CommitSha = "6dcb09b5b57875f334f61aebed695e2e4193db5e".parse().unwrap();
 
+    assert!(client.reach().await.unwrap().clock.is_some());
     assert_eq!(client.user(&token).await.unwrap().login, "octocat");
     let email = client.primary_email(&token).await.unwrap();
     assert_eq!(email.as_deref(), Some("octocat@github.com"));
@@ -88,7 +89,9 @@ async fn every_call_is_as_github_describes_it() {
     is_taken(known.failed_deliveries(id).await);
     known.delivered_event(id, &failed).await.unwrap();
     let tag = GitRef::tag("v1").unwrap();
-    known.commit_of_tag(&tag).await.unwrap();
+    known.commit_of_ref(&tag).await.unwrap();
+    known.commit_called("6dcb09b").await.unwrap();
+    known.has_in_history("main", &sha).await.unwrap();
     known.changed_between("main", sha.as_str()).await.unwrap();
     is_taken(known.changed_in_pull_request(1347).await);
 

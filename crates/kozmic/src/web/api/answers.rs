@@ -1,8 +1,10 @@
 //! What the API says of projects, builds and jobs. Times are RFC 3339 in UTC.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::model::{Approval, Timestamp};
+use crate::model::{Approval, Timestamp, Waiting};
 use crate::store::{Build, Job, KeptStep, PhaseTime, Project, StoreError};
 use crate::web::App;
 
@@ -38,6 +40,16 @@ pub(super) struct BuildAnswer {
     approved_at: Option<String>,
     /// How reconciliation came upon it.
     missed_because: Option<String>,
+    /// Who asked for it, by hand or for a try.
+    asked_by: Option<String>,
+    /// Given to its build scripts by them.
+    variables: BTreeMap<String, String>,
+    /// Its hooks were chosen: it does not speak for its commit.
+    partial: bool,
+    /// The line that made it by the clock.
+    cron: Option<String>,
+    /// When that was due.
+    due_at: Option<String>,
     /// Hooks that have no job in it.
     not_run: Vec<NotRunAnswer>,
     created_at: String,
@@ -61,7 +73,11 @@ pub(super) struct JobAnswer {
     title: String,
     image: String,
     status: &'static str,
+    /// Why it is where it is, in a sentence.
     reason: String,
+    /// While it is enqueued: `approval`, `jobs`, `worker`, `label`, `project_limit`, `disk`
+    /// or `queue`.
+    waits_for: Option<&'static str>,
     return_code: Option<i64>,
     created_at: String,
     started_at: Option<String>,
@@ -117,7 +133,8 @@ pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
 
 pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreError> {
     let project = build.project.0;
-    let jobs = app.store.jobs_of(build.id).await?;
+    let mut jobs = app.store.jobs_of(build.id).await?;
+    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
     let mut phases = app.store.phases_of(build.id).await?;
     let mut steps = app.store.install_steps_of(build.id).await?;
     let mut of = |job: &Job| (phases.remove(&job.id).unwrap_or_default(), steps.remove(&job.id));
@@ -145,6 +162,11 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         approved_by,
         approved_at,
         missed_because: build.missed_because,
+        asked_by: build.asked.by,
+        variables: build.asked.variables,
+        partial: build.asked.is_partial,
+        cron: build.asked.cron.as_ref().map(|(line, _)| line.clone()),
+        due_at: build.asked.cron.as_ref().map(|(_, due)| due.to_string()),
         not_run: not_run.map(|(hook, reason)| NotRunAnswer { hook, reason }).collect(),
         created_at: build.created_at.to_string(),
         started_at: time(build.started_at),
@@ -177,6 +199,7 @@ pub(super) fn job(
         log_url: format!("{path}/jobs/{}/log/", job.id),
         title: job.title,
         image: job.image,
+        waits_for: job.waiting.as_ref().map(Waiting::word),
         reason: job.reason,
         return_code: job.return_code,
         created_at: job.created_at.to_string(),

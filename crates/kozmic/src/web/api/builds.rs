@@ -1,11 +1,16 @@
 //! Builds.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{self, BuildAnswer};
 use super::problem::Problem;
+use crate::intake::{self, Start};
 use crate::model::{BuildId, CommitSha, Invalid, Timestamp};
 use crate::web::App;
 use crate::web::visitor::{Access, Account};
@@ -41,6 +46,39 @@ pub(super) async fn list(
         builds.push(answers::build(&app, build).await?);
     }
     Ok(Json(Builds { builds }))
+}
+
+/// What to build; `{}` is the head of the default branch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StartBody {
+    /// A branch, a tag, or a commit's id.
+    #[serde(default, rename = "ref")]
+    reference: String,
+    /// Titles; none: the hooks that run for a push to there.
+    #[serde(default)]
+    hooks: Vec<String>,
+    /// For the build scripts.
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+}
+
+/// Makes a build that nobody pushed for.
+pub(super) async fn start(
+    State(app): State<App>,
+    account: Account,
+    Access { project, .. }: Access,
+    body: Bytes,
+) -> Result<(StatusCode, Json<BuildAnswer>), Problem> {
+    let body: StartBody = serde_json::from_slice(&body).map_err(|problem| {
+        Problem::bad_request(format!("The body is not as it must be: {problem}."))
+    })?;
+    let variables = body.variables.into_iter().map(|(name, value)| format!("{name}={value}"));
+    let start =
+        Start { reference: body.reference, hooks: body.hooks, variables: variables.collect() };
+    let (now, by) = (Timestamp::now(), &account.login);
+    let made = intake::start(&app.store, &app.github, &project, &start, by, now).await?;
+    Ok((StatusCode::CREATED, answer(&app, made.build).await?))
 }
 
 pub(super) async fn one(

@@ -8,6 +8,7 @@ mod builds;
 mod jobs;
 mod problem;
 mod projects;
+mod queue;
 mod secrets;
 mod tests;
 
@@ -24,9 +25,11 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects", Api, SignedIn, projects::list),
         get("/api/v1/projects/{project}", Api, Member, projects::one),
         get("/api/v1/projects/{project}/builds", Api, Member, builds::list),
+        post("/api/v1/projects/{project}/builds", Api, Manager, builds::start),
         get("/api/v1/projects/{project}/secrets", Api, Manager, secrets::list),
         put("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::set),
         delete("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::remove),
+        get("/api/v1/queue", Api, SignedIn, queue::list),
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
         post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::intake::{AskError, FindError};
 use crate::objects::ObjectError;
 use crate::store::StoreError;
 
@@ -49,6 +50,20 @@ impl Problem {
     /// The request is right, but not as things stand.
     pub(super) fn conflict(detail: String) -> Self {
         Self { status: StatusCode::CONFLICT, detail }
+    }
+}
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Unknown(why) => {
+                Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: why }
+            }
+            FindError::Ask(AskError::Store(error)) => error.into(),
+            FindError::Ask(AskError::Github(error)) => {
+                Self { status: StatusCode::BAD_GATEWAY, detail: format!("{error}.") }
+            }
+        }
     }
 }
 

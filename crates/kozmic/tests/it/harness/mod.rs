@@ -28,7 +28,7 @@ pub use postgres::Postgres;
 pub use prism::Prism;
 pub use s3::S3;
 pub use sshd::Sshd;
-pub use visitor::{client, cookies, location};
+pub use visitor::{client, cookies, location, post_form};
 pub use world::{Build, REPOSITORY, Server, World, hook};
 
 /// Nothing a test waits for takes longer, even on a busy machine.

@@ -61,3 +61,10 @@ impl World {
         client([(header::COOKIE, cookie.parse().unwrap())].into_iter().collect())
     }
 }
+
+/// A form, sent as a browser does.
+pub async fn post_form(visitor: &Client, url: &str, fields: &[(&str, &str)]) -> Response {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let kind = (header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    visitor.post(url).header(kind.0, kind.1).body(body).send().await.unwrap()
+}
