@@ -18,6 +18,7 @@ pub mod log; // the bytes of a run: append, follow, keep, render
 pub mod report_files; // what a script left behind: read, limited, kept
 pub mod source; // git: one commit onto this disk
 pub mod store; // all SQL
+pub mod terminal; // where who looks into a failed job meets its worker
 
 pub mod config; // settings, from the environment and a file
 pub mod model; // the vocabulary as types

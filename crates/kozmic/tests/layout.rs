@@ -23,6 +23,7 @@ const MAP: &[(&str, &[&str])] = &[
             "report_files",
             "github",
             "store",
+            "terminal",
             "objects",
             "model",
             "config",
@@ -33,8 +34,8 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "web",
         &[
-            "upkeep", "intake", "log", "github", "store", "objects", "model", "config", "seal",
-            "shutdown",
+            "upkeep", "intake", "log", "github", "store", "terminal", "objects", "model", "config",
+            "seal", "shutdown",
         ],
     ),
     ("upkeep", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
@@ -47,6 +48,7 @@ const MAP: &[(&str, &[&str])] = &[
             "log",
             "report_files",
             "store",
+            "terminal",
             "objects",
             "model",
             "config",
@@ -62,6 +64,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("report_files", &["objects", "model", "config", "seal", "shutdown"]),
     ("source", &["model", "config", "seal", "shutdown"]),
     ("store", &["model", "config", "seal", "shutdown"]),
+    ("terminal", &["model", "shutdown"]),
     ("objects", &["config", "model"]),
     ("config", &["model"]),
     ("model", &[]),
@@ -85,6 +88,7 @@ const OWNED: &[(&str, &str)] = &[
     ("rustix", "worker cli"),
     ("object_store", "objects"),
     ("zstd", "log"),
+    ("tokio_tungstenite", "cli"),
 ];
 
 /// Lines of a file, its tests included, beyond which it has two subjects.

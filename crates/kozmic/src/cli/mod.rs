@@ -7,6 +7,7 @@ mod gc;
 mod hooks;
 mod migrate;
 mod project;
+mod pull;
 mod queue;
 mod remote;
 mod run;
@@ -14,6 +15,7 @@ mod secret;
 mod secret_key;
 mod serve;
 mod server;
+mod shell;
 mod table;
 mod token;
 mod transfer;
@@ -77,6 +79,10 @@ enum Command {
     /// What a project's scripts are given and nobody is shown
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Open a shell in the container of a failed job
+    Shell(shell::Command),
+    /// Bring the container of a failed job home, as an image of the engine here
+    Pull(pull::Command),
     /// API tokens of this server's users
     #[command(subcommand)]
     Token(token::Command),
@@ -101,6 +107,9 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            // Nor is this one's.
+            Command::Shell(command) => return shell::run(command).await,
+            Command::Pull(command) => pull::run(&settings()?, command).await?,
             Command::Config(command) => config::run(settings, &command)?,
             Command::Doctor(command) => {
                 let is_well = Box::pin(doctor::run(settings(), &command)).await?;

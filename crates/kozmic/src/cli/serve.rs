@@ -15,12 +15,13 @@ use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
-use crate::log::Bus;
+use crate::log::{Bus, Logs};
 use crate::report::{self, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
+use crate::terminal;
 use crate::upkeep::{self, Upkeep};
 use crate::web::{self, App, Cookies, Feeds, Live, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
@@ -90,18 +91,7 @@ pub async fn serve(
     let cache = CacheKeeper::new(settings.cached_images_limit);
     let source = Source::new(&settings.data_dir, &settings.known_hosts);
     source.remove_left_keys()?;
-    let disk = Disk::new(DiskParts {
-        store: store.clone(),
-        engine: engine.clone(),
-        source: source.clone(),
-        logs: logs.clone(),
-        cache: cache.clone(),
-        data_dir: settings.data_dir.clone(),
-        database: sqlite_file(&settings.database_url).map(Path::to_path_buf),
-        budget: settings.disk_budget,
-        reserve: settings.disk_reserve,
-        beside: Beside::Nobody,
-    });
+    let disk = disk(&settings, (&store, &engine), (&source, &logs), &cache);
     let worker = Worker {
         before_fetch: ensure_key(upkeep.clone()),
         store: store.clone(),
@@ -116,12 +106,13 @@ pub async fn serve(
         held: Held::default(),
         concurrency: settings.concurrency,
         labels: settings.worker_labels.clone(),
+        keep_failed: settings.keep_failed,
         engine_timeout: settings.engine_timeout,
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
     };
-    let reporter =
-        Reporter { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
+    let (terminals, asks) = terminal::terminals();
+    let reporter = reporter(&store, &github, &public_url);
     let oauth = oauth_app(&settings, &github)?;
     let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
     let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
@@ -137,6 +128,7 @@ pub async fn serve(
         exchanges: Arc::default(),
         bus,
         logs,
+        terminals,
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
@@ -147,6 +139,8 @@ pub async fn serve(
     let web = tokio::spawn(web::serve(listener, app));
     let sweep = shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
     let logs_kept = shutdown.spawn(worker::keep_logs(worker.clone(), shutdown.clone()));
+    let kept = worker::look_after_kept(worker.clone(), asks, shutdown.clone());
+    let kept = shutdown.spawn(kept);
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
@@ -161,6 +155,7 @@ pub async fn serve(
         ended = jobs => ended.context("the worker"),
         ended = sweep => ended.context("the sweep"),
         ended = logs_kept => ended.context("the care of the logs"),
+        ended = kept => ended.context("the care of kept containers"),
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
         ended = upkeep => ended.context("the upkeep"),
@@ -177,6 +172,10 @@ pub async fn serve(
     ended
 }
 
+fn reporter(store: &Store, github: &Client, public_url: &str) -> Reporter {
+    Reporter { store: store.clone(), github: github.clone(), public_url: public_url.to_owned() }
+}
+
 fn scheduler(store: &Store, github: &Client) -> Scheduler {
     Scheduler { store: store.clone(), github: github.clone(), clock: Arc::new(now) }
 }
@@ -185,6 +184,26 @@ fn oauth_app(settings: &Settings, github: &Client) -> anyhow::Result<Option<OAut
     let keys = settings.oauth.as_ref();
     let app = keys.map(|keys| OAuthApp::new(keys, &settings.github_url, github)).transpose();
     app.context("KOZMIC_GITHUB_URL")
+}
+
+fn disk(
+    settings: &Settings,
+    (store, engine): (&Store, &Arc<Engine>),
+    (source, logs): (&Source, &Logs),
+    cache: &CacheKeeper,
+) -> Disk {
+    Disk::new(DiskParts {
+        store: store.clone(),
+        engine: engine.clone(),
+        source: source.clone(),
+        logs: logs.clone(),
+        cache: cache.clone(),
+        data_dir: settings.data_dir.clone(),
+        database: sqlite_file(&settings.database_url).map(Path::to_path_buf),
+        budget: settings.disk_budget,
+        reserve: settings.disk_reserve,
+        beside: Beside::Nobody,
+    })
 }
 
 fn reconciler(settings: &Settings, store: &Store, github: &Client) -> Reconciler {

@@ -1,13 +1,19 @@
 //! A server that a client command asks, through its API.
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
 use clap::Args;
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use url::Url;
 
 use crate::model::FullName;
+
+pub(super) type Socket = WebSocketStream<reqwest::Upgraded>;
 
 #[derive(Debug, Args)]
 pub(super) struct Server {
@@ -70,27 +76,53 @@ impl Server {
         self.send_with(method, path, None).await
     }
 
+    /// Opens a web socket (RFC 6455), by an upgrade of the same client: what its requests
+    /// go through, this does.
+    pub(super) async fn socket(&self, path: &str) -> anyhow::Result<Socket> {
+        let key = base64::engine::general_purpose::STANDARD.encode(uuid::Uuid::new_v4());
+        let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
+        let client = reqwest::Client::builder().http1_only().build()?;
+        let request = client
+            .get(url)
+            .bearer_auth(&self.token)
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", &key);
+        let answer = self.answered(request.send().await).await?;
+        let accepted = answer.headers().get("sec-websocket-accept").cloned();
+        let upgraded = answer.upgrade().await;
+        let upgraded = upgraded.with_context(|| format!("{} opens no web socket", self.server))?;
+        if accepted.is_none_or(|accepted| accepted != derive_accept_key(key.as_bytes())) {
+            bail!("{} opens no web socket; is it a Kozmic server?", self.server);
+        }
+        Ok(Socket::from_raw_socket(upgraded, Role::Client, None).await)
+    }
+
     async fn send_with(
         &self,
         method: Method,
         path: &str,
         body: Option<String>,
     ) -> anyhow::Result<Response> {
-        #[derive(Deserialize)]
-        struct Problem {
-            detail: String,
-        }
         let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
         let mut request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.body(body);
         }
-        let answer = request
-            .send()
-            .await
-            .with_context(|| format!("the server {} does not answer", self.server))?;
+        self.answered(request.send().await).await
+    }
+
+    /// What a server answered, or the sentence by which it refused.
+    async fn answered(&self, answer: reqwest::Result<Response>) -> anyhow::Result<Response> {
+        #[derive(Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        let answer =
+            answer.with_context(|| format!("the server {} does not answer", self.server))?;
         let status = answer.status();
-        if status.is_success() {
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(answer);
         }
         match answer.json::<Problem>().await {

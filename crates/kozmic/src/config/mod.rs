@@ -110,6 +110,8 @@ pub struct Settings {
     /// Where finished logs and artifacts lie.
     pub objects: ObjectSettings,
     pub cached_images_limit: usize,
+    /// How long a failed job's container is kept; zero: not kept.
+    pub keep_failed: Duration,
     /// Bytes; none: as much as there is.
     pub disk_budget: Option<u64>,
     /// Bytes; none: by the size of the disk.
@@ -225,6 +227,7 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
+            keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             in_force,
@@ -289,6 +292,8 @@ mod tests {
             ("KOZMIC_CONCURRENCY", "0"),
             ("KOZMIC_STALL_TIMEOUT", "15m"),
             ("KOZMIC_JOB_TIMEOUT", "0"),
+            ("KOZMIC_KEEP_FAILED", "1h"),
+            ("KOZMIC_KEEP_FAILED", "31536001"),
             ("KOZMIC_JOB_TIMEOUT", "18446744073709551615"),
             ("KOZMIC_LOG_LIMIT", "1 GB"),
             ("KOZMIC_DISK_BUDGET", "half"),

@@ -115,7 +115,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
     secret("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app"),
     setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
-    planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
+    setting(
+        "KOZMIC_KEEP_FAILED",
+        "0",
+        "seconds for which a failed job's container is kept, to be opened; 0: not kept",
+    ),
     setting(
         "KOZMIC_DISK_BUDGET",
         "",

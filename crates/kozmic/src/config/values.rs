@@ -229,6 +229,12 @@ impl Values {
         Ok(Duration::from_secs(seconds))
     }
 
+    /// Zero stands for "not at all".
+    pub(super) fn seconds_or_none(&self, name: &'static str) -> Result<Duration, ConfigError> {
+        let seconds: u64 = self.parsed(name, "must be a whole number of seconds, or 0")?;
+        if seconds == 0 { Ok(Duration::ZERO) } else { self.seconds(name) }
+    }
+
     pub(super) fn bytes(&self, name: &'static str) -> Result<u64, ConfigError> {
         let value = self.text(name).unwrap_or_default();
         parse_bytes(&value).map_err(|problem| ConfigError::Malformed {

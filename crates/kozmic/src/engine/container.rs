@@ -79,8 +79,6 @@ impl Engine {
     pub async fn create(&self, spec: &ContainerSpec<'_>) -> Result<Container<'_>> {
         let mut labels = spec.labels.to_map(&self.instance);
         labels.extend(spec.becomes.iter().flat_map(NewCachedImage::labels));
-        let memory = spec.limits.memory.unwrap_or(self.memory / 5 * 4);
-        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
         let body = ContainerCreateBody {
             image: Some(spec.image_id.clone()),
             user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
@@ -91,13 +89,6 @@ impl Engine {
             // ends with its engine must not look as if it had ended by itself.
             stop_signal: Some("SIGKILL".into()),
             host_config: Some(HostConfig {
-                // Reaps orphans and hands signals on, whatever the script is.
-                init: Some(true),
-                pids_limit: i64::try_from(spec.limits.pids).ok(),
-                memory: Some(memory),
-                memory_swap: Some(memory),
-                nano_cpus: spec.limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
-                log_config: Some(self.product.log_config()),
                 mounts: Some(vec![Mount {
                     target: Some(VOLUME.into()),
                     typ: Some(MountType::VOLUME),
@@ -107,11 +98,27 @@ impl Engine {
                     }),
                     ..Default::default()
                 }]),
-                ..Default::default()
+                ..self.bounds(spec.limits)
             }),
             ..Default::default()
         };
         self.create_from(body).await
+    }
+
+    /// What holds a container of a job within its limits.
+    pub(super) fn bounds(&self, limits: ContainerLimits) -> HostConfig {
+        let memory = limits.memory.unwrap_or(self.memory / 5 * 4);
+        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
+        HostConfig {
+            // Reaps orphans and hands signals on, whatever the script is.
+            init: Some(true),
+            pids_limit: i64::try_from(limits.pids).ok(),
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            nano_cpus: limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
+            log_config: Some(self.product.log_config()),
+            ..Default::default()
+        }
     }
 
     /// A container that is only looked into.
@@ -129,7 +136,7 @@ impl Engine {
         .await
     }
 
-    async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
+    pub(super) async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
         let docker = self.docker.clone();
         // A task of its own: who stops waiting would never learn of the container.
         let creating = tokio::spawn(async move {
@@ -293,6 +300,10 @@ impl Container<'_> {
             Some(Ok(_)) => Ok(true),
             Some(Err(error)) => Err(self.engine.failed("tell what happened", error)),
         }
+    }
+
+    pub(super) async fn is_running(&self) -> Result<bool> {
+        Ok(self.state().await?.running.unwrap_or(false))
     }
 
     /// How long it ran, once it has ended.

@@ -275,7 +275,7 @@ fn is_local(repository: &str) -> bool {
 
 /// Splits at the tag's colon; the tag is `latest` when there is none. A digest
 /// is handed to the engine as its tag.
-fn repository_and_tag(image: &str) -> (&str, &str) {
+pub(super) fn repository_and_tag(image: &str) -> (&str, &str) {
     if let Some((repository, digest)) = image.split_once('@') {
         return (repository, digest);
     }

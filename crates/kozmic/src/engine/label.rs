@@ -29,6 +29,8 @@ pub enum Step {
     Probe,
     Install,
     Build,
+    /// People look into what is left of it.
+    Shell,
 }
 
 impl Step {
@@ -37,6 +39,7 @@ impl Step {
             Self::Probe => "probe",
             Self::Install => "install",
             Self::Build => "build",
+            Self::Shell => "shell",
         }
     }
 }
@@ -74,7 +77,9 @@ pub(super) fn attempt(labels: Option<&HashMap<String, String>>) -> Option<i64> {
 
 pub(super) fn step(labels: Option<&HashMap<String, String>>) -> Option<Step> {
     let named = labels?.get(STEP)?;
-    [Step::Probe, Step::Install, Step::Build].into_iter().find(|step| step.as_str() == named)
+    [Step::Probe, Step::Install, Step::Build, Step::Shell]
+        .into_iter()
+        .find(|step| step.as_str() == named)
 }
 
 pub(super) fn log_offset(labels: Option<&HashMap<String, String>>) -> Option<u64> {

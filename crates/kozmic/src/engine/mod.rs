@@ -7,10 +7,12 @@ mod credentials;
 mod download;
 mod exec;
 mod image;
+mod kept;
 mod label;
 mod layers;
 mod left;
 mod product;
+mod terminal;
 mod upload;
 mod usage;
 
@@ -30,8 +32,10 @@ pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output};
 pub use download::Download;
 pub use image::{Account, LocalImage, PullProgress};
+pub use kept::{AsMade, FailedImage, RunsAs};
 pub use label::{Labels, Step};
 pub use left::{Found, Unattended};
+pub use terminal::{Size, Terminal};
 pub use upload::{Owner, Upload};
 pub use usage::{EngineUsage, OfJob, UsedImage};
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::cached::{SCOPE, cached_name};
 use super::layers::{Layered, own_bytes};
-use super::{Engine, EngineError, Result, label};
+use super::{Engine, EngineError, FailedImage, Result, label};
 use crate::model::{JobUuid, PulledImage, Timestamp};
 
 /// Images that are inspected at the same time.
@@ -56,6 +56,8 @@ pub struct EngineUsage {
     pub pulled: Vec<UsedImage>,
     pub containers: Vec<OfJob>,
     pub volumes: Vec<OfJob>,
+    /// Of containers that are kept.
+    pub failed: Vec<FailedImage>,
 }
 
 /// The part of `/system/df` that nothing else tells. Podman leaves out much of it.
@@ -151,6 +153,7 @@ impl Engine {
         }
         usage.containers = self.containers_of_jobs().await?;
         usage.volumes = self.volumes_of_jobs(true).await?;
+        usage.failed = self.kept_images().await?;
         Ok(usage)
     }
 
@@ -298,18 +301,25 @@ impl Engine {
         (sizes.len() == it.layers.len()).then_some(sizes)
     }
 
+    /// For what the client library does not do; with the root of its paths.
+    pub(super) fn plain_client(&self) -> (reqwest::ClientBuilder, String) {
+        let client = reqwest::Client::builder();
+        let (client, root) = match self.host.strip_prefix("unix://") {
+            Some(path) => (client.unix_socket(path), "http://engine".to_owned()),
+            None => (client, self.host.replacen("tcp://", "http://", 1)),
+        };
+        let minor = self.docker.client_version().minor_version.min(LAST_MINOR_VERSION);
+        (client, format!("{root}/v1.{minor}"))
+    }
+
     /// Bytes by volume. Asked for without the client library, which knows only the
     /// newest form of the answer.
     async fn volume_sizes(&self) -> HashMap<String, u64> {
         let asked = async {
-            let client = reqwest::Client::builder().timeout(super::SLOW_ANSWER_TIMEOUT);
-            let (client, root) = match self.host.strip_prefix("unix://") {
-                Some(path) => (client.unix_socket(path), "http://engine".to_owned()),
-                None => (client, self.host.replacen("tcp://", "http://", 1)),
-            };
-            let minor = self.docker.client_version().minor_version.min(LAST_MINOR_VERSION);
+            let (client, root) = self.plain_client();
+            let client = client.timeout(super::SLOW_ANSWER_TIMEOUT);
             // An engine that doesn't know the parameter tells all it has.
-            let url = format!("{root}/v1.{minor}/system/df?type=volume");
+            let url = format!("{root}/system/df?type=volume");
             let answer = client.build()?.get(url).send().await?.error_for_status()?;
             answer.json::<DataUsage>().await
         };

@@ -10,6 +10,7 @@ pub enum DiskKind {
     PulledImage,
     Container,
     Volume,
+    FailedImage,
     Mirror,
     Checkout,
     Log,
@@ -25,6 +26,7 @@ impl DiskKind {
             Self::PulledImage => "pulled images",
             Self::Container => "containers",
             Self::Volume => "volumes",
+            Self::FailedImage => "images of failed jobs",
             Self::Mirror => "mirrors",
             Self::Checkout => "checkouts",
             Self::Log => "logs",
@@ -35,6 +37,9 @@ impl DiskKind {
 
     /// For people, one of them.
     pub fn singular(self) -> &'static str {
+        if self == Self::FailedImage {
+            return "image of a failed job";
+        }
         let plural = self.plural();
         plural.strip_suffix('s').unwrap_or(plural)
     }

@@ -11,7 +11,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, artifacts, jobs, log_page, phases, tests};
+use super::{App, artifacts, jobs, kept, log_page, phases, tests};
 use crate::model::{Approval, BuildId, CronLine, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{AskedFor, Build, Job, Project, ReportTrouble};
 
@@ -99,6 +99,7 @@ struct ShownJob {
     notes: Vec<String>,
     /// Those that this one replaced.
     earlier: Vec<Tab>,
+    kept: Option<kept::ShownKept>,
 }
 
 #[derive(Deserialize)]
@@ -302,6 +303,7 @@ async fn shown_job(
             Some(collection) => artifacts::of_job(app, project.id, &job, collection).await?,
             None => None,
         },
+        kept: kept::of_job(app, job.id, now).await?,
         notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
         attempts: phases::attempts(&times, now),

@@ -297,6 +297,9 @@ impl Refusal {
     fn told_at(self, door: Door, request: &Request) -> Response {
         match door {
             Door::Api => Problem::from(self).into_response(),
+            Door::Socket if request.uri().path().starts_with("/api/") => {
+                Problem::from(self).into_response()
+            }
             Door::Page | Door::File if matches!(self, Self::Anonymous) => {
                 to_sign_in(request.method(), request.uri()).into_response()
             }

@@ -32,6 +32,7 @@ mod hook;
 mod hook_form;
 mod install_step;
 mod jobs;
+mod kept;
 mod live;
 mod log_page;
 mod log_view;
@@ -61,6 +62,7 @@ use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::terminal::Terminals;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
@@ -92,6 +94,8 @@ pub struct App {
     /// Who is told of changes.
     pub live: Live,
     pub logs: Logs,
+    /// Where those who look into failed jobs meet the worker.
+    pub terminals: Terminals,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

@@ -11,6 +11,7 @@ use super::collect;
 use super::end::log_error;
 use super::environment;
 use super::execute::{Outcome, execute, resume};
+use super::kept;
 use super::lease::Lease;
 use super::run::{Limits, Work, asked_to_stop};
 use super::secrets::{self, JobSecrets};
@@ -66,8 +67,11 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     match outcome {
         Ok(Outcome::Ended(end)) => {
             let end = secrets::hide(&secrets.masks, end);
+            let mut kept = None;
             // Not even the log's last line may come from an attempt that is stale.
             if is_ours(worker, job).await {
+                // Before its end: from then on it is nobody's.
+                kept = kept::keep(worker, job, &end, &mut log).await;
                 if let Err(error) = explain(&mut log, job, &end) {
                     tracing::error!(job = %job.uuid, %error, "the log could not be completed");
                 }
@@ -79,7 +83,10 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
                 tracing::warn!(job = %job.uuid, attempt = job.attempt, "its end came too late");
             }
             // Not before its end is kept: until then it could be found again.
-            remove_containers(worker, job, job.attempt..=job.attempt).await;
+            match kept {
+                Some(kept) => kept::remove_but(worker, job, &kept).await,
+                None => remove_containers(worker, job, job.attempt..=job.attempt).await,
+            }
         }
         Ok(Outcome::Unattended) => {
             if let Err(error) = log.inner().sync() {

@@ -12,6 +12,7 @@ mod execute;
 mod held;
 mod install;
 mod job;
+mod kept;
 mod lease;
 mod logs;
 mod miss;
@@ -41,6 +42,7 @@ pub use collect::{collect, folder_variables};
 pub use disk::{Alone, Beside, Disk, DiskError, DiskParts, Removed, Tidied};
 pub use execute::{Outcome, execute, resume};
 pub use held::Held;
+pub use kept::run as look_after_kept;
 pub use logs::run as keep_logs;
 pub use run::{Limits, Work};
 pub use sweep::run as sweep;
@@ -103,6 +105,8 @@ pub struct Worker {
     pub concurrency: NonZeroUsize,
     /// What it has; it takes only jobs that need nothing else.
     pub labels: Labels,
+    /// How long a failed job's container is kept; zero: not kept.
+    pub keep_failed: Duration,
     /// How long a job waits for an engine that went away under it.
     pub engine_timeout: Duration,
     /// Names this worker in its leases.

@@ -23,7 +23,7 @@ use crate::source::Checkout;
 
 const SCRIPT: &str = "/kozmic/script";
 const STARTER: &str = "/kozmic/start";
-const SECRETS: &str = "/kozmic/secrets";
+pub(super) const SECRETS: &str = "/kozmic/secrets";
 
 /// The end of a container is known so soon after that of its output.
 const CODE_TIME: Duration = Duration::from_secs(2);
@@ -139,7 +139,7 @@ fn starter(env: &[(String, String)], account: &Account, with_secrets: bool) -> S
 }
 
 /// For a shell to read, whatever the values hold.
-fn exports<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(super) fn exports<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::new();
     for (name, value) in variables {
         let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
@@ -196,7 +196,9 @@ pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> S
 fn progress(step: Step, doing: &str) -> Progress {
     match step {
         Step::Build => Progress::Builds(format!("{doing} the build script")),
-        Step::Install | Step::Probe => Progress::Installs(format!("{doing} the install script")),
+        Step::Install | Step::Probe | Step::Shell => {
+            Progress::Installs(format!("{doing} the install script"))
+        }
     }
 }
 

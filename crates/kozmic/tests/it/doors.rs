@@ -37,6 +37,7 @@ const OWNER: Expected =
     (SignsIn, [Status(404), Status(403), Status(403), Enters, Enters], [SignsIn; 5]);
 const FILE: Expected = (SignsIn, MEMBERS.1, MEMBERS.1);
 const SOCKET: Expected = (Status(401), MEMBERS.1, MEMBERS.1);
+const SOCKET_MANAGERS: Expected = (Status(401), MANAGERS.1, MANAGERS.1);
 /// The API knows no sessions.
 const API: Expected = (Status(401), [Status(401); 5], [Enters; 5]);
 const API_MEMBERS: Expected = (Status(401), [Status(401); 5], MEMBERS.1);
@@ -247,6 +248,9 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("POST", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/1/cancel", 409, API_MANAGERS),
     ("POST", "/api/v1/jobs/{job}/restart", "/api/v1/jobs/1/restart", 409, API_MANAGERS),
     ("POST", "/api/v1/jobs/{job}/drop-image", "/api/v1/jobs/1/drop-image", 409, API_MANAGERS),
+    // It did not fail.
+    ("GET", "/api/v1/jobs/{job}/shell", "/api/v1/jobs/1/shell", 409, SOCKET_MANAGERS),
+    ("GET", "/api/v1/jobs/{job}/image", "/api/v1/jobs/1/image", 409, API_MANAGERS),
     // The last one: it ends the session. Everybody ends up at `/login/`.
     ("POST", "/logout", "/logout/", 303, (SignsIn, [SignsIn; 5], [SignsIn; 5])),
 ];
@@ -306,7 +310,7 @@ impl Doors {
         let method: Method = method.parse().unwrap();
         let is_form = method == Method::POST;
         let mut request = client.request(method, url);
-        if path.starts_with("/tailer/") || path.starts_with("/live/") {
+        if path.starts_with("/tailer/") || path.starts_with("/live/") || path.ends_with("/shell") {
             for (name, value) in [
                 ("connection", "upgrade"),
                 ("upgrade", "websocket"),
@@ -416,6 +420,7 @@ async fn a_project_that_is_visible_to_all_is_looked_at_by_all_and_changed_by_few
             }
             (Who::Member, Door::Api) => API,
             (Who::Member, _) => FOR_ALL,
+            (Who::Manager, Door::Socket) => (Status(401), changed, changed),
             (Who::Manager, Door::Api) => (Status(401), [Status(401); 5], changed),
             (Who::Manager, _) => (SignsIn, changed, [SignsIn; 5]),
             _ => continue,

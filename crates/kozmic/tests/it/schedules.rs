@@ -38,7 +38,8 @@ impl Clock {
 }
 
 fn clocked(title: &str, lines: &[&str]) -> String {
-    let lines: String = lines.iter().map(|line| format!("# kozmic: cron = {line}\n")).collect();
+    let lines: String =
+        lines.iter().map(|line| format!("# kozmic: cron = {line}\n")).collect::<Vec<_>>().concat();
     let header = format!("{lines}# kozmic: event = manual\n# kozmic: image");
     hook(title, BASE, QUICK).replacen("# kozmic: image", &header, 1)
 }

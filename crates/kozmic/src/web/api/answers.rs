@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::model::{Approval, Timestamp, Waiting};
-use crate::store::{Build, Job, KeptStep, PhaseTime, Project, StoreError};
+use crate::store::{Build, Job, KeptContainer, KeptStep, PhaseTime, Project, StoreError};
 use crate::web::App;
 
 #[derive(Serialize)]
@@ -86,9 +86,19 @@ pub(super) struct JobAnswer {
     log_url: String,
     /// When the log was removed to free disk space.
     log_removed_at: Option<String>,
+    /// Until when the container of a failed job is kept; none: it is not, or is gone.
+    kept_until: Option<String>,
     phases: Vec<PhaseAnswer>,
     /// Of the latest attempt; none without an install script, and before it is decided.
     install_step: Option<InstallStepAnswer>,
+}
+
+/// What is known of a job beside its row.
+#[derive(Default)]
+pub(super) struct JobFacts {
+    pub(super) phases: Vec<PhaseTime>,
+    pub(super) install: Option<KeptStep>,
+    pub(super) kept: Option<KeptContainer>,
 }
 
 #[derive(Serialize)]
@@ -137,7 +147,12 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
     app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
     let mut phases = app.store.phases_of(build.id).await?;
     let mut steps = app.store.install_steps_of(build.id).await?;
-    let mut of = |job: &Job| (phases.remove(&job.id).unwrap_or_default(), steps.remove(&job.id));
+    let kept = app.store.kept_containers_of(build.id).await?;
+    let mut of = |job: &Job| JobFacts {
+        phases: phases.remove(&job.id).unwrap_or_default(),
+        install: steps.remove(&job.id),
+        kept: kept.get(&job.id).cloned(),
+    };
     let not_run = app.store.hooks_not_run(build.id).await?.into_iter();
     let pull = build.pull_request.as_ref();
     let (approved_by, approved_at) = match &build.approval {
@@ -175,20 +190,16 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         jobs: jobs
             .into_iter()
             .map(|job| {
-                let (phases, install) = of(&job);
-                self::job(app, project, job, &phases, install)
+                let facts = of(&job);
+                self::job(app, project, job, facts)
             })
             .collect(),
     })
 }
 
-pub(super) fn job(
-    app: &App,
-    project: i64,
-    job: Job,
-    phases: &[PhaseTime],
-    install: Option<KeptStep>,
-) -> JobAnswer {
+pub(super) fn job(app: &App, project: i64, job: Job, facts: JobFacts) -> JobAnswer {
+    let JobFacts { phases, install, kept } = facts;
+    let kept = kept.filter(|kept| kept.is_there(Timestamp::now()));
     let path = format!("{}/projects/{project}", app.public_url);
     JobAnswer {
         id: job.id.0,
@@ -206,6 +217,7 @@ pub(super) fn job(
         started_at: time(job.started_at),
         finished_at: time(job.finished_at),
         log_removed_at: time(job.log_removed_at),
+        kept_until: time(kept.map(|kept| kept.until)),
         phases: phases.iter().map(phase).collect(),
         install_step: install.map(install_step),
     }

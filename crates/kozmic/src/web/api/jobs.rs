@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::answers::{self, JobAnswer};
+use super::answers::{self, JobAnswer, JobFacts};
 use super::problem::Problem;
 use crate::model::{JobId, ProjectId, Timestamp};
 use crate::store::Job;
@@ -78,7 +78,10 @@ async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
 async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
     let mut job = find(app, id).await?;
     app.store.tell_why_they_wait(std::slice::from_mut(&mut job), Timestamp::now()).await?;
-    let phases = app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default();
-    let install = app.store.install_steps_of(job.build).await?.remove(&id);
-    Ok(Json(answers::job(app, project.0, job, &phases, install)))
+    let facts = JobFacts {
+        phases: app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default(),
+        install: app.store.install_steps_of(job.build).await?.remove(&id),
+        kept: app.store.kept_container(id).await?,
+    };
+    Ok(Json(answers::job(app, project.0, job, facts)))
 }

@@ -10,9 +10,10 @@ mod problem;
 mod projects;
 mod queue;
 mod secrets;
+mod shell;
 mod tests;
 
-use super::gate::Door::Api;
+use super::gate::Door::{Api, Socket};
 use super::gate::Who::{Manager, Member, SignedIn};
 use super::log_view;
 use super::routes::{Route, delete, get, post, put};
@@ -46,5 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
         post("/api/v1/jobs/{job}/drop-image", Api, Manager, jobs::drop_image),
+        get("/api/v1/jobs/{job}/shell", Socket, Manager, shell::open),
+        get("/api/v1/jobs/{job}/image", Api, Manager, shell::image),
     ]
 }

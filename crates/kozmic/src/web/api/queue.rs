@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::answers::{self, JobAnswer};
+use super::answers::{self, JobAnswer, JobFacts};
 use super::problem::Problem;
 use crate::model::{ProjectId, Timestamp};
 use crate::web::App;
@@ -34,7 +34,7 @@ pub(super) async fn list(
     let queued = app.store.queued(visitor.projects(), PAGE, Timestamp::now()).await?.into_iter();
     let answer = |(id, project, job): (ProjectId, _, _)| QueuedAnswer {
         project,
-        job: answers::job(&app, id.0, job, &[], None),
+        job: answers::job(&app, id.0, job, JobFacts::default()),
     };
     Ok(Json(QueueAnswer { jobs: queued.map(answer).collect() }))
 }

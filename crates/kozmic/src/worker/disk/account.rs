@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::plan::{Removable, What};
 use super::room::{DATA, ENGINE};
 use super::{Beside, Disk, DiskParts, Result, measure};
-use crate::engine::{EngineUsage, UsedImage};
+use crate::engine::{EngineUsage, OfJob, UsedImage};
 use crate::model::{DiskAccount, DiskKind, DiskUse, DroppedImage, ProjectId, Timestamp};
-use crate::store::{KeptImage, KeptLog};
+use crate::store::{KeptContainer, KeptImage, KeptLog};
 
 /// Logs that are asked for at once.
 const LOGS: i64 = 1_000;
@@ -68,6 +68,9 @@ impl Disk {
                 bytes: local.artifacts.1,
             },
         ];
+        if !engine.failed.is_empty() {
+            uses.push(sum(DiskKind::FailedImage, &mut engine.failed.iter().map(|it| it.bytes)));
+        }
         uses.extend(local.database.map(|bytes| DiskUse {
             kind: DiskKind::Database,
             count: 1,
@@ -121,6 +124,10 @@ impl Disk {
                 removable.extend(pulled_image(image, &records, at_engine));
             }
         }
+        let failed = parts.store.kept_containers(parts.engine.identity()).await?.into_iter();
+        // Somebody is at the others.
+        let failed = failed.filter(|it| it.held_until <= Timestamp::now());
+        removable.extend(failed.map(|it| failed_container(&it, engine, at_engine)));
         let idle = local.mirrors.iter().filter(|(project, _)| !at_work.contains(project));
         removable.extend(idle.map(|(project, bytes)| Removable {
             what: What::Mirror(*project),
@@ -224,6 +231,24 @@ fn pulled_image(
         used: records.iter().map(|it| it.used).max()?,
         file_system,
     })
+}
+
+fn failed_container(
+    kept: &KeptContainer,
+    engine: &EngineUsage,
+    file_system: Option<usize>,
+) -> Removable {
+    let of_attempt = |it: &&OfJob| (it.job, it.attempt) == (kept.uuid, kept.attempt);
+    let of_jobs = engine.containers.iter().chain(&engine.volumes).filter(of_attempt);
+    let images =
+        engine.failed.iter().filter(|it| (it.job, it.attempt) == (kept.uuid, kept.attempt));
+    Removable {
+        what: What::Failed { id: kept.job, job: kept.uuid, attempt: kept.attempt },
+        name: format!("of {} #{} {}, which failed", kept.project, kept.build_number, kept.title),
+        bytes: of_jobs.map(|it| it.bytes).chain(images.map(|it| it.bytes)).sum(),
+        used: kept.kept_at,
+        file_system,
+    }
 }
 
 fn local(parts: &Arc<DiskParts>) -> Local {

@@ -1,10 +1,10 @@
 //! What nobody owns any more: containers, with their volumes, and checkouts of
-//! attempts that hold no lease. Only what carries this installation's labels, or
+//! attempts that hold no lease, and that nobody keeps. Only what carries this installation's labels, or
 //! lies in its own folder, is looked at; what another process's jobs own is known
 //! by their leases.
 
 use super::{Disk, DiskParts, Result};
-use crate::model::{DiskKind, JobUuid};
+use crate::model::{DiskKind, JobUuid, Timestamp};
 
 /// Something of an attempt that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,10 @@ impl Disk {
         let mut orphans = Vec::new();
         for orphan in found {
             // A store that does not answer says nothing of what is orphaned.
-            if !store.is_leased(orphan.job, orphan.attempt).await? {
+            let is_needed = store.is_leased(orphan.job, orphan.attempt).await?
+                || (matches!(orphan.kind, DiskKind::Container | DiskKind::Volume)
+                    && store.is_kept(orphan.job, orphan.attempt, Timestamp::now()).await?);
+            if !is_needed {
                 orphans.push(orphan);
             }
         }

@@ -33,6 +33,12 @@ pub(super) enum What {
         records: Vec<(i64, String)>,
     },
     Mirror(ProjectId),
+    /// The container of a failed job, with all that belongs to it.
+    Failed {
+        id: JobId,
+        job: JobUuid,
+        attempt: i64,
+    },
     Log(JobId, JobUuid),
 }
 
@@ -42,6 +48,7 @@ impl What {
             Self::CachedImage { .. } | Self::Nameless { .. } => DiskKind::CachedImage,
             Self::PulledImage { .. } => DiskKind::PulledImage,
             Self::Mirror(_) => DiskKind::Mirror,
+            Self::Failed { .. } => DiskKind::Container,
             Self::Log(..) => DiskKind::Log,
         }
     }
@@ -64,14 +71,16 @@ impl What {
     fn order(&self) -> u8 {
         match self {
             _ if self.is_nobodys() => 0,
-            Self::Log(..) => 2,
-            _ => 1,
+            Self::Failed { .. } => 1,
+            Self::Log(..) => 3,
+            _ => 2,
         }
     }
 }
 
 /// What has to go so that the account is within its budget, and enough is free: what
-/// can be made or fetched again first, and of that what was used longest ago. Logs
+/// was kept of failed jobs first, then what can be made or fetched again, and of each
+/// what was used longest ago. Logs
 /// go last of all, and only for the budget. What no job can find goes in any case.
 pub(super) fn plan(account: &DiskAccount, mut removable: Vec<Removable>) -> Vec<Removable> {
     let mut beyond_budget = account.beyond_budget();
@@ -176,6 +185,22 @@ mod tests {
         assert_eq!(with(131), ["old image", "mirror"]);
         assert_eq!(with(221), ["old image", "mirror", "new image", "old log"]);
         assert_eq!(with(900), ["old image", "mirror", "new image", "old log", "new log"]);
+    }
+
+    #[test]
+    fn what_failed_goes_before_what_jobs_use() {
+        let what = What::Failed { id: JobId(1), job: JobUuid::random(), attempt: 1 };
+        let failed = Removable { what, ..cached("failed", 20, 9, 0) };
+        let names = |used| {
+            let all = all().into_iter().chain([failed.clone()]).collect();
+            plan(&account(used, Some(100), &[500, 500]), all)
+                .into_iter()
+                .map(|it| it.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(120), ["failed"]);
+        assert_eq!(names(121), ["failed", "old image"]);
+        assert!(names(100).is_empty());
     }
 
     #[test]

@@ -178,6 +178,13 @@ impl Disk {
                 drop(alone);
                 is_done
             }
+            What::Failed { id, job, attempt } => {
+                let now = Timestamp::now();
+                // Not when somebody has come to it meanwhile.
+                let goes = store.kept_container_goes(*id, "its disk space was needed", true, now);
+                let goes = goes.await?;
+                goes && engine.remove_kept(*job, *attempt).await.map(|()| true)?
+            }
             What::Log(job, uuid) => {
                 // Its page says so first: no log is missing without a word.
                 let may = store.log_removed(*job, "to free disk space", Timestamp::now()).await?;

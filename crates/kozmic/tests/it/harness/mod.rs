@@ -11,6 +11,7 @@ mod prism;
 mod s3;
 mod sshd;
 pub mod tailer;
+pub mod terminal;
 pub mod trace;
 mod visitor;
 mod world;
