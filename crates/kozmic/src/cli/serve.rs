@@ -24,7 +24,7 @@ use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::terminal;
 use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Cookies, Feeds, Unready};
+use crate::web::{self, App, Cookies, Feeds, Live, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// How long a fetch waits for GitHub to tell of the deploy key.
@@ -125,6 +125,7 @@ pub async fn serve(
         admission: Arc::new(settings.admission.clone()),
         cookies: Cookies::new(&settings.public_url, store.seal()),
         feeds: Feeds::default(),
+        live: Live::default(),
         exchanges: Arc::default(),
         bus,
         logs,

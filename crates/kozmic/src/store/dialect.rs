@@ -1,10 +1,13 @@
 //! What differs between SQLite and PostgreSQL: how to connect, how a writing
-//! transaction begins, how rows are locked, and where the migrations lie.
+//! transaction begins, how rows are locked, how words are looked for, and where the
+//! migrations lie.
 
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 
 use super::{Columns as _, Result, Transaction, failed};
+
+use crate::model::ProjectId;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -148,6 +151,46 @@ impl Dialect {
             Self::Sqlite => "SELECT 1",
             Self::Postgres => "SELECT CAST(pg_advisory_xact_lock(5059) AS TEXT)",
         }
+    }
+
+    /// A query of the builds that have all these words, or words that begin like them, and
+    /// are of one of the projects. Words have letters, digits and what is not ASCII.
+    pub(super) fn words_query(self, projects: &[ProjectId], words: &[String]) -> String {
+        let each = |parts: Vec<String>, between: &str| parts.join(between);
+        match self {
+            // sqlite.org/fts5.html#full_text_query_syntax
+            Self::Sqlite => format!(
+                "project : ({}) AND words : ({})",
+                each(projects.iter().map(|id| format!("\"{id}\"")).collect(), " OR "),
+                each(words.iter().map(|word| format!("\"{word}\" *")).collect(), " AND "),
+            ),
+            Self::Postgres => format!(
+                "({}) & {}",
+                each(projects.iter().map(|id| format!("':{id}'")).collect(), " | "),
+                each(words.iter().map(|word| format!("'{word}':*")).collect(), " & "),
+            ),
+        }
+    }
+
+    /// The ids of the builds that a query of words finds, which is the parameter of this number.
+    pub(super) fn with_words(self, query: usize) -> String {
+        match self {
+            Self::Sqlite => {
+                format!("SELECT rowid FROM build_words WHERE build_words MATCH ${query}")
+            }
+            Self::Postgres => format!(
+                "SELECT build_id FROM build_words WHERE words @@ CAST(LOWER(${query}) AS TSQUERY)"
+            ),
+        }
+    }
+
+    /// As [`Dialect::with_words`], only the newest.
+    pub(super) fn newest_with_words(self, query: usize, limit: usize) -> String {
+        let id = match self {
+            Self::Sqlite => "rowid",
+            Self::Postgres => "build_id",
+        };
+        format!("{} ORDER BY {id} DESC LIMIT ${limit}", self.with_words(query))
     }
 
     pub(super) fn migrator(self) -> &'static Migrator {

@@ -153,6 +153,7 @@ impl Store {
         .execute(&self.pool)
         .await
         .map_err(failed("note a job's progress"))?;
+        self.wakes.outbox.shown();
         Ok(())
     }
 
@@ -214,7 +215,9 @@ impl Store {
         .ok_or(StoreError::Stale)?;
         phases::interrupted(&mut tx, job, now).await?;
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
-        commit(tx).await
+        commit(tx).await?;
+        self.wakes.outbox.notify_one();
+        Ok(())
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<Job>> {

@@ -13,6 +13,7 @@ mod deliveries;
 mod deploy_keys;
 mod dialect;
 mod disk;
+mod history;
 mod hook_changes;
 mod hook_order;
 mod hooks;
@@ -21,6 +22,7 @@ mod jobs;
 mod kept;
 mod keys;
 mod leases;
+mod listing;
 mod logs;
 mod many;
 mod members;
@@ -44,6 +46,7 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod words;
 mod workers;
 
 use std::path::Path;
@@ -69,6 +72,7 @@ pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
+pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;
 pub use hooks::Hook;
@@ -76,11 +80,12 @@ pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
 pub use kept::{KeptContainer, Opening};
 pub use leases::{LeaseState, LostJob};
+pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
 pub use members::Member;
 pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use phases::PhaseTime;
-pub use projects::{Listed, Project, ProjectChange, ProjectOptions, ProjectSummary};
+pub use projects::{Project, ProjectChange, ProjectOptions};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
 pub use schedules::Schedule;
@@ -138,10 +143,30 @@ pub struct Store {
 #[derive(Default)]
 struct Wakes {
     jobs: Notify,
-    outbox: Notify,
+    outbox: BuildsWake,
     leases: watch::Sender<()>,
     leavings: Notify,
     schedules: Notify,
+}
+
+/// Wakes whoever reports builds, and counts for those who show them: what changes a build
+/// gives both something to do.
+#[derive(Default)]
+struct BuildsWake {
+    reports: Notify,
+    changes: watch::Sender<u64>,
+}
+
+impl BuildsWake {
+    fn notify_one(&self) {
+        self.reports.notify_one();
+        self.shown();
+    }
+
+    /// Changed in what is shown and not in what is reported.
+    fn shown(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
 }
 
 impl Store {
@@ -235,7 +260,12 @@ impl Store {
 
     /// Resolves when there may be something to report.
     pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.outbox.notified()
+        self.wakes.outbox.reports.notified()
+    }
+
+    /// How often this process has changed builds or jobs since it was started.
+    pub fn builds_changed(&self) -> watch::Receiver<u64> {
+        self.wakes.outbox.changes.subscribe()
     }
 
     /// Changes when a running job may have to stop.

@@ -8,8 +8,8 @@ use super::{
     Columns as _, Result, Store, StoreError, approvals, commit, failed, outbox, read_json, to_json,
 };
 use crate::model::{
-    AtOnce, Bound, BuildStatus, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository,
-    Timestamp, UserId,
+    AtOnce, Bound, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository, Timestamp,
+    UserId,
 };
 
 #[derive(Debug, Clone)]
@@ -50,25 +50,6 @@ pub struct ProjectChange {
     pub jobs_at_once: Option<AtOnce>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
-}
-
-/// Which projects a list holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
-    All,
-    /// Those that the user owns or is a member of.
-    Of(UserId),
-    /// Those that anyone may see.
-    VisibleToAll,
-}
-
-/// A project as lists show it.
-#[derive(Debug, Clone)]
-pub struct ProjectSummary {
-    pub id: ProjectId,
-    pub full_name: String,
-    /// Status and creation of its latest build.
-    pub latest: Option<(BuildStatus, Timestamp)>,
 }
 
 impl Project {
@@ -271,38 +252,5 @@ impl Store {
         .await
         .map_err(failed("find a project"))?;
         row.as_ref().map(Project::read).transpose()
-    }
-
-    /// Projects with their latest build, newest build first, those that were never
-    /// built at the end.
-    pub async fn projects_with_latest_builds(&self, of: Listed) -> Result<Vec<ProjectSummary>> {
-        // No user has the number 0.
-        let user = if let Listed::Of(user) = of { user.0 } else { 0 };
-        let rows = sqlx::query(
-            "SELECT projects.id, projects.gh_full_name, builds.status, builds.created_at AS built_at \
-             FROM projects LEFT JOIN builds ON builds.id = \
-             (SELECT MAX(latest.id) FROM builds AS latest WHERE latest.project_id = projects.id) \
-             WHERE $1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) OR owner_id = $3 \
-             OR projects.id IN (SELECT project_id FROM memberships WHERE user_id = $3) \
-             ORDER BY COALESCE(builds.created_at, 0) DESC, projects.gh_full_name",
-        )
-        .bind(i64::from(of == Listed::All))
-        .bind(i64::from(of == Listed::VisibleToAll))
-        .bind(user)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list the projects"))?;
-        rows.iter()
-            .map(|row| {
-                let status =
-                    row.text_or_null("status")?.map(|status| status.parse()).transpose()?;
-                let built_at = row.int_or_null("built_at")?.map(Timestamp);
-                Ok(ProjectSummary {
-                    id: ProjectId(row.int("id")?),
-                    full_name: row.text("gh_full_name")?,
-                    latest: status.zip(built_at),
-                })
-            })
-            .collect()
     }
 }

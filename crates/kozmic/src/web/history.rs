@@ -1,30 +1,34 @@
-//! Home, and a project's builds, newest first.
+//! A project's history: its builds, those that somebody looks for, and how long they took.
+
+use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::Redirect;
 use serde::Deserialize;
 
 use super::App;
+use super::chart::Chart;
 use super::error::PageError;
 use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use crate::model::{Timestamp, Trigger};
-use crate::store::{Build, Project};
+use crate::model::{BuildStatus, GitRef, Timestamp, Trigger};
+use crate::store::{Build, BuildFilter, HistoryPart, Place, Project};
 
 /// Builds on one page.
 const PAGE: i64 = 50;
-
-#[derive(Template)]
-#[template(path = "empty.html")]
-struct EmptyPage {
-    sidebar: Sidebar,
-}
+/// Builds in the chart: those of the page, and older ones.
+const BARS: i64 = 120;
+/// Branches and authors of so many builds are suggested.
+const SUGGESTED: i64 = 200;
+/// The words of the statuses that can be chosen.
+const STATUSES: [&str; 6] = ["success", "failure", "error", "cancelled", "pending", "enqueued"];
 
 #[derive(Template)]
 #[template(path = "history.html")]
+#[allow(clippy::struct_excessive_bools, reason = "each shows or hides a part of the page")]
 struct HistoryPage {
     sidebar: Sidebar,
     project: Project,
@@ -33,39 +37,103 @@ struct HistoryPage {
     has_hooks: bool,
     may_manage: bool,
     page_url: String,
-    builds: Vec<Row>,
     /// Why missed deliveries can't be found now.
     problem: Option<String>,
-    newer: bool,
-    older_before: Option<i64>,
+    wanted: Wanted,
+    is_filtered: bool,
+    branches: BTreeSet<String>,
+    authors: BTreeSet<String>,
+    chart: Option<Chart>,
+    /// How long builds of the chart took: in the middle, and at most.
+    durations: Option<(String, String)>,
+    builds: Vec<Row>,
+    newest: Option<String>,
+    newer: Option<String>,
+    older: Option<String>,
+    oldest: Option<String>,
 }
 
-struct Row {
-    url: String,
-    number: i64,
-    status: StatusMark,
-    subject: String,
-    author: String,
-    git_ref: String,
-    awaits_approval: bool,
+/// A build as lists show it.
+pub(super) struct Row {
+    pub(super) url: String,
+    pub(super) number: i64,
+    pub(super) status: StatusMark,
+    pub(super) subject: String,
+    pub(super) author: String,
+    pub(super) git_ref: String,
+    pub(super) awaits_approval: bool,
     /// What asked for it, where no delivery did.
-    asked: Option<&'static str>,
-    sha: String,
-    created: Time,
-    took: Option<String>,
+    pub(super) asked: Option<&'static str>,
+    pub(super) sha: String,
+    pub(super) created: Time,
+    pub(super) took: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Range {
-    before: Option<i64>,
+/// What somebody typed, or a link says; nothing of it is an error.
+#[derive(Deserialize, Default)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    branch: String,
+    #[serde(default)]
+    author: String,
+    #[serde(default)]
+    status: String,
+    before: Option<String>,
+    after: Option<String>,
 }
 
-/// To the project of the visitor's that was built last.
-pub(super) async fn home(State(app): State<App>, visitor: Visitor) -> Result<Response, PageError> {
-    let sidebar = Sidebar::load(&app, &visitor, None).await?;
-    match sidebar.projects.first() {
-        Some(project) => Ok(Redirect::to(&format!("/projects/{}/", project.id)).into_response()),
-        None => Ok(render(&EmptyPage { sidebar })?.into_response()),
+impl Wanted {
+    fn filter(&self) -> BuildFilter {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let full = |branch: String| match GitRef::from_short(&branch) {
+            Ok(git_ref) => git_ref.as_full().to_owned(),
+            // No build has what is no ref.
+            Err(_) => branch,
+        };
+        BuildFilter {
+            git_ref: given(&self.branch).map(full),
+            author: given(&self.author),
+            status: self.status.parse::<BuildStatus>().ok(),
+            text: given(&self.text),
+        }
+    }
+
+    fn place(&self) -> Place {
+        let number = |text: &Option<String>| text.as_ref()?.parse::<i64>().ok();
+        match (number(&self.before), number(&self.after)) {
+            (Some(number), _) => Place::Before(number),
+            (None, Some(number)) => Place::After(number),
+            (None, None) => Place::Newest,
+        }
+    }
+
+    /// The same filter at another place.
+    fn link(&self, project: &Project, place: Place) -> String {
+        let mut link = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("text", &self.text),
+            ("branch", &self.branch),
+            ("author", &self.author),
+            ("status", &self.status),
+        ] {
+            if !value.trim().is_empty() {
+                link.append_pair(name, value.trim());
+            }
+        }
+        match place {
+            Place::Newest => {}
+            Place::Before(number) => {
+                link.append_pair("before", &number.to_string());
+            }
+            Place::After(number) => {
+                link.append_pair("after", &number.to_string());
+            }
+        }
+        let query = link.finish();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("/projects/{}/history/{mark}{query}", project.id)
     }
 }
 
@@ -86,34 +154,63 @@ pub(super) async fn history(
     State(app): State<App>,
     visitor: Visitor,
     access: Access,
-    Query(range): Query<Range>,
+    Query(wanted): Query<Wanted>,
 ) -> Page {
     let may_manage = access.may_manage();
     let project = access.project;
-    let id = project.id.0;
+    let id = project.id;
+    let sidebar = Sidebar::load(&app, &visitor, Some(id.0)).await?;
     let token_trouble = token_trouble(&app, &project).await?;
     // The token is the reason of both; it is told of once.
     let problem = match &token_trouble {
         Some(_) => None,
-        None => app.store.comparison(project.id).await?.problem,
+        None => app.store.comparison(id).await?.problem,
     };
-    let builds = app.store.builds_before(project.id, range.before, PAGE + 1).await?;
-    let has_older = i64::try_from(builds.len()).is_ok_and(|count| count > PAGE);
-    let shown: Vec<Build> = builds.into_iter().take(usize::try_from(PAGE).unwrap_or(0)).collect();
+    let (filter, place) = (wanted.filter(), wanted.place());
+    let part = app.store.history(id, &filter, place, PAGE).await?;
     let now = Timestamp::now();
+    let marks = match part.builds.first() {
+        Some(newest) => app.store.history_marks(id, &filter, newest.number, BARS).await?,
+        None => Vec::new(),
+    };
+    let (branches, authors) = app.store.recent_refs_and_authors(id, SUGGESTED).await?;
+    let links = links(&wanted, &project, &part);
+    let [newest, newer, older, oldest] = links;
     render(&HistoryPage {
-        sidebar: Sidebar::load(&app, &visitor, Some(id)).await?,
         badge_url: badge_url(&app, &project),
-        has_hooks: !app.store.hooks(project.id).await?.is_empty(),
+        has_hooks: !app.store.hooks(id).await?.is_empty(),
         may_manage,
         token_trouble,
         page_url: format!("{}/projects/{id}/", app.public_url),
         problem,
-        newer: range.before.is_some(),
-        older_before: shown.last().filter(|_| has_older).map(|build| build.number),
-        builds: shown.iter().map(|build| row(build, now)).collect(),
+        is_filtered: !filter.is_empty(),
+        wanted,
+        branches,
+        authors,
+        chart: (marks.len() > 1).then(|| Chart::new(id, &marks, (48, 60), now)),
+        durations: Chart::durations(&marks, now),
+        builds: part.builds.iter().map(|build| Row::new(build, now)).collect(),
+        newest,
+        newer,
+        older,
+        oldest,
+        sidebar,
         project,
     })
+}
+
+/// To the newest, newer, older and oldest builds, where there are any.
+fn links(wanted: &Wanted, project: &Project, part: &HistoryPart) -> [Option<String>; 4] {
+    let link = |place| Some(wanted.link(project, place));
+    let at = |build: Option<&Build>| build.map(|build| build.number);
+    let (first, last) = (at(part.builds.first()), at(part.builds.last()));
+    let newer = first.filter(|_| part.has_newer).and_then(|first| link(Place::After(first)));
+    let older = last.filter(|_| part.has_older).and_then(|last| link(Place::Before(last)));
+    // Also where the way here led behind the last one.
+    let is_lost = part.builds.is_empty() && wanted.place() != Place::Newest;
+    let newest = (newer.is_some() || is_lost).then(|| link(Place::Newest)).flatten();
+    let oldest = older.is_some().then(|| link(Place::After(0))).flatten();
+    [newest, newer, older, oldest]
 }
 
 /// The default branch's badge, as a URL.
@@ -127,23 +224,25 @@ fn badge_url(app: &App, project: &Project) -> String {
     url.to_string()
 }
 
-fn row(build: &Build, now: Timestamp) -> Row {
-    Row {
-        url: format!("/projects/{}/builds/{}/", build.project, build.id),
-        number: build.number,
-        status: build.status.into(),
-        subject: subject(&build.commit.message).to_owned(),
-        author: build.commit.author.clone(),
-        git_ref: build.git_ref.to_string(),
-        awaits_approval: build.awaits_approval(),
-        asked: match build.trigger {
-            Trigger::Manual => Some("by hand"),
-            Trigger::Cron => Some("by the clock"),
-            Trigger::Try => Some("a try"),
-            _ => None,
-        },
-        sha: build.commit.sha.short().to_owned(),
-        created: Time::new(build.created_at, now),
-        took: duration(build.started_at, build.finished_at, now),
+impl Row {
+    pub(super) fn new(build: &Build, now: Timestamp) -> Self {
+        Self {
+            url: format!("/projects/{}/builds/{}/", build.project, build.id),
+            number: build.number,
+            status: build.status.into(),
+            subject: subject(&build.commit.message).to_owned(),
+            author: build.commit.author.clone(),
+            git_ref: build.git_ref.to_string(),
+            awaits_approval: build.awaits_approval(),
+            asked: match build.trigger {
+                Trigger::Manual => Some("by hand"),
+                Trigger::Cron => Some("by the clock"),
+                Trigger::Try => Some("a try"),
+                _ => None,
+            },
+            sha: build.commit.sha.short().to_owned(),
+            created: Time::new(build.created_at, now),
+            took: duration(build.started_at, build.finished_at, now),
+        }
     }
 }

@@ -19,6 +19,7 @@ mod api;
 mod artifacts;
 mod badge;
 mod builds;
+mod chart;
 mod cookies;
 mod error;
 mod exchanges;
@@ -26,11 +27,13 @@ mod feed;
 mod gate;
 mod health;
 mod history;
+mod home;
 mod hook;
 mod hook_form;
 mod install_step;
 mod jobs;
 mod kept;
+mod live;
 mod log_page;
 mod log_view;
 mod page;
@@ -68,6 +71,7 @@ pub use cookies::Cookies;
 pub use exchanges::Exchanges;
 pub use feed::Feeds;
 pub use gate::{Door, Entry, Who};
+pub use live::Live;
 pub use router::serve;
 pub use routes::entries;
 
@@ -88,6 +92,8 @@ pub struct App {
     pub bus: Bus,
     /// Of the jobs that somebody watches.
     pub feeds: Feeds,
+    /// Who is told of changes.
+    pub live: Live,
     pub logs: Logs,
     /// Where those who look into failed jobs meet the worker.
     pub terminals: Terminals,

@@ -4,11 +4,11 @@
 use askama::Template;
 use axum::response::Html;
 
-use super::App;
 use super::error::PageError;
 use super::visitor::{Account, Visitor};
-use crate::model::{BuildStatus, JobStatus, Timestamp, readable};
-use crate::store::{Project, ProjectSummary, StoreError};
+use super::{App, live};
+use crate::model::{BuildStatus, JobStatus, ProjectId, Timestamp, readable};
+use crate::store::{Project, ProjectSummary, ProjectsPart, StoreError};
 
 pub(super) type Page = Result<Html<String>, PageError>;
 
@@ -16,9 +16,18 @@ pub(super) fn render(template: &impl Template) -> Page {
     template.render().map(Html).map_err(|error| PageError::internal("template", &error))
 }
 
-/// What is around every page: the list of projects, and who is signed in.
+/// Projects beside a page; there may be a thousand more.
+const BESIDE: i64 = 12;
+
+/// What is around every page: the projects that were built last, and who is signed in.
 pub(super) struct Sidebar {
     pub(super) projects: Vec<SidebarProject>,
+    /// There are projects that are not in the list.
+    pub(super) has_more: bool,
+    /// The page's project.
+    pub(super) current: Option<i64>,
+    /// What the page was made from: see [`live::version`].
+    pub(super) version: String,
     pub(super) account: Option<AccountMark>,
 }
 
@@ -61,17 +70,31 @@ impl Sidebar {
         visitor: &Visitor,
         current: Option<i64>,
     ) -> Result<Self, StoreError> {
+        let version = live::version(app);
+        let part = ProjectsPart { of: visitor.projects(), named: "", skip: 0, limit: BESIDE + 1 };
+        let mut listed = app.store.projects_listed(&part).await?;
+        let has_more = i64::try_from(listed.len()).is_ok_and(|count| count > BESIDE);
+        listed.truncate(usize::try_from(BESIDE).unwrap_or(usize::MAX));
+        // The page's own project is always there.
+        if let Some(id) = current
+            && !listed.iter().any(|project| project.id.0 == id)
+            && let Some(project) = app.store.project_summary(ProjectId(id)).await?
+        {
+            listed.insert(0, project);
+        }
         let now = Timestamp::now();
         let entry = |project: ProjectSummary| SidebarProject {
             id: project.id.0,
             full_name: project.full_name,
             is_current: Some(project.id.0) == current,
-            status: project.latest.map(|(status, _)| status.into()),
-            built: project.latest.map(|(_, at)| Time::new(at, now)),
+            status: project.latest.as_ref().map(|build| build.status.into()),
+            built: project.latest.map(|build| Time::new(build.created_at, now)),
         };
-        let projects = app.store.projects_with_latest_builds(visitor.projects()).await?;
         Ok(Self {
-            projects: projects.into_iter().map(entry).collect(),
+            projects: listed.into_iter().map(entry).collect(),
+            has_more,
+            current,
+            version,
             account: visitor.0.as_ref().map(AccountMark::new),
         })
     }
@@ -93,6 +116,7 @@ pub(super) async fn token_trouble(
 }
 
 /// A status with its sign, so that colour is never the only one.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct StatusMark {
     pub(super) word: &'static str,
     pub(super) sign: &'static str,

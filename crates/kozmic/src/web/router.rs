@@ -5,11 +5,14 @@ use std::io;
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -42,6 +45,12 @@ fn router(app: App) -> Router {
     for Route { entry, handler } in routes::table() {
         let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
         let handler = handler.layer(gate);
+        // Logs and artifacts come as they are: they may be followed, or be compressed already.
+        let handler = match entry.door {
+            Door::Page => compressed(handler),
+            Door::Open if entry.path.starts_with("/static/") => compressed(handler),
+            _ => handler,
+        };
         match entry.door {
             Door::Page | Door::File | Door::Socket => pages = pages.route(entry.path, handler),
             Door::Open | Door::Delivery | Door::Api => rest = rest.route(entry.path, handler),
@@ -66,6 +75,22 @@ fn router(app: App) -> Router {
         .layer(header(header::REFERRER_POLICY, "same-origin"))
         .layer(TraceLayer::new_for_http())
         .with_state(app)
+}
+
+fn compressed(handler: MethodRouter<App>) -> MethodRouter<App> {
+    handler.layer(CompressionLayer::new()).layer(middleware::from_fn(only_for_own_pages))
+}
+
+/// No answer to what another site made a browser ask for is compressed: from how its length
+/// changes with what they ask for, and they can choose that, they would learn what else is on
+/// the page (breachattack.com). Browsers say so over TLS (`Sec-Fetch-Site`, w3.org/TR/fetch-metadata);
+/// without it everything can be read anyway. No page has a secret, but private commits are on some.
+async fn only_for_own_pages(mut request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if matches!(site, Some(b"cross-site" | b"same-site")) {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    next.run(request).await
 }
 
 /// What is in no row of the table.

@@ -7,8 +7,9 @@ use super::gate::Door::{Delivery, File, Open, Page, Socket};
 use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, artifacts, badge, builds, health, history, hook, hook_form, jobs,
-    log_view, repositories, secrets, settings, sign_in, start, static_files, tailer, tests,
+    App, account, actions, api, artifacts, badge, builds, health, history, home, hook, hook_form,
+    jobs, live, log_view, repositories, secrets, settings, sign_in, start, static_files, tailer,
+    tests,
 };
 
 /// A line of the table.
@@ -93,8 +94,8 @@ pub(super) fn table() -> Vec<Route> {
         post("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit),
         post("/projects/{project}/hooks/{hook}/delete", Page, Manager, hook_form::delete),
         // Projects.
-        get("/", Page, SignedIn, history::home),
-        get("/projects", Page, SignedIn, history::home),
+        get("/", Page, SignedIn, home::home),
+        get("/projects", Page, SignedIn, home::home),
         get("/projects/{project}", Page, Member, history::project),
         get("/projects/{project}/history", Page, Member, history::history),
         get("/projects/{project}/start", Page, Manager, start::form),
@@ -116,6 +117,7 @@ pub(super) fn table() -> Vec<Route> {
         ),
         get("/projects/{project}/tests", Page, Member, tests::project),
         get("/projects/{project}/tests/{test}", Page, Member, tests::test),
+        get("/live", Socket, Anyone, live::live),
         get("/tailer/{uuid}", Socket, Member, tailer::tail),
         post("/projects/{project}/builds/{build}/cancel", Page, Manager, actions::cancel_build),
         post("/projects/{project}/builds/{build}/restart", Page, Manager, actions::restart_build),

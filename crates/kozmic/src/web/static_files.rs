@@ -21,7 +21,7 @@ struct Files;
 
 /// The modules of the log's viewer: a page asks for all of them at once, not for each
 /// when another one imports it.
-pub(super) const VIEWER: [&str; 9] = [
+pub(super) const VIEWER: [&str; 8] = [
     "log/viewer.js",
     "log/lines.js",
     "log/folds.js",
@@ -30,7 +30,6 @@ pub(super) const VIEWER: [&str; 9] = [
     "log/search.js",
     "log/follow.js",
     "log/link.js",
-    "log/keys.js",
 ];
 
 /// The digest of all files together, in every address.
@@ -49,6 +48,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 /// The address of a file.
 pub(super) fn url(name: &str) -> String {
     format!("/static/{}/{name}", *VERSION)
+}
+
+/// The address of the icon of a build's or a job's status.
+pub(super) fn icon(status: &str) -> String {
+    url(&format!("icons/{status}.svg"))
 }
 
 pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError> {
@@ -73,6 +77,14 @@ pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_status_has_an_icon() {
+        for status in ["success", "failure", "error", "cancelled", "pending", "enqueued"] {
+            status.parse::<crate::model::BuildStatus>().unwrap();
+            assert!(Files::get(&format!("icons/{status}.svg")).is_some(), "{status}");
+        }
+    }
 
     #[test]
     fn the_viewers_modules_are_named() {

@@ -1,9 +1,9 @@
 // The log's viewer: puts its parts together and gives its controls their meaning. Without
 // it the page shows the log by pages.
 
+import { listen, remember, remembered } from "../keys.js";
 import { Folds } from "./folds.js";
 import { Tail, rowOf } from "./follow.js";
-import { listen, remember, remembered } from "./keys.js";
 import { ask, Lines } from "./lines.js";
 import { chosenLines, setChosenLines } from "./link.js";
 import { Pane } from "./pane.js";
@@ -194,7 +194,7 @@ export function view(viewer, onChange) {
   };
 
   // The other controls.
-  const help = document.getElementById("log-keys");
+  const help = document.getElementById("keys");
   follows.addEventListener("click", () => follow(!isFollowing));
   part("error").addEventListener("click", nextError);
   part("copy").addEventListener("click", copy);
@@ -243,7 +243,6 @@ export function view(viewer, onChange) {
       l: () => part("go").elements.line.focus(),
       c: copy,
       Escape: () => rows.chosen && choose(undefined),
-      "?": () => help.showModal(),
     },
     help,
   );

@@ -177,8 +177,8 @@ impl Target {
     }
 
     async fn build(&self, sha: &str) -> Option<BuildId> {
-        let projects = self.store.projects_with_latest_builds(Listed::All).await.unwrap();
-        let builds = self.store.builds_before(projects[0].id, None, 5).await.unwrap();
+        let projects = self.store.listed_ids(Listed::All, 1).await.unwrap();
+        let builds = self.store.builds_before(projects[0], None, 5).await.unwrap();
         builds.into_iter().find(|build| build.commit.sha.as_str() == sha).map(|build| build.id)
     }
 

@@ -21,7 +21,8 @@ async fn pages_lead_from_home_to_the_log() {
         let answer = world.owner(url).await.get(format!("{url}{path}")).send().await.unwrap();
         answer.headers().get("location").map(|to| to.to_str().unwrap().to_owned())
     };
-    assert_eq!(leads_to("/").await.as_deref(), Some("/projects/1/"));
+    let home = world.page(&format!("{url}/")).await;
+    assert!(home.contains("octo/orbit") && home.contains("Nothing was built yet"), "{home}");
     assert_eq!(leads_to("/projects/1/").await.as_deref(), Some("/projects/1/history/"));
     assert!(
         world.page(&format!("{url}/projects/1/history/")).await.contains("Nothing was built yet")
@@ -43,7 +44,19 @@ async fn pages_lead_from_home_to_the_log() {
     let page = world.page(&build.url).await;
     assert!(page.contains("<span class=\"f2\">green</span>"), "{page}");
     assert!(page.contains(&format!("{}/octo/orbit/commit/{sha}", world.sim.url())));
-    assert!(world.page(&format!("{url}/projects/1/history")).await.contains("Change something"));
+    for path in ["/", "/projects/", "/?q=chang", "/projects/1/history", "/?q=ORB"] {
+        let page = world.page(&format!("{url}{path}")).await;
+        assert!(page.contains("Change something"), "{path}: {page}");
+        assert!(page.contains(&format!("/projects/1/builds/{}/", build.id)), "{path}: {page}");
+    }
+    // Another one sees nothing of it, whatever they look for.
+    world.sim.add_user("stranger").await.unwrap();
+    let stranger = world.visitor(url, "stranger").await;
+    for path in ["/", "/?q=chang", "/?q=orbit", "/?page=2"] {
+        let page = stranger.get(format!("{url}{path}")).send().await.unwrap();
+        let page = page.text().await.unwrap();
+        assert!(page.contains("No project yet") && !page.contains("orbit"), "{path}: {page}");
+    }
     server.stop().await;
 }
 
@@ -122,5 +135,36 @@ async fn only_its_own_names_are_answered_to() {
     assert_eq!(status("evil.example".into(), "/projects/1/").await, 403);
     // Badges and deliveries are for anyone who gets here.
     assert_eq!(status("evil.example".into(), "/badges/octo/orbit/main").await, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_compressed_unless_another_site_asked_for_them() {
+    let world = World::new().await;
+    let server = world.serve_with("#!/bin/sh\n:\n").await;
+    let encoding = async |path: &str, site: Option<&str>| {
+        let request = world.owner(&server.url).await.get(format!("{}{path}", server.url));
+        let request = request.header("accept-encoding", "gzip, br");
+        let request = match site {
+            Some(site) => request.header("sec-fetch-site", site),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let encoding = answer.headers().get("content-encoding").cloned();
+        let bytes = answer.bytes().await.unwrap();
+        assert_eq!(bytes.starts_with(&[0x1f, 0x8b]), encoding.is_some(), "{path}: RFC 1952");
+        encoding.map(|encoding| encoding.to_str().unwrap().to_owned())
+    };
+    for path in ["/", "/projects/1/history/", "/projects/1/settings/", "/static/x/kozmic.css"] {
+        for site in [None, Some("none"), Some("same-origin")] {
+            assert_eq!(encoding(path, site).await.as_deref(), Some("gzip"), "{path} {site:?}");
+        }
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(encoding(path, Some(site)).await, None, "{path} {site}");
+        }
+    }
+    let plain = world.owner(&server.url).await.get(format!("{}/", server.url)).send().await;
+    assert!(plain.unwrap().text().await.unwrap().contains("octo/orbit"));
     server.stop().await;
 }

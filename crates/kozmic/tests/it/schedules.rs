@@ -38,9 +38,9 @@ impl Clock {
 }
 
 fn clocked(title: &str, lines: &[&str]) -> String {
-    let lines: Vec<String> =
-        lines.iter().map(|line| format!("# kozmic: cron = {line}\n")).collect();
-    let header = format!("{}# kozmic: event = manual\n# kozmic: image", lines.concat());
+    let lines: String =
+        lines.iter().map(|line| format!("# kozmic: cron = {line}\n")).collect::<Vec<_>>().concat();
+    let header = format!("{lines}# kozmic: event = manual\n# kozmic: image");
     hook(title, BASE, QUICK).replacen("# kozmic: image", &header, 1)
 }
 

@@ -1,0 +1,114 @@
+// What the page shows is kept as it is at the server: its web socket tells what changed, and
+// the parts marked with `data-live` are taken from a fresh copy of the page. Nothing is asked
+// for while nothing changes.
+
+/** Milliseconds before a connection that was lost is made again, at first and at most. */
+const AGAIN = [1000, 30_000];
+/** Milliseconds between two fresh copies, when what the page is about has changed. */
+const SOON = 1000;
+/** And when only a project beside it has. */
+const LATER = 15_000;
+
+/** Where the page is, as it is asked for again. */
+export let address = location.pathname + location.search;
+
+export function goTo(path) {
+  address = path;
+}
+
+/** Takes the parts that change from a fresh copy of this page. */
+async function renew() {
+  // Of a page with a log, all but the log.
+  const path = document.getElementById("viewer") ? `${location.pathname}?log=none` : address;
+  const asked = address;
+  const answer = await fetch(path, { headers: { accept: "text/html" } });
+  if (!answer.ok || answer.redirected) return;
+  const text = await answer.text();
+  // Somebody typed on meanwhile; what they look for now follows.
+  if (asked === address) show(new DOMParser().parseFromString(text, "text/html"));
+}
+
+function show(fresh) {
+  for (const part of document.querySelectorAll("[data-live]")) {
+    const renewed = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+    if (!renewed || renewed.outerHTML === part.outerHTML) continue;
+    // Who is in a list with the keyboard stays there.
+    const link = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
+    part.replaceWith(renewed);
+    if (link) renewed.querySelector(`a[href="${CSS.escape(link)}"]:not([tabindex])`)?.focus({ preventScroll: true });
+  }
+  document.title = fresh.title;
+  const [icon, other] = [document, fresh].map((page) => page.querySelector("link[rel=icon]"));
+  if (icon && other && icon.href !== other.href) icon.replaceWith(other);
+}
+
+let renewing = Promise.resolve();
+let renewedAt = performance.now();
+/** One after the other; a failed one is made good by the next. */
+export const renewSoon = () =>
+  (renewing = renewing.then(renew).catch(() => {}).finally(() => (renewedAt = performance.now())));
+
+let due;
+/** At once, unless that was just done; in a tab that nobody sees, when it is seen. */
+function renewWithin(pause) {
+  const at = Math.max(renewedAt + pause, performance.now());
+  if (due && due.at <= at) return;
+  clearTimeout(due?.timer);
+  const timer = setTimeout(() => {
+    due = undefined;
+    // The title and the icon of a build are there for those who look at another tab.
+    if (document.hidden && !document.querySelector('[data-live="build"]')) isMissed = true;
+    else renewSoon();
+  }, at - performance.now());
+  due = { at, timer };
+}
+
+let isMissed = false;
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !isMissed) return;
+  isMissed = false;
+  renewSoon();
+});
+
+let failures = 0;
+function connect() {
+  const { version, current } = document.querySelector('[data-live="projects"]').dataset;
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  const socket = new WebSocket(`${scheme}//${location.host}/live?since=${encodeURIComponent(version)}`);
+  socket.addEventListener("open", () => (failures = 0));
+  socket.addEventListener("message", (event) => {
+    const { type, projects } = JSON.parse(event.data);
+    if (type !== "changed") return;
+    const isOwn = !current || !projects || projects.includes(Number(current));
+    renewWithin(isOwn ? SOON : LATER);
+  });
+  socket.addEventListener("close", () => {
+    setTimeout(connect, Math.min(AGAIN[0] * 2 ** failures++, AGAIN[1]) * (0.5 + Math.random()));
+  });
+}
+
+/** As the server writes it: web/page.rs. */
+function age(seconds) {
+  if (seconds < 10) return "just now";
+  const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30], ["month", 365 / 30], ["year", Infinity]];
+  let count = seconds;
+  for (const [unit, next] of units) {
+    if (count < next) return `${Math.floor(count)} ${unit}${Math.floor(count) === 1 ? "" : "s"} ago`;
+    count /= next;
+  }
+  return "";
+}
+
+function tick() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    if (!/ago$|^just now$/.test(time.textContent)) continue;
+    const text = age(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
+    if (text !== time.textContent) time.textContent = text;
+  }
+}
+
+/** From now on the page is as the server has it. */
+export function live() {
+  connect();
+  setInterval(tick, 30_000);
+}
