@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
-use crate::engine::ContainerLimits;
+use crate::engine::{ContainerLimits, Engine, EngineError};
 use crate::github::Client;
 use crate::log::Logs;
 use crate::model::{FullName, Timestamp};
@@ -164,6 +164,12 @@ async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 /// As [`open_store`], where the data folder is there already.
 async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     secret_key::open(settings).await
+}
+
+/// The engine of these settings; `instance` labels all that is made there.
+async fn connect_engine(settings: &Settings, instance: &str) -> Result<Engine, EngineError> {
+    let engine = Engine::connect(settings.docker_host.as_deref(), instance).await?;
+    Ok(engine.with_network_pool(settings.beside.network_pool))
 }
 
 /// Artifacts of one job.

@@ -3,6 +3,8 @@
 //! without the prefix). The environment wins. What is unknown or malformed is
 //! an error that names the setting and what would be right.
 
+mod beside;
+mod database_url;
 mod objects;
 mod sign_in;
 mod table;
@@ -16,6 +18,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use beside::BesideSettings;
+pub use database_url::DatabaseUrl;
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 use table::is_reserved;
@@ -50,24 +54,6 @@ fn full_name(name: &str) -> String {
         name.to_owned()
     } else {
         format!("KOZMIC_{}", name.to_uppercase())
-    }
-}
-
-/// Not shown by `Debug`: a password may be part of it.
-#[derive(Clone)]
-pub struct DatabaseUrl(pub String);
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DatabaseUrl")
-    }
-}
-
-impl std::ops::Deref for DatabaseUrl {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
     }
 }
 
@@ -110,6 +96,7 @@ pub struct Settings {
     /// Bytes; none: most of what the engine has.
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
+    pub beside: BesideSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
 }
@@ -227,6 +214,7 @@ impl Settings {
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
+            beside: BesideSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
@@ -393,6 +381,8 @@ mod tests {
             ("KOZMIC_JOB_TIMEOUT", "18446744073709551615"),
             ("KOZMIC_LOG_LIMIT", "1 GB"),
             ("KOZMIC_DISK_BUDGET", "half"),
+            ("KOZMIC_NETWORK_POOL", "10.0.0.0/30"),
+            ("KOZMIC_CACHE_FOLDER_LIMIT", "much"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
             ("KOZMIC_SSH_KNOWN_HOSTS", "git.example.org AAAA"),

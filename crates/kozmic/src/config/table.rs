@@ -104,6 +104,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),
     planned("KOZMIC_KEEP_FAILED", "0", "seconds for which a failed container is kept"),
     setting(
+        "KOZMIC_NETWORK_POOL",
+        "10.213.0.0/16",
+        "addresses of the networks of jobs with services, 16 for each",
+    ),
+    setting("KOZMIC_CACHE_FOLDER_LIMIT", "10G", "bytes that a cache folder may have"),
+    setting(
         "KOZMIC_DISK_BUDGET",
         "",
         "bytes that images, volumes, mirrors and logs may use; default: as much as there is",

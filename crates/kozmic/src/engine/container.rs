@@ -24,6 +24,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::folder::FolderMount;
+use super::network::{Place, placed};
 use super::product::Product;
 use super::{Engine, EngineError, Labels, NewCachedImage, Result, Upload, parse_time};
 use crate::model::Timestamp;
@@ -44,6 +46,9 @@ pub struct ContainerSpec<'a> {
     pub labels: Labels,
     /// The image that it is to be kept as.
     pub becomes: Option<NewCachedImage<'a>>,
+    /// None: the engine's own network, which all such containers share.
+    pub place: Option<Place>,
+    pub folders: Vec<FolderMount>,
 }
 
 /// What a container may use.
@@ -79,39 +84,40 @@ impl Engine {
     pub async fn create(&self, spec: &ContainerSpec<'_>) -> Result<Container<'_>> {
         let mut labels = spec.labels.to_map(&self.instance);
         labels.extend(spec.becomes.iter().flat_map(NewCachedImage::labels));
-        let memory = spec.limits.memory.unwrap_or(self.memory / 5 * 4);
-        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
+        let folders = spec.folders.iter().map(|folder| folder.mount(&labels));
+        let mounts = std::iter::once(own_volume(VOLUME, &labels)).chain(folders).collect();
         let body = ContainerCreateBody {
             image: Some(spec.image_id.clone()),
             user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
             entrypoint: Some(spec.command.iter().take(1).cloned().collect()),
             cmd: Some(spec.command.iter().skip(1).cloned().collect()),
-            labels: Some(labels.clone()),
+            labels: Some(labels),
             // What an engine that shuts down sends. It can't be handled: a script that
             // ends with its engine must not look as if it had ended by itself.
             stop_signal: Some("SIGKILL".into()),
             host_config: Some(HostConfig {
-                // Reaps orphans and hands signals on, whatever the script is.
-                init: Some(true),
-                pids_limit: i64::try_from(spec.limits.pids).ok(),
-                memory: Some(memory),
-                memory_swap: Some(memory),
-                nano_cpus: spec.limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
                 log_config: Some(self.product.log_config()),
-                mounts: Some(vec![Mount {
-                    target: Some(VOLUME.into()),
-                    typ: Some(MountType::VOLUME),
-                    volume_options: Some(MountVolumeOptions {
-                        labels: Some(labels),
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                }]),
-                ..Default::default()
+                mounts: Some(mounts),
+                ..self.bounds(&spec.limits)
             }),
             ..Default::default()
         };
-        self.create_from(body).await
+        self.create_from(placed(body, spec.place.as_ref())).await
+    }
+
+    /// What holds for every container in which something of a hook's runs.
+    pub(super) fn bounds(&self, limits: &ContainerLimits) -> HostConfig {
+        let memory = limits.memory.unwrap_or(self.memory / 5 * 4);
+        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
+        HostConfig {
+            // Reaps orphans and hands signals on, whatever the script is.
+            init: Some(true),
+            pids_limit: i64::try_from(limits.pids).ok(),
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            nano_cpus: limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
+            ..Default::default()
+        }
     }
 
     /// A container that is only looked into.
@@ -129,7 +135,7 @@ impl Engine {
         .await
     }
 
-    async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
+    pub(super) async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
         let docker = self.docker.clone();
         // A task of its own: who stops waiting would never learn of the container.
         let creating = tokio::spawn(async move {
@@ -145,6 +151,19 @@ impl Engine {
                 Err(EngineError::Refused { what: "create a container", problem: ended.to_string() })
             }
         }
+    }
+}
+
+/// An anonymous volume: removed with its container.
+pub(super) fn own_volume(target: &str, labels: &HashMap<String, String>) -> Mount {
+    Mount {
+        target: Some(target.to_owned()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(labels.clone()),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
 }
 
@@ -302,7 +321,7 @@ impl Container<'_> {
         Ok(at(state.finished_at).since(at(state.started_at)))
     }
 
-    async fn state(&self) -> Result<ContainerState> {
+    pub(super) async fn state(&self) -> Result<ContainerState> {
         let inspected = self
             .engine
             .docker

@@ -51,7 +51,7 @@ impl Engine {
             if label::attempt(labels) != Some(attempt) {
                 continue;
             }
-            let step = label::step(labels).filter(|step| *step != Step::Probe);
+            let step = label::step(labels).filter(|step| step.is_script());
             let state = found.state.unwrap_or(State::EMPTY);
             if matches!(state, State::CREATED | State::EMPTY) {
                 never_started |= step == Some(Step::Build);
@@ -84,7 +84,10 @@ impl Engine {
         Ok(labels.filter_map(|labels| label::job(labels).zip(label::attempt(labels))).collect())
     }
 
-    async fn list(&self, filters: &HashMap<String, Vec<String>>) -> Result<Vec<ContainerSummary>> {
+    pub(super) async fn list(
+        &self,
+        filters: &HashMap<String, Vec<String>>,
+    ) -> Result<Vec<ContainerSummary>> {
         let options = ListContainersOptionsBuilder::new().all(true).filters(filters).build();
         self.docker
             .list_containers(Some(options))

@@ -2,6 +2,7 @@
 //! No I/O, no async, nothing of ours imported.
 
 mod build;
+mod cache_folder;
 mod cache_id;
 mod disk;
 mod forks;
@@ -9,11 +10,13 @@ mod hook;
 mod ids;
 mod job;
 mod known_hosts;
+mod network_pool;
 mod options;
 mod phase;
 mod project;
 mod retention;
 mod secret;
+mod service;
 mod status;
 mod test_report;
 mod time;
@@ -21,6 +24,7 @@ mod user;
 mod wanted;
 
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
+pub use cache_folder::{CacheFolder, CacheFolders, FolderName};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use forks::{Approval, Fork, ForkPolicy};
@@ -28,11 +32,13 @@ pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
 pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
+pub use network_pool::{NetworkPool, Subnet};
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use phase::Phase;
 pub use project::{FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
+pub use service::{ReadyCheck, Service, ServiceName, Services};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,

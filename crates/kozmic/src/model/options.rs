@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Invalid, Wanted};
+use super::{CacheFolders, Invalid, Services, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,12 @@ pub struct HookOptions {
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Wanted::is_default")]
     pub wanted: Wanted,
+    /// What runs beside the build script.
+    #[serde(skip_serializing_if = "Services::is_empty")]
+    pub services: Services,
+    /// What the build script finds again.
+    #[serde(skip_serializing_if = "CacheFolders::is_empty")]
+    pub cache_folders: CacheFolders,
 }
 
 impl Default for HookOptions {
@@ -45,12 +51,14 @@ impl Default for HookOptions {
             retry: true,
             env: BTreeMap::new(),
             wanted: Wanted::default(),
+            services: Services::default(),
+            cache_folders: CacheFolders::default(),
         }
     }
 }
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 11] = [
+pub const OPTION_NAMES: [&str; 16] = [
     "memory",
     "cpus",
     "pids",
@@ -62,11 +70,16 @@ pub const OPTION_NAMES: [&str; 11] = [
     "branch",
     "tag",
     "path",
+    "service",
+    "service-env",
+    "service-ready",
+    "service-timeout",
+    "cache-folder",
 ];
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env` and what is wanted, of which there may be many.
+    /// but for `env`, what is wanted, services and cache folders, of which there may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -91,6 +104,10 @@ impl HookOptions {
                 }
             }
             wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
+            of_service if Services::NAMES.contains(&of_service) => {
+                self.services.set(of_service, value)
+            }
+            CacheFolders::NAME => self.cache_folders.add(value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
     }
@@ -109,6 +126,8 @@ impl HookOptions {
         given
             .chain(self.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))))
             .chain(self.wanted.written())
+            .chain(self.services.written())
+            .chain(self.cache_folders.written())
             .collect()
     }
 }
@@ -205,6 +224,9 @@ mod tests {
             ("tag", "v*"),
             ("path", "src/**"),
             ("path", "!src/made here/**"),
+            ("service", "db: postgres:17"),
+            ("service-ready", "db: pg_isready"),
+            ("cache-folder", "cargo: /home/kozmic/.cargo 1G"),
         ] {
             options.set(name, value).unwrap();
         }

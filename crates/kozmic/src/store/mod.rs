@@ -6,6 +6,7 @@
 mod approvals;
 mod artifacts;
 mod builds;
+mod cache_folders;
 mod collections;
 mod commits;
 mod deliveries;
@@ -28,6 +29,7 @@ mod repositories;
 mod restarts;
 mod secrets;
 mod seen_heads;
+mod service_logs;
 mod sessions;
 mod test_reports;
 mod tokens;
@@ -53,6 +55,7 @@ use dialect::Dialect;
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use builds::{Build, NewBuild};
+pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
@@ -70,6 +73,7 @@ pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepos
 pub use restarts::Cancelled;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
+pub use service_logs::{ServiceLog, service_logs_of_attempt};
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use upkeep::{Leaving, Left};
@@ -182,7 +186,7 @@ impl Store {
         self.wakes.jobs.notified()
     }
 
-    /// Resolves when a project was deleted. Register before looking.
+    /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
     pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.leavings.notified()
     }

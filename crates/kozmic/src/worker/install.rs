@@ -102,7 +102,7 @@ async fn run_script<'engine>(
     checkout: &Checkout,
     new: NewCachedImage<'_>,
 ) -> Stepped<(Container<'engine>, JobEnd)> {
-    let made = script::create_next(run, Step::Install, base_image, Some(new)).await?;
+    let made = script::create_next(run, Step::Install, base_image, Some(new), None).await?;
     let container = script::fill(run, made, &install.script, checkout).await?;
     let exit = script::run(run, &container, Step::Install).await?;
     Ok((container, exit))

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::cache::{CacheScope, Install};
-use super::collect;
 use super::end::log_error;
 use super::environment::environment;
 use super::execute::{Outcome, execute, resume};
@@ -15,7 +14,7 @@ use super::lease::Lease;
 use super::run::{Limits, Work, asked_to_stop};
 use super::secrets::{self, JobSecrets};
 use super::wanted::wanted;
-use super::{LEASE, Progress, Stop, Worker};
+use super::{LEASE, Progress, Stop, Worker, beside, collect};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
 use crate::model::{ErrorKind, JobEnd, Phase, Timestamp};
@@ -56,8 +55,10 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     };
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
     let outcome = pursue(worker, claimed, &secrets, &mut log, &lease).await;
+    let mut left = beside::Left::default();
     let outcome = match outcome {
         Ok(Outcome::Ended(end)) => {
+            left = beside::before_end(worker, job, &secrets.masks).await;
             Ok(collect::before_end(worker, job, &secrets.masks, end, &lease).await)
         }
         other => other,
@@ -68,7 +69,8 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
             let end = secrets::hide(&secrets.masks, end);
             // Not even the log's last line may come from an attempt that is stale.
             if is_ours(worker, job).await {
-                if let Err(error) = explain(&mut log, job, &end) {
+                let told = left.notes.iter().try_for_each(|note| log.note(note));
+                if let Err(error) = told.and_then(|()| explain(&mut log, job, &end)) {
                     tracing::error!(job = %job.uuid, %error, "the log could not be completed");
                 }
                 match end {
@@ -80,6 +82,9 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
             }
             // Not before its end is kept: until then it could be found again.
             remove_containers(worker, job, job.attempt..=job.attempt).await;
+            if left.has_dropped {
+                beside::remove_dropped(worker).await;
+            }
         }
         Ok(Outcome::Unattended) => {
             if let Err(error) = log.inner().sync() {
@@ -204,8 +209,13 @@ async fn carry_on(
         checkout
     };
     let tell = |step| lease.tell(step);
-    execute(&worker.engine, &work_of(worker, job, secrets), checkout, log, &tell, lease.stop())
-        .await
+    let images: Vec<_> = job.options.services.iter().map(|service| &service.image).collect();
+    if let Err(error) = worker.store.services_start(&images, Timestamp::now()).await {
+        tracing::warn!(job = %job.uuid, %error, "that images are used was not noted");
+    }
+    let folders = beside::take_folders(worker, job).await;
+    let work = Work { folders, ..work_of(worker, job, secrets) };
+    execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await
 }
 
 /// Goes on with what was started before. The script may have ended meanwhile; its
@@ -255,6 +265,9 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
         env: environment(job, &worker.public_url),
         secrets: secrets.given.clone(),
         limits,
+        services: job.options.services.clone(),
+        service_limits: worker.limits.container,
+        folders: Vec::new(),
         decided: decided(job, &limits),
         spent: Timestamp::now().since(job.started_at),
         cache: worker.cache.clone(),
@@ -273,8 +286,14 @@ fn decided(job: &ClaimedJob, limits: &Limits) -> Option<JobEnd> {
 }
 
 async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
-    if let Err(error) = worker.engine.remove_of_job(job.uuid, attempts).await {
+    if let Err(error) = worker.engine.remove_of_job(job.uuid, attempts.clone()).await {
         tracing::warn!(job = %job.uuid, %error, "containers stay until the sweep");
+    }
+    if job.options.services.is_empty() {
+        return;
+    }
+    if let Err(error) = worker.engine.remove_networks_of_job(job.uuid, attempts).await {
+        tracing::warn!(job = %job.uuid, %error, "a network stays until the sweep");
     }
 }
 

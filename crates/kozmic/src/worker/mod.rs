@@ -2,6 +2,7 @@
 //! function named after it.
 
 mod artifacts;
+mod beside;
 mod cache;
 mod claim;
 mod collect;
@@ -9,6 +10,7 @@ mod disk;
 mod end;
 mod environment;
 mod execute;
+mod folders;
 mod held;
 mod install;
 mod job;
@@ -17,6 +19,7 @@ mod logs;
 mod run;
 mod script;
 mod secrets;
+mod services;
 mod stall;
 mod sweep;
 mod wanted;
@@ -38,6 +41,7 @@ pub use claim::run;
 pub use collect::{collect, folder_variables};
 pub use disk::{Alone, Beside, Disk, DiskError, DiskParts, Removed, Tidied};
 pub use execute::{Outcome, execute, resume};
+pub use folders::{Folder, Measured, measure};
 pub use held::Held;
 pub use logs::run as keep_logs;
 pub use run::{Limits, Work};
@@ -91,6 +95,8 @@ pub struct Worker {
     pub bus: Bus,
     pub limits: Limits,
     pub artifacts: ArtifactRules,
+    /// Bytes of a cache folder whose hook says nothing else.
+    pub cache_folder_limit: u64,
     pub cache: CacheKeeper,
     pub disk: Disk,
     pub held: Held,

@@ -34,7 +34,7 @@ impl Disk {
         Ok(())
     }
 
-    /// The mirror and the cached images.
+    /// The mirror, the cached images and the cache folders.
     async fn remove_all_of(&self, project: ProjectId) -> Result<bool> {
         let DiskParts { engine, source, .. } = &*self.parts;
         if source.mirrors().iter().any(|(of, _)| *of == project) {
@@ -42,7 +42,7 @@ impl Disk {
             mirror.remove().await?;
         }
         let (own, forks) = (project.to_string(), format!("{project}-pull-"));
-        let mut is_gone = true;
+        let mut is_gone = self.remove_folders_of(project).await?;
         for image in engine.cached_images().await? {
             if image.scope == own || image.scope.starts_with(&forks) {
                 is_gone &= engine.remove_image(&image.name).await?;

@@ -30,6 +30,8 @@ pub(super) enum What {
         id: String,
         records: Vec<(i64, String)>,
     },
+    /// By its volume.
+    CacheFolder(String),
     Mirror(ProjectId),
     Log(JobId, JobUuid),
 }
@@ -39,6 +41,7 @@ impl What {
         match self {
             Self::CachedImage { .. } | Self::Nameless { .. } => DiskKind::CachedImage,
             Self::PulledImage { .. } => DiskKind::PulledImage,
+            Self::CacheFolder(_) => DiskKind::CacheFolder,
             Self::Mirror(_) => DiskKind::Mirror,
             Self::Log(..) => DiskKind::Log,
         }
@@ -57,7 +60,10 @@ impl What {
     fn order(&self) -> u8 {
         match self {
             Self::Nameless { .. } => 0,
-            Self::CachedImage { .. } | Self::PulledImage { .. } | Self::Mirror(_) => 1,
+            Self::CachedImage { .. }
+            | Self::PulledImage { .. }
+            | Self::CacheFolder(_)
+            | Self::Mirror(_) => 1,
             Self::Log(..) => 2,
         }
     }
