@@ -147,6 +147,14 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.locator("a.who").click();
   await page.getByRole("heading", { name: "Account" }).waitFor();
   await isGood(page, "account");
+  await page.getByLabel("Name, to know it again").fill("laptop");
+  await page.getByRole("button", { name: "Make a token" }).click();
+  await page.getByText("Copy the token now").waitFor();
+  assert.match(await page.locator("pre.token").textContent(), /^kozmic_[0-9a-f]+$/);
+  await isGood(page, "account-token");
+  await page.getByRole("button", { name: "Revoke laptop" }).click();
+  await page.getByText("The token is revoked.").waitFor();
+  assert.equal(await page.locator("pre.token").count(), 0);
 
   // A fork's pull request.
   await world.github("fork", "octo/orbit", "--as", "mallory");

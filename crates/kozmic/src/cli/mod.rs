@@ -1,6 +1,8 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
 mod artifacts;
+mod config;
+mod doctor;
 mod gc;
 mod hooks;
 mod migrate;
@@ -51,6 +53,10 @@ enum Command {
     Serve,
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
+    /// Show the settings in force and where they come from, without secrets
+    Config(config::Command),
+    /// Look at everything that a server needs, and say what is wrong and what to do
+    Doctor(doctor::Command),
     /// Show what Kozmic has on the disks here, and remove what is beyond the budget
     Gc(gc::Command),
     /// Bring the database up to date and exit
@@ -91,6 +97,11 @@ pub fn run() -> ExitCode {
             Command::Serve => serve::run(settings()?).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
+            Command::Config(command) => config::run(settings, &command)?,
+            Command::Doctor(command) => {
+                let is_well = Box::pin(doctor::run(settings(), &command)).await?;
+                return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,

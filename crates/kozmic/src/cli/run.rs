@@ -18,8 +18,8 @@ use super::{connect_engine, limits, secret};
 use crate::config::Settings;
 use crate::log::{Masked, Masks, Sink as _, Streams};
 use crate::model::{
-    Collected, DockerImage, ErrorKind, Invalid, JobEnd, JobUuid, Script, SecretName, TestCounts,
-    TrackedPath, parse_variable,
+    Collected, DockerImage, ErrorKind, InstallFrom, Invalid, JobEnd, JobUuid, KnownImages, Script,
+    SecretName, TestCounts, TrackedPath, parse_variable,
 };
 use crate::report_files::{ArtifactLimits, Shelf};
 use crate::shutdown;
@@ -43,6 +43,10 @@ pub(super) struct Command {
     /// A path in the checkout whose change makes the install script run again
     #[arg(long, value_name = "PATH")]
     track: Vec<TrackedPath>,
+    /// Where the install script starts: from the image (base), or from the cached image
+    /// whose inputs are nearest (nearest)
+    #[arg(long, value_name = "base|nearest", default_value = "base", hide_default_value = true)]
+    install_from: InstallFrom,
     /// Build script
     #[arg(long, value_name = "FILE")]
     build: PathBuf,
@@ -148,6 +152,8 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
             tracked: command.track.clone(),
             hook: path.display().to_string(),
             scope: CacheScope::new("local", None),
+            from: command.install_from,
+            known: KnownImages::default(),
         }),
         None => None,
     };
@@ -249,7 +255,10 @@ impl Spinner {
                 self.0.set_message(words.clone());
                 self.0.enable_steady_tick(std::time::Duration::from_millis(120));
             }
-            Progress::Begins(_) | Progress::Over(_) => {}
+            Progress::Begins(_)
+            | Progress::Over(_)
+            | Progress::Install(_)
+            | Progress::Installed(_) => {}
             // From here on the terminal is the script's.
             Progress::Installs(_) | Progress::Builds(_) | Progress::Ends(_) => {
                 self.0.finish_and_clear();

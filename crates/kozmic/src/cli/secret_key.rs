@@ -160,7 +160,7 @@ async fn rotate_file(
     Ok(count)
 }
 
-fn key_file(settings: &Settings) -> PathBuf {
+pub(super) fn key_file(settings: &Settings) -> PathBuf {
     settings.data_dir.join("secret-key")
 }
 

@@ -194,7 +194,7 @@ fn announce(settings: &Settings, address: SocketAddr, public_url: &str, engine: 
     line(&format!("listening on http://{address}, reached as {public_url}"));
     line(&format!("data folder {}", settings.data_dir.display()));
     line(&format!("database {}", without_password(&settings.database_url)));
-    line(&format!("engine {} {} (API {})", engine.name, engine.version, engine.api));
+    line(&format!("engine {engine}"));
     line(&format!("{} jobs at once", settings.concurrency));
     if settings.oauth.is_none() {
         line(

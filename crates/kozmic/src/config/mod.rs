@@ -8,8 +8,8 @@ mod database_url;
 mod objects;
 mod sign_in;
 mod table;
+mod values;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,11 @@ pub use beside::BesideSettings;
 pub use database_url::DatabaseUrl;
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
-use table::is_reserved;
 pub use table::{SETTINGS, Setting};
+use values::Values;
+pub use values::{InForce, Origin};
 
-use crate::model::{KnownHosts, parse_bytes};
+use crate::model::KnownHosts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -35,6 +36,10 @@ pub enum ConfigError {
     Malformed { name: &'static str, value: String, problem: String },
     #[error("{given} is set, but {missing} is not; sign-in takes both")]
     Half { given: &'static str, missing: &'static str },
+    #[error("{name} and {name}_FILE are both set; one of them will do")]
+    Twice { name: &'static str },
+    #[error("{name}_FILE names {path}, which can't be read: {problem}")]
+    SecretFile { name: &'static str, path: String, problem: String },
     #[error("{path}: {problem}")]
     File { path: String, problem: String },
 }
@@ -99,6 +104,8 @@ pub struct Settings {
     pub beside: BesideSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
+    /// All of them, without what is secret.
+    pub in_force: Vec<InForce>,
 }
 
 impl Settings {
@@ -130,31 +137,12 @@ impl Settings {
         environment: &[(String, String)],
         file: Option<(&Path, &str)>,
     ) -> Result<Self, ConfigError> {
-        let mut values = BTreeMap::new();
-        if let Some((path, text)) = file {
-            values.extend(read_file(path, text)?);
-        }
-        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("KOZMIC_")) {
-            match SETTINGS.iter().find(|setting| setting.name == name) {
-                // An empty variable is how a compose file or unit says "not set".
-                Some(setting) if !value.is_empty() => {
-                    values.insert(setting.name, value.clone());
-                }
-                Some(_) => {}
-                None if is_reserved(name) => {}
-                None => {
-                    return Err(ConfigError::Unknown {
-                        origin: "environment".into(),
-                        name: name.clone(),
-                    });
-                }
-            }
-        }
+        let values = Values::gather(environment, file)?;
         let docker_host = environment
             .iter()
             .find(|(name, value)| name == "DOCKER_HOST" && !value.is_empty())
             .map(|(_, value)| value.clone());
-        Self::parse(&Values(values), docker_host, environment)
+        Self::parse(&values, docker_host, environment)
     }
 
     fn parse(
@@ -182,15 +170,24 @@ impl Settings {
                 problem: "must be an http or https URL".into(),
             })
         };
+        let concurrency = match values.text("KOZMIC_CONCURRENCY") {
+            Some(_) => values.parsed("KOZMIC_CONCURRENCY", "must be a whole number from 1")?,
+            None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        };
+        let database_url = values
+            .text("KOZMIC_DATABASE_URL")
+            .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("kozmic.db").display()));
+        let in_force = values.in_force(&[
+            ("KOZMIC_PUBLIC_URL", public_url.as_str()),
+            ("KOZMIC_DATABASE_URL", &database_url),
+            ("KOZMIC_DOCKER_HOST", docker_host.as_deref().unwrap_or_default()),
+            ("KOZMIC_CONCURRENCY", &concurrency.to_string()),
+        ]);
         Ok(Self {
             listen,
             public_url,
             secret_key: values.text("KOZMIC_SECRET_KEY").map(SecretString::from),
-            database_url: DatabaseUrl(
-                values.text("KOZMIC_DATABASE_URL").unwrap_or_else(|| {
-                    format!("sqlite://{}", data_dir.join("kozmic.db").display())
-                }),
-            ),
+            database_url: DatabaseUrl(database_url),
             data_dir,
             github_url: required_url("KOZMIC_GITHUB_URL")?,
             github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
@@ -201,10 +198,7 @@ impl Settings {
             sync_interval: values.seconds("KOZMIC_SYNC_INTERVAL")?,
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
-            concurrency: match values.text("KOZMIC_CONCURRENCY") {
-                Some(_) => values.parsed("KOZMIC_CONCURRENCY", "must be a whole number from 1")?,
-                None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            },
+            concurrency,
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
@@ -218,9 +212,10 @@ impl Settings {
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
+            in_force,
             without_effect: SETTINGS
                 .iter()
-                .filter(|setting| setting.planned && values.0.contains_key(setting.name))
+                .filter(|setting| setting.planned && values.is_given(setting.name))
                 .map(|setting| setting.name)
                 .collect(),
         })
@@ -232,109 +227,10 @@ impl Settings {
     }
 }
 
-fn read_file(path: &Path, text: &str) -> Result<Vec<(&'static str, String)>, ConfigError> {
-    let path = path.display().to_string();
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::File {
-        path: path.clone(),
-        problem: error.to_string().trim_end().replace('\n', "; "),
-    })?;
-    table
-        .into_iter()
-        .map(|(key, value)| {
-            let setting = SETTINGS
-                .iter()
-                .find(|setting| setting.name == full_name(&key) && key == key.to_lowercase())
-                .ok_or_else(|| ConfigError::Unknown { origin: path.clone(), name: key.clone() })?;
-            let value = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::Boolean(flag) => flag.to_string(),
-                other => {
-                    return Err(ConfigError::Malformed {
-                        name: setting.name,
-                        value: other.to_string(),
-                        problem: "must be a text, a whole number, true or false".into(),
-                    });
-                }
-            };
-            Ok((setting.name, value))
-        })
-        .collect()
-}
-
-/// In seconds; no limit of a job is longer.
-const YEAR: u64 = 31_536_000;
-
-/// Given values by name, with the table's defaults behind them.
-struct Values(BTreeMap<&'static str, String>);
-
-impl Values {
-    fn text(&self, name: &'static str) -> Option<String> {
-        let default =
-            || SETTINGS.iter().find(|setting| setting.name == name).map(|s| s.default.to_owned());
-        self.0.get(name).cloned().or_else(default).filter(|value| !value.is_empty())
-    }
-
-    fn parsed<T: std::str::FromStr>(
-        &self,
-        name: &'static str,
-        problem: &str,
-    ) -> Result<T, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        value.parse().map_err(|_| ConfigError::Malformed { name, value, problem: problem.into() })
-    }
-
-    fn seconds(&self, name: &'static str) -> Result<Duration, ConfigError> {
-        let seconds: u64 = self.parsed(name, "must be a whole number of seconds")?;
-        if !(1..=YEAR).contains(&seconds) {
-            let problem = "must be from 1 to 31536000 seconds (a year)".into();
-            return Err(ConfigError::Malformed { name, value: seconds.to_string(), problem });
-        }
-        Ok(Duration::from_secs(seconds))
-    }
-
-    fn bytes(&self, name: &'static str) -> Result<u64, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        parse_bytes(&value).map_err(|problem| ConfigError::Malformed {
-            name,
-            value,
-            problem: problem.to_string(),
-        })
-    }
-
-    fn bytes_if_given(&self, name: &'static str) -> Result<Option<u64>, ConfigError> {
-        self.text(name).map(|_| self.bytes(name)).transpose()
-    }
-
-    /// From lines, or from the file that a path names.
-    fn known_hosts(&self, name: &'static str) -> Result<KnownHosts, ConfigError> {
-        let value = self.text(name).unwrap_or_default();
-        let malformed =
-            |value: &str, problem| ConfigError::Malformed { name, value: value.into(), problem };
-        if !["/", "./", "../"].iter().any(|start| value.starts_with(start)) {
-            let first = value.lines().next().unwrap_or_default();
-            return KnownHosts::with(&value).map_err(|error| malformed(first, error.to_string()));
-        }
-        let lines = std::fs::read_to_string(&value)
-            .map_err(|error| malformed(&value, format!("the file can't be read: {error}")))?;
-        KnownHosts::with(&lines).map_err(|error| malformed(&value, error.to_string()))
-    }
-
-    fn url(&self, name: &'static str) -> Result<Option<Url>, ConfigError> {
-        let Some(value) = self.text(name) else { return Ok(None) };
-        match value.parse::<Url>() {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(url)),
-            _ => Err(ConfigError::Malformed {
-                name,
-                value,
-                problem: "must be an http or https URL".into(),
-            }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     fn load(environment: &[(&str, &str)], file: &str) -> Result<Settings, ConfigError> {
@@ -426,6 +322,52 @@ mod tests {
     fn a_planned_setting_is_told_apart() {
         let settings = load(&[("KOZMIC_REDIS_URL", "redis://x")], "").unwrap();
         assert_eq!(settings.without_effect, ["KOZMIC_REDIS_URL"]);
+    }
+
+    #[test]
+    fn a_secret_may_be_in_a_file_of_its_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "k".repeat(32) + "\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let settings = load(&[("KOZMIC_SECRET_KEY_FILE", path)], "").unwrap();
+        assert_eq!(settings.secret_key.unwrap().expose_secret(), "k".repeat(32));
+        let settings = load(&[], &format!("secret_key_file = '{path}'")).unwrap();
+        assert_eq!(settings.secret_key.unwrap().expose_secret().len(), 32);
+        // The environment wins over the file, whichever way it is given there.
+        let both = load(&[("KOZMIC_SECRET_KEY", "x")], &format!("secret_key_file = '{path}'"));
+        assert_eq!(both.unwrap().secret_key.unwrap().expose_secret(), "x");
+
+        let twice = load(&[("KOZMIC_SECRET_KEY", "x"), ("KOZMIC_SECRET_KEY_FILE", path)], "");
+        assert!(twice.unwrap_err().to_string().contains("are both set"));
+        let missing = load(&[("KOZMIC_GITHUB_TOKEN_FILE", "/none")], "").unwrap_err().to_string();
+        assert!(missing.starts_with("KOZMIC_GITHUB_TOKEN_FILE names /none, which can't be read"));
+        std::fs::write(&file, "\n").unwrap();
+        let empty = load(&[("KOZMIC_SECRET_KEY_FILE", path)], "").unwrap_err().to_string();
+        assert!(empty.ends_with("it is empty"), "{empty}");
+        let no_secret = load(&[("KOZMIC_LISTEN_FILE", path)], "").unwrap_err().to_string();
+        assert!(no_secret.contains("there is no setting `KOZMIC_LISTEN_FILE`"), "{no_secret}");
+    }
+
+    #[test]
+    fn what_is_in_force_has_its_origin_and_no_secret() {
+        let given = [
+            ("KOZMIC_SECRET_KEY", "hush-hush"),
+            ("KOZMIC_DATABASE_URL", "postgres://kozmic:hush@db/kozmic"),
+        ];
+        let settings = load(&given, "concurrency = 3").unwrap();
+        let one = |name: &str| {
+            let found = settings.in_force.iter().find(|it| it.name == name).unwrap();
+            (found.value.clone(), found.origin.to_string())
+        };
+        let text = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+        assert_eq!(one("KOZMIC_CONCURRENCY"), text("3", "kozmic.toml"));
+        assert_eq!(one("KOZMIC_PUBLIC_URL"), text("http://127.0.0.1:8080/", "default"));
+        assert_eq!(one("KOZMIC_STALL_TIMEOUT"), text("900", "default"));
+        assert_eq!(one("KOZMIC_SECRET_KEY"), text("(set, not shown)", "environment"));
+        let database = text("postgres://kozmic:***@db/kozmic", "environment");
+        assert_eq!(one("KOZMIC_DATABASE_URL"), database);
+        assert!(!format!("{:?}", settings.in_force).contains("hush"));
+        assert_eq!(settings.in_force.len(), SETTINGS.len());
     }
 
     #[test]

@@ -11,6 +11,14 @@ pub struct Setting {
     pub planned: bool,
 }
 
+impl Setting {
+    /// Whether its name with `_FILE` behind it may name a file that holds the value: that
+    /// of a secret, and of a URL that may have a password in it.
+    pub fn may_be_in_file(&self) -> bool {
+        self.secret || matches!(self.name, "KOZMIC_DATABASE_URL" | "KOZMIC_REDIS_URL")
+    }
+}
+
 const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
     Setting { name, default, meaning, secret: false, planned: false }
 }

@@ -23,6 +23,10 @@ const NAMELESS_FOR: Duration = Duration::from_mins(1);
 pub(super) const SCOPE: &str = "kozmic.cache.scope";
 const HOOK: &str = "kozmic.cache.hook";
 const INPUTS: &str = "kozmic.cache.inputs";
+/// How many images it grew from.
+const GENERATION: &str = "kozmic.cache.generation";
+/// Milliseconds that the install script took.
+const TOOK: &str = "kozmic.cache.took";
 
 /// A cached image here.
 #[derive(Debug, Clone)]
@@ -35,6 +39,10 @@ pub struct CachedImage {
     /// What went into it, by name.
     pub inputs: Vec<(String, String)>,
     pub created: Timestamp,
+    /// How many cached images it grew from, one upon the other.
+    pub generation: u32,
+    /// How long its install script took, where that is known.
+    pub took: Option<Duration>,
 }
 
 /// The image of an install step that is to be kept.
@@ -44,6 +52,7 @@ pub struct NewCachedImage<'a> {
     pub scope: &'a str,
     pub hook: &'a str,
     pub inputs: &'a [(String, String)],
+    pub generation: u32,
 }
 
 /// What an image of this cache id and scope is called.
@@ -53,11 +62,12 @@ pub fn cached_image_name(id: &CacheId, scope: &str) -> String {
 
 impl NewCachedImage<'_> {
     /// The image has them from its container: Podman takes none with the commit.
-    pub(super) fn labels(&self) -> [(String, String); 3] {
+    pub(super) fn labels(&self) -> [(String, String); 4] {
         [
             (SCOPE.to_owned(), self.scope.to_owned()),
             (HOOK.to_owned(), self.hook.to_owned()),
             (INPUTS.to_owned(), serde_json::to_string(self.inputs).unwrap_or_default()),
+            (GENERATION.to_owned(), self.generation.to_string()),
         ]
     }
 }
@@ -85,16 +95,19 @@ impl Engine {
     }
 
     /// Keeps what an install step left in its container, which was created for this
-    /// [image](super::ContainerSpec::becomes); the image's id.
+    /// [image](super::ContainerSpec::becomes) and ran for so long; the image's id.
     pub async fn commit(
         &self,
         container: &Container<'_>,
         image: NewCachedImage<'_>,
+        took: Duration,
     ) -> Result<String> {
         let options = CommitContainerOptionsBuilder::new()
             .container(container.id())
             .repo(&format!("{REPOSITORY}/{}", image.cache_id))
             .tag(image.scope)
+            // Known only now, and so no label of the container's.
+            .changes(&format!("LABEL {TOOK}={}", took.as_millis()))
             .build();
         let committed = self
             .slow
@@ -190,6 +203,12 @@ impl Engine {
     }
 }
 
+/// What goes into the image that a container is to become.
+pub(super) fn inputs(labels: &HashMap<String, String>) -> Vec<(String, String)> {
+    let written = labels.get(INPUTS).map_or("", String::as_str);
+    serde_json::from_str(written).unwrap_or_default()
+}
+
 fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
     let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
     CachedImage {
@@ -197,8 +216,10 @@ fn of_labels(name: String, labels: &HashMap<String, String>) -> CachedImage {
         name,
         scope: label(SCOPE),
         hook: label(HOOK),
-        inputs: serde_json::from_str(&label(INPUTS)).unwrap_or_default(),
+        inputs: inputs(labels),
         created: Timestamp(0),
+        generation: label(GENERATION).parse().unwrap_or(0),
+        took: label(TOOK).parse().ok().map(Duration::from_millis),
     }
 }
 

@@ -7,12 +7,13 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, StartContainerOptions, WaitContainerOptionsBuilder,
+    InspectContainerOptions, ListContainersOptionsBuilder, StartContainerOptions,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 
 use super::container::own_volume;
-use super::{Engine, Labels, Result, Step, label};
+use super::{Container, Engine, Labels, Result, Step, label};
 
 /// The label of a cache folder's volume: whose it is, in words.
 const FOLDER: &str = "kozmic.folder";
@@ -88,15 +89,17 @@ impl Engine {
         Ok(!listed.map_err(|e| self.failed("list containers", e))?.is_empty())
     }
 
-    /// The bytes that these volumes take, in their order: told by du(1) in a container of
-    /// this image, or by the engine where the image has none.
+    /// The bytes that these volumes take, in their order: told by du(1) in another
+    /// container of the same image, or by the engine where the image has none.
     pub async fn volume_bytes(
         &self,
-        image_id: &str,
+        of: &Container<'_>,
         labels: &Labels,
         volumes: &[String],
     ) -> Result<Vec<u64>> {
         let labels = Labels { step: Step::Probe, ..labels.clone() };
+        let inspected = self.docker.inspect_container(of.id(), None::<InspectContainerOptions>);
+        let image = inspected.await.map_err(|e| self.failed("inspect a container", e))?.image;
         let at = |number: usize| format!("{MEASURED}/{number}");
         let mounts = volumes.iter().enumerate().map(|(number, volume)| Mount {
             read_only: Some(true),
@@ -104,7 +107,7 @@ impl Engine {
         });
         let container = self
             .create_from(ContainerCreateBody {
-                image: Some(image_id.to_owned()),
+                image,
                 // Of whomever its files are.
                 user: Some("0".into()),
                 entrypoint: Some(vec!["/bin/sh".into(), "-c".into()]),

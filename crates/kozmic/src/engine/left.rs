@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
-use super::{Container, Engine, Result, Step, label};
+use super::{Container, Engine, Result, Step, cached, label};
 use crate::model::JobUuid;
 
 /// What is left of an attempt that nobody attends to.
@@ -22,7 +22,8 @@ pub enum Found<'engine> {
 pub struct Unattended<'engine> {
     pub container: Container<'engine>,
     pub step: Step,
-    pub image_id: String,
+    /// What goes into the image that it is to become; empty for a build script's.
+    pub inputs: Vec<(String, String)>,
     /// Not when it has ended meanwhile.
     pub is_running: bool,
     /// How long the job's log was before it wrote anything.
@@ -64,7 +65,7 @@ impl Engine {
                 latest = Some(Unattended {
                     container: Container { engine: self, id },
                     step,
-                    image_id: found.image_id.unwrap_or_default(),
+                    inputs: labels.map(cached::inputs).unwrap_or_default(),
                     is_running: !matches!(state, State::EXITED | State::DEAD),
                     log_offset,
                 });

@@ -124,6 +124,12 @@ pub struct EngineVersion {
     pub api: String,
 }
 
+impl std::fmt::Display for EngineVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} (API {})", self.name, self.version, self.api)
+    }
+}
+
 impl Engine {
     /// Connects and agrees on an API version. `host` as in DOCKER_HOST;
     /// `instance` labels all that is made.

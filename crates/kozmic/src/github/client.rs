@@ -133,7 +133,7 @@ impl Client {
         read(&call, &answer.body)
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.api.as_str().trim_end_matches('/'))
     }
 

@@ -11,6 +11,7 @@ mod limits;
 mod oauth;
 mod payload;
 mod people;
+mod reach;
 mod remembered;
 mod repositories;
 mod signature;
@@ -29,6 +30,7 @@ pub use payload::{
     parse,
 };
 pub use people::{Access, Account, Collaborator, Team};
+pub use reach::Reached;
 pub use repositories::ListedRepository;
 pub use signature::{HEADER as SIGNATURE_HEADER, SignatureError, verify};
 pub use statuses::NewStatus;

@@ -4,7 +4,11 @@ use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest;
 
-use super::{Script, TrackedPath};
+use super::{InstallFrom, Script, TrackedPath};
+
+const BASE_IMAGE: &str = "the base image";
+const INSTALL_SCRIPT: &str = "the install script";
+const INSTALL_FROM: &str = "the option install-from";
 
 /// Everything an install step depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,7 @@ pub struct CacheInputs {
     install_script: String,
     /// By path, each once.
     tracked: Vec<(TrackedPath, Option<String>)>,
+    from: InstallFrom,
 }
 
 /// 64 hex digits.
@@ -45,16 +50,27 @@ impl CacheInputs {
             base_image: base_image.to_owned(),
             install_script: install.as_str().to_owned(),
             tracked,
+            from: InstallFrom::Base,
         }
+    }
+
+    /// Where the install script starts. An image that grew from older ones is never taken
+    /// for one that was made from nothing else than its inputs.
+    #[must_use]
+    pub fn starting_from(self, from: InstallFrom) -> Self {
+        Self { from, ..self }
     }
 
     /// The parts by name, each with a text that changes when the part does, and
     /// the SHA-256 over all of them.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut parts = vec![
-            ("the base image".to_owned(), self.base_image.clone()),
-            ("the install script".to_owned(), sha256(&self.install_script)),
+            (BASE_IMAGE.to_owned(), self.base_image.clone()),
+            (INSTALL_SCRIPT.to_owned(), sha256(&self.install_script)),
         ];
+        if self.from != InstallFrom::Base {
+            parts.push((INSTALL_FROM.to_owned(), self.from.as_str().to_owned()));
+        }
         parts.extend(self.tracked.iter().map(|(path, object)| {
             (path.as_str().to_owned(), object.clone().unwrap_or_else(|| "missing".to_owned()))
         }));
@@ -79,6 +95,20 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// How far an image with other inputs is from this one, the nearest first; none where
+    /// it can't stand in its place: on another base image, or made in another way.
+    pub fn distance(&self, other: &[(String, String)]) -> Option<impl Ord + use<>> {
+        let value = |parts: &[(String, String)], name: &str| {
+            parts.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        let is_same = |name| value(&self.parts, name) == value(other, name);
+        if !is_same(BASE_IMAGE) || !is_same(INSTALL_FROM) {
+            return None;
+        }
+        let missing = other.iter().filter(|(name, _)| value(&self.parts, name).is_none()).count();
+        Some((!is_same(INSTALL_SCRIPT), self.changed_since(other).len() + missing))
+    }
+
     /// The names of the parts that differ from `other`'s, those that only one of
     /// them has included.
     pub fn changed_since(&self, other: &[(String, String)]) -> Vec<&str> {
@@ -124,6 +154,32 @@ mod tests {
         ] {
             assert_ne!(id(&one), id(&other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn an_image_that_grew_is_another_one() {
+        let clean = inputs("i", "s", &[]);
+        assert_ne!(id(&clean), id(&clean.clone().starting_from(InstallFrom::Nearest)));
+        assert_eq!(id(&clean), id(&clean.clone().starting_from(InstallFrom::Base)));
+    }
+
+    #[test]
+    fn the_nearest_has_the_same_script_and_the_most_in_common() {
+        let near = |image: &str, script: &str, tracked: &[(&str, Option<&str>)]| {
+            inputs(image, script, tracked).starting_from(InstallFrom::Nearest).fingerprint()
+        };
+        let wanted = near("i", "s", &[("a", Some("1")), ("b", Some("1"))]);
+        let distance = |other: &Fingerprint| wanted.distance(&other.parts);
+        let one_file = distance(&near("i", "s", &[("a", Some("1")), ("b", Some("2"))]));
+        let two_files = distance(&near("i", "s", &[("a", Some("2")), ("b", Some("2"))]));
+        let one_more =
+            distance(&near("i", "s", &[("a", Some("1")), ("b", Some("2")), ("c", None)]));
+        let script = distance(&near("i", "t", &[("a", Some("1")), ("b", Some("1"))]));
+        assert!(one_file.is_some() && one_file < two_files && two_files < script);
+        assert!(one_file < one_more);
+        assert!(distance(&near("j", "s", &[("a", Some("1")), ("b", Some("1"))])).is_none());
+        let clean = inputs("i", "s", &[("a", Some("1")), ("b", Some("1"))]).fingerprint();
+        assert!(distance(&clean).is_none());
     }
 
     #[test]

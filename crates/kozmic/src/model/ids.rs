@@ -45,6 +45,10 @@ id!(
     /// Key of a session; says nothing about its cookie.
     SessionId
 );
+id!(
+    /// Key of an API token; says nothing about the token itself.
+    TokenId
+);
 
 /// Names a job everywhere outside the store: container labels, log files, the
 /// tailer's URL. The original calls it the task uuid.

@@ -8,6 +8,7 @@ mod disk;
 mod forks;
 mod hook;
 mod ids;
+mod install;
 mod job;
 mod known_hosts;
 mod network_pool;
@@ -20,6 +21,7 @@ mod service;
 mod status;
 mod test_report;
 mod time;
+mod token;
 mod user;
 mod wanted;
 
@@ -29,7 +31,8 @@ pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
 pub use forks::{Approval, Fork, ForkPolicy};
 pub use hook::{DockerImage, HookSpec, Script, TrackedPath};
-pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, UserId};
+pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, TokenId, UserId};
+pub use install::{DroppedImage, InstallFrom, InstallOutcome, InstallStep, KnownImages};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
 pub use network_pool::{NetworkPool, Subnet};
@@ -44,6 +47,7 @@ pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,
 };
 pub use time::{Timestamp, readable};
+pub use token::{TokenScope, TokenSpec};
 pub use user::{GithubUser, Role, TokenHolder};
 pub use wanted::{Change, HookEvent, Wanted};
 

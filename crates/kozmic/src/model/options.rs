@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CacheFolders, Invalid, Services, Wanted};
+use super::{CacheFolders, InstallFrom, Invalid, Services, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct HookOptions {
     /// Whether a job whose worker was lost is started again by itself. Not for
     /// what must not run twice.
     pub retry: bool,
+    #[serde(skip_serializing_if = "InstallFrom::is_default")]
+    pub install_from: InstallFrom,
     /// Plain variables of the scripts.
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Wanted::is_default")]
@@ -49,6 +51,7 @@ impl Default for HookOptions {
             stall_timeout: None,
             job_timeout: None,
             retry: true,
+            install_from: InstallFrom::Base,
             env: BTreeMap::new(),
             wanted: Wanted::default(),
             services: Services::default(),
@@ -58,13 +61,14 @@ impl Default for HookOptions {
 }
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 16] = [
+pub const OPTION_NAMES: [&str; 17] = [
     "memory",
     "cpus",
     "pids",
     "stall-timeout",
     "job-timeout",
     "retry",
+    "install-from",
     "env",
     "event",
     "branch",
@@ -96,6 +100,10 @@ impl HookOptions {
                 };
                 Ok(())
             }
+            "install-from" => {
+                self.install_from = value.parse()?;
+                Ok(())
+            }
             "env" => {
                 let (name, value) = parse_own_variable(value)?;
                 match self.env.insert(name.clone(), value) {
@@ -121,6 +129,7 @@ impl HookOptions {
             ("stall-timeout", self.stall_timeout.map(|seconds| seconds.to_string())),
             ("job-timeout", self.job_timeout.map(|seconds| seconds.to_string())),
             ("retry", (!self.retry).then(|| "no".to_owned())),
+            ("install-from", self.install_from.written()),
         ];
         let given = numbers.into_iter().filter_map(|(name, value)| Some((name, value?)));
         given
@@ -216,6 +225,7 @@ mod tests {
             ("stall-timeout", "60"),
             ("job-timeout", "600"),
             ("retry", "no"),
+            ("install-from", "nearest"),
             ("env", "A=b=c"),
             ("env", "B="),
             ("event", "tag"),
@@ -253,6 +263,7 @@ mod tests {
             ("pids", "1"),
             ("stall-timeout", "0"),
             ("retry", "true"),
+            ("install-from", "scratch"),
             ("env", "A"),
             ("env", "1A=b"),
             ("env", "CI=false"),

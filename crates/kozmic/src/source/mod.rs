@@ -6,6 +6,7 @@ mod checkout;
 mod git;
 mod local;
 mod mirror;
+mod programs;
 mod refusal;
 mod ssh;
 mod submodules;
@@ -23,6 +24,7 @@ use crate::model::{CommitSha, FullName, GitRef, JobUuid, KnownHosts, ProjectId};
 
 pub use checkout::Checkout;
 pub use local::LocalTree;
+pub use programs::programs;
 pub use tidy::HeldMirror;
 
 /// Commits of history that a checkout has.

@@ -15,6 +15,7 @@ mod dialect;
 mod disk;
 mod hook_changes;
 mod hooks;
+mod install_steps;
 mod jobs;
 mod keys;
 mod leases;
@@ -62,6 +63,7 @@ pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
 pub use hook_changes::HookChange;
 pub use hooks::Hook;
+pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
 pub use leases::{LeaseState, LostJob};
 pub use logs::ExpiredLog;
@@ -76,6 +78,7 @@ pub use seen_heads::Comparison;
 pub use service_logs::{ServiceLog, service_logs_of_attempt};
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
+pub use tokens::{Token, TokenUse};
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
 
@@ -146,6 +149,17 @@ impl Store {
     /// on PostgreSQL (an advisory lock), and in turn on SQLite.
     pub async fn migrate(&self) -> Result<()> {
         Ok(self.dialect.migrator().run(&self.pool).await?)
+    }
+
+    /// How many migrations are still to be made; none of them is made.
+    pub async fn migrations_due(&self) -> Result<usize> {
+        let applied = sqlx::query("SELECT COUNT(*) AS applied FROM _sqlx_migrations")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("tell its migrations"))?
+            .int("applied")?;
+        let all = self.dialect.migrator().iter().count();
+        Ok(all.saturating_sub(usize::try_from(applied).unwrap_or(0)))
     }
 
     /// Names this installation; made up when it is asked for the first time.

@@ -123,6 +123,17 @@ impl Store {
         rows.iter().map(Session::read).collect()
     }
 
+    /// One of a user's own sessions ends. False when they have no such session.
+    pub async fn own_session_ended(&self, user: UserId, id: SessionId) -> Result<bool> {
+        let ended = sqlx::query("DELETE FROM sessions WHERE id = $1 AND user_id = $2")
+            .bind(id.0)
+            .bind(user.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("end a session"))?;
+        Ok(ended.rows_affected() > 0)
+    }
+
     /// Somebody signed out here.
     pub async fn session_ended(&self, id: SessionId) -> Result<()> {
         sqlx::query("DELETE FROM sessions WHERE id = $1")

@@ -1,38 +1,110 @@
 //! API tokens: shown once, kept as a digest.
 
-use super::{Columns as _, KnownUser, Result, Store, StoreError, failed};
-use crate::model::Timestamp;
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+
+use super::{Columns as _, KnownUser, Result, Store, StoreError, commit, failed};
+use crate::model::{Timestamp, TokenId, TokenScope, TokenSpec, UserId};
 use crate::seal::{random_hex, sha256_hex};
 
 /// What every token begins with, so that scanners of leaked secrets know it.
 const PREFIX: &str = "kozmic_";
+/// Of one user.
+const TOKENS: i64 = 100;
+
+/// A token, without what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub id: TokenId,
+    pub name: String,
+    pub scope: TokenScope,
+    pub created_at: Timestamp,
+    /// To the minute.
+    pub last_used_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A request came with a token.
+#[derive(Debug, Clone)]
+pub struct TokenUse {
+    pub user: KnownUser,
+    pub scope: TokenScope,
+}
 
 impl Store {
-    /// A new token of a user, by login; it can't be shown again.
-    pub async fn token_created(&self, login: &str, name: &str, now: Timestamp) -> Result<String> {
+    /// A new token of a user; it can't be shown again. Refused to who has too many.
+    pub async fn token_created(
+        &self,
+        user: UserId,
+        spec: &TokenSpec,
+        now: Timestamp,
+    ) -> Result<String> {
         let token = format!("{PREFIX}{}", random_hex()?);
+        let expires =
+            spec.days.map(|days| now.plus(Duration::from_hours(24 * days.unsigned_abs())));
+        let mut tx = self.begin().await?;
+        // Those that have expired are of no use to anybody.
+        sqlx::query("DELETE FROM api_tokens WHERE user_id = $1 AND expires_at <= $2")
+            .bind(user.0)
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("remove expired tokens"))?;
         let created = sqlx::query(
-            "INSERT INTO api_tokens (user_id, name, token_hash, created_at) \
-             SELECT id, $1, $2, $3 FROM users WHERE LOWER(gh_login) = $4 RETURNING id",
+            "INSERT INTO api_tokens (user_id, name, token_hash, created_at, expires_at, scope) \
+             SELECT id, $1, $2, $3, $4, $5 FROM users WHERE id = $6 \
+             AND (SELECT COUNT(*) FROM api_tokens WHERE user_id = users.id) < $7 RETURNING id",
         )
-        .bind(name)
+        .bind(&spec.name)
         .bind(sha256_hex(token.as_bytes()))
         .bind(now.0)
-        .bind(login.to_lowercase())
-        .fetch_optional(&self.pool)
+        .bind(expires.map(|at| at.0))
+        .bind(spec.scope.as_str())
+        .bind(user.0)
+        .bind(TOKENS)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(failed("create a token"))?;
-        match created {
-            Some(_) => Ok(token),
-            None => Err(StoreError::Refused(format!("there is no user {login}"))),
+        if created.is_none() {
+            return Err(StoreError::Refused(format!(
+                "There are {TOKENS} tokens already; revoke one that is not needed."
+            )));
         }
+        commit(tx).await?;
+        Ok(token)
+    }
+
+    /// A user's tokens that have not expired, the newest first.
+    pub async fn tokens(&self, user: UserId, now: Timestamp) -> Result<Vec<Token>> {
+        let rows = sqlx::query(
+            "SELECT * FROM api_tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) \
+             ORDER BY id DESC",
+        )
+        .bind(user.0)
+        .bind(now.0)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list a user's tokens"))?;
+        rows.iter().map(read).collect()
+    }
+
+    /// It opens nothing any more. False when the user has no such token.
+    pub async fn token_revoked(&self, user: UserId, token: TokenId) -> Result<bool> {
+        let revoked = sqlx::query("DELETE FROM api_tokens WHERE id = $1 AND user_id = $2")
+            .bind(token.0)
+            .bind(user.0)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("revoke a token"))?;
+        Ok(revoked.rows_affected() > 0)
     }
 
     /// Whose token this is; none when it is unknown or has expired.
-    pub async fn token_used(&self, token: &str, now: Timestamp) -> Result<Option<KnownUser>> {
+    pub async fn token_used(&self, token: &str, now: Timestamp) -> Result<Option<TokenUse>> {
         // The digest is looked up, so that no comparison's time tells of a token.
         let row = sqlx::query(
-            "SELECT api_tokens.id AS token_id, last_used_at, users.*, \
+            "SELECT api_tokens.id AS token_id, last_used_at, scope, users.*, \
              (SELECT gh_id FROM named_logins WHERE login = LOWER(users.gh_login)) AS login_means \
              FROM api_tokens JOIN users ON users.id = api_tokens.user_id \
              WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)",
@@ -52,6 +124,17 @@ impl Store {
                 .await
                 .map_err(failed("note a token's use"))?;
         }
-        Ok(Some(KnownUser::read(&row)?))
+        Ok(Some(TokenUse { user: KnownUser::read(&row)?, scope: row.text("scope")?.parse()? }))
     }
+}
+
+fn read(row: &AnyRow) -> Result<Token> {
+    Ok(Token {
+        id: TokenId(row.int("id")?),
+        name: row.text("name")?,
+        scope: row.text("scope")?.parse()?,
+        created_at: Timestamp(row.int("created_at")?),
+        last_used_at: row.int_or_null("last_used_at")?.map(Timestamp),
+        expires_at: row.int_or_null("expires_at")?.map(Timestamp),
+    })
 }

@@ -108,6 +108,16 @@ impl Store {
         Ok(())
     }
 
+    /// Who has this login, in any case of its letters.
+    pub async fn user_named(&self, login: &str) -> Result<Option<UserId>> {
+        let row = sqlx::query("SELECT id FROM users WHERE LOWER(gh_login) = $1")
+            .bind(login.to_lowercase())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a user"))?;
+        row.map(|row| Ok(UserId(row.int("id")?))).transpose()
+    }
+
     pub async fn user(&self, id: UserId) -> Result<Option<User>> {
         let row =
             sqlx::query("SELECT id, gh_id, gh_login, gh_access_token, gh_token_refused_at FROM users WHERE id = $1")

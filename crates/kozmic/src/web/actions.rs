@@ -9,7 +9,7 @@ use super::error::PageError;
 use super::visitor::{Access, Account};
 use super::{App, builds, jobs};
 use crate::model::{BuildId, CommitSha, JobId, JobUuid, Timestamp};
-use crate::store::{Cancelled, Project, StoreError};
+use crate::store::{Cancelled, Job, Project, StoreError};
 
 #[derive(Deserialize)]
 pub(super) struct Which {
@@ -68,6 +68,18 @@ pub(super) async fn restart_job(
     Ok(to_job(&project, job.build, new))
 }
 
+/// The image of the job's install step is made anew when it is needed next.
+pub(super) async fn drop_image(
+    State(app): State<App>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path((_, job)): Path<(i64, i64)>,
+) -> Result<Redirect, PageError> {
+    let job = jobs::find(&app, &project, job).await?;
+    app.drop_image(&job, &account.login).await?;
+    Ok(to_job(&project, job.build, job.id))
+}
+
 pub(super) async fn cancel_build(
     State(app): State<App>,
     account: Account,
@@ -108,6 +120,15 @@ impl App {
             self.bus.finished(uuid);
         }
         Ok(())
+    }
+
+    /// No job uses the image of this job's install step any more.
+    pub(super) async fn drop_image(&self, job: &Job, by: &str) -> Result<(), StoreError> {
+        if self.store.image_dropped(job, by, Timestamp::now()).await? {
+            tracing::info!(job = %job.uuid, by, "a cached image was dropped");
+            return Ok(());
+        }
+        Err(StoreError::Refused("The job has no image of an install step, or none yet.".into()))
     }
 
     /// Stops what is not finished of a build.

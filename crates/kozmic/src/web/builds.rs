@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::error::PageError;
+use super::install_step::ShownInstall;
 use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
@@ -83,6 +84,8 @@ struct ShownJob {
     is_finished: bool,
     log: log_page::LogPage,
     attempts: Vec<phases::Attempt>,
+    install: Option<ShownInstall>,
+    drop_url: String,
     cancel_url: String,
     restart_url: Option<String>,
     tests: Option<tests::ShownTests>,
@@ -275,6 +278,7 @@ async fn shown_job(
     };
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
     let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
+    let install = app.store.install_steps_of(job.build).await?.remove(&job.id);
     let earlier = app.store.earlier_jobs(job.id).await?;
     let earlier = earlier.iter().map(|job| Tab {
         title: job.created_at.to_string(),
@@ -297,6 +301,8 @@ async fn shown_job(
         notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
         attempts: phases::attempts(&times, now),
+        install: install.map(|step| ShownInstall::of(&step, job.status.is_finished(), now)),
+        drop_url: format!("{jobs_path}/drop-image/"),
         cancel_url: format!("{jobs_path}/cancel/"),
         restart_url: (is_latest && job.status.is_finished())
             .then(|| format!("{jobs_path}/restart/")),

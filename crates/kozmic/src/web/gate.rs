@@ -11,7 +11,7 @@ use super::api::Problem;
 use super::error::PageError;
 use super::visitor::{Access, Account};
 use super::{App, admission};
-use crate::model::{BuildId, JobId, JobUuid, ProjectId, Role, Timestamp};
+use crate::model::{BuildId, JobId, JobUuid, ProjectId, Role, Timestamp, TokenScope};
 use crate::store::{Project, StoreError};
 
 /// How a visitor shows who they are, and how a refusal is told.
@@ -126,13 +126,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
-    let user = app.store.token_used(token, Timestamp::now()).await?;
-    let user = user.ok_or(Refusal::BadToken("This token is unknown or has expired."))?;
-    let Some(admitted) = admission::of(app, &user).await? else {
+    let used = app.store.token_used(token, Timestamp::now()).await?;
+    let used = used.ok_or(Refusal::BadToken("This token is unknown or has expired."))?;
+    let Some(admitted) = admission::of(app, &used.user).await? else {
         let sentence = "The settings of this server do not let the token's user in.";
         return Err(Refusal::BadToken(sentence));
     };
-    Ok(Account::new(user, admitted.is_administrator, None))
+    Ok(Account::by_token(used.user, admitted.is_administrator, used.scope))
 }
 
 /// Nobody, too, when the settings let them in no more.
@@ -149,7 +149,7 @@ async fn by_session(
     if session.is_renewed {
         *renewed = app.cookies.keep_session(&secret);
     }
-    Ok(Some(Account::new(session.user, admitted.is_administrator, Some(session.id))))
+    Ok(Some(Account::by_session(session.user, admitted.is_administrator, session.id)))
 }
 
 async fn may_enter(
@@ -158,6 +158,10 @@ async fn may_enter(
     account: Option<&Account>,
     params: Option<&RawPathParams>,
 ) -> Result<Option<Access>, Refusal> {
+    let may_only_read = account.is_some_and(|account| account.token == Some(TokenScope::Read));
+    if may_only_read && !is_reading(entry) {
+        return Err(Refusal::Forbidden("This token may only read; make one that may write."));
+    }
     let needed = match (entry.who, account) {
         (Who::Anyone, _) | (Who::SignedIn, Some(_)) => return Ok(None),
         (Who::SignedIn | Who::Administrator, None) => return Err(Refusal::Anonymous),
@@ -193,6 +197,16 @@ async fn may_enter(
         (Verdict::Sees, Some(_)) => Err(Refusal::Forbidden(reserved(needed))),
         _ => Err(Refusal::Missing(wanted.as_ref().map_or("page", Wanted::noun))),
     }
+}
+
+/// Whether it is what members may look at. What is for managers is not, even if it
+/// changes nothing by itself.
+fn is_reading(entry: Entry) -> bool {
+    let is_for_members = match entry.who {
+        Who::Anyone | Who::SignedIn | Who::Member | Who::Insider => true,
+        Who::Manager | Who::Owner | Who::Administrator => false,
+    };
+    entry.method == "GET" && is_for_members
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -29,6 +29,7 @@ mod health;
 mod history;
 mod hook;
 mod hook_form;
+mod install_step;
 mod jobs;
 mod log_page;
 mod log_view;

@@ -73,6 +73,9 @@ pub(super) fn table() -> Vec<Route> {
         post("/logout", Page, SignedIn, sign_in::logout),
         get("/account/settings", Page, SignedIn, account::settings),
         post("/account/memberships/sync", Page, SignedIn, account::sync),
+        post("/account/tokens/create", Page, SignedIn, account::create_token),
+        post("/account/tokens/{token}/revoke", Page, SignedIn, account::revoke_token),
+        post("/account/sessions/{session}/end", Page, SignedIn, account::end_session),
         // Repositories become projects.
         get("/repositories", Page, SignedIn, repositories::list),
         post("/repositories/sync", Page, SignedIn, repositories::sync),
@@ -120,6 +123,7 @@ pub(super) fn table() -> Vec<Route> {
         post("/projects/{project}/builds/{build}/approve", Page, Manager, actions::approve_build),
         post("/projects/{project}/jobs/{job}/cancel", Page, Manager, actions::cancel_job),
         post("/projects/{project}/jobs/{job}/restart", Page, Manager, actions::restart_job),
+        post("/projects/{project}/jobs/{job}/drop-image", Page, Manager, actions::drop_image),
     ];
     routes.extend(api::routes());
     routes

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::error::PageError;
-use crate::model::{Role, SessionId, UserId};
+use crate::model::{Role, SessionId, TokenScope, UserId};
 use crate::store::{KnownUser, Listed, Project};
 
 /// Somebody who is known, by a session or a token. As an argument of a handler it
@@ -21,12 +21,22 @@ pub(super) struct Account {
     pub(super) is_administrator: bool,
     /// None with a token.
     pub(super) session: Option<SessionId>,
+    /// What the token may be used for.
+    pub(super) token: Option<TokenScope>,
 }
 
 impl Account {
-    pub(super) fn new(user: KnownUser, is_administrator: bool, session: Option<SessionId>) -> Self {
+    pub(super) fn by_session(user: KnownUser, is_administrator: bool, id: SessionId) -> Self {
+        Self { session: Some(id), ..Self::new(user, is_administrator) }
+    }
+
+    pub(super) fn by_token(user: KnownUser, is_administrator: bool, scope: TokenScope) -> Self {
+        Self { token: Some(scope), ..Self::new(user, is_administrator) }
+    }
+
+    fn new(user: KnownUser, is_administrator: bool) -> Self {
         let KnownUser { id, login, name, email, .. } = user;
-        Self { id, login, name, email, is_administrator, session }
+        Self { id, login, name, email, is_administrator, session: None, token: None }
     }
 }
 

@@ -165,7 +165,7 @@ async fn give_back(worker: &Worker, job: &ClaimedJob, left: &mut Left) -> Result
     }
     let folders = take_folders(worker, job).await;
     let attempt = (job.uuid, job.attempt);
-    for measured in measure(engine, attempt, &found.image_id, &folders).await {
+    for measured in measure(engine, attempt, &found.container, &folders).await {
         if let Some(why) = measured.too_large {
             store.cache_folder_dropped(engine.identity(), &measured.volume).await?;
             left.notes.push(why);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{Engine, EngineError};
-use crate::model::{Script, TrackedPath};
+use crate::model::{InstallFrom, KnownImages, Script, TrackedPath};
 
 /// A hook's install step.
 #[derive(Debug, Clone)]
@@ -14,6 +14,9 @@ pub struct Install {
     /// The hook's title, by which an older image of it is found.
     pub hook: String,
     pub scope: CacheScope,
+    pub from: InstallFrom,
+    /// What a server knows of the project's images.
+    pub known: KnownImages,
 }
 
 /// Whose cached images a job may use and make.

@@ -1,7 +1,7 @@
 //! Cache folders of a job: where its build script has them, and how large they are when it
 //! has ended.
 
-use crate::engine::{Engine, EngineError, FolderMount, Labels, Step};
+use crate::engine::{Container, Engine, EngineError, FolderMount, Labels, Step};
 use crate::model::{CacheFolder, JobUuid, readable_bytes};
 
 /// A cache folder as a job has it.
@@ -60,11 +60,11 @@ pub struct Measured {
     pub too_large: Option<String>,
 }
 
-/// How large the folders of a job are, whose build script ran in this image.
+/// How large the folders of a job are, whose build script ran in this container.
 pub async fn measure(
     engine: &Engine,
     (job, attempt): (JobUuid, i64),
-    image_id: &str,
+    container: &Container<'_>,
     folders: &[Folder],
 ) -> Vec<Measured> {
     let kept = || folders.iter().filter_map(|it| Some((it, it.volume.clone()?)));
@@ -73,7 +73,7 @@ pub async fn measure(
         return Vec::new();
     }
     let labels = Labels { job, attempt, step: Step::Probe, log_offset: 0 };
-    let bytes = match engine.volume_bytes(image_id, &labels, &volumes).await {
+    let bytes = match engine.volume_bytes(container, &labels, &volumes).await {
         Ok(bytes) => bytes.into_iter().map(Some).collect(),
         Err(error) => {
             tracing::warn!(%job, %error, "cache folders could not be measured");

@@ -5,13 +5,13 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::Progress;
 use super::cache::Install;
+use super::miss::{self, Miss, age};
 use super::run::{Run, Stepped, Work};
 use super::script;
 use crate::engine::{
-    CachedImage, Container, Engine, EngineError, Found, NewCachedImage, Step, Unattended,
-    cached_image_name,
+    CachedImage, Container, Engine, Found, NewCachedImage, Step, Unattended, cached_image_name,
 };
-use crate::model::{CacheInputs, Fingerprint, JobEnd, Timestamp, readable};
+use crate::model::{CacheInputs, Fingerprint, InstallOutcome, InstallStep, JobEnd, readable};
 use crate::source::Checkout;
 
 /// A chosen image. It is not removed as long as this lives.
@@ -28,13 +28,15 @@ pub(super) async fn image(
     checkout: &Checkout,
 ) -> Stepped<Chosen> {
     let tracked = checkout.tracked(&install.tracked).await.map_err(JobEnd::from)?;
-    let print = CacheInputs::new(base_image, &install.script, tracked).fingerprint();
+    let inputs = CacheInputs::new(base_image, &install.script, tracked);
+    let print = inputs.starting_from(install.from).fingerprint();
     let scope = install.scope.own();
     let new = NewCachedImage {
         cache_id: &print.id,
         scope: &scope,
         hook: &install.hook,
         inputs: &print.parts,
+        generation: 0,
     };
     let name = cached_image_name(&print.id, &scope);
     (run.tell)(Progress::Prepares("waiting for the image of the install step".into()));
@@ -44,29 +46,18 @@ pub(super) async fn image(
         interrupted = run.interrupts.next() => return Err(interrupted),
     };
     let started = started_before(run.engine, run.work).await?;
-    for scope in install.scope.readable() {
-        let found = run.engine.use_cached(&print.id, &scope).await.map_err(JobEnd::from)?;
-        if let Some(found) = found {
-            remove_started(run.work, started).await;
-            run.note(&format!(
-                "install step skipped: the base image, the install script and the tracked files are \
-                 those of the cached image {:.12}, {} old",
-                print.id.as_str(),
-                age(found.created)
-            ))?;
-            return Ok(Chosen { image_id: found.id, _hold: hold });
-        }
+    if let Some(found) = find(run, install, &print).await? {
+        remove_started(run.work, started).await;
+        return Ok(Chosen { image_id: found.id, _hold: hold });
     }
     let (container, exit) = match started {
-        Some(started) if started.image_id == base_image => {
+        Some(started) if started.inputs == print.parts => {
             let exit = script::attend_again(run, &started).await?;
             (started.container, exit)
         }
         other => {
             remove_started(run.work, other).await;
-            let why = reason(run.engine, install, &print).await.map_err(JobEnd::from)?;
-            run.note(&format!("install step: {why}"))?;
-            run_script(run, install, base_image, checkout, new).await?
+            make(run, install, base_image, checkout, new).await?
         }
     };
     let image_id = keep(run, container, exit, new).await?;
@@ -74,6 +65,77 @@ pub(super) async fn image(
         tracing::warn!(%error, "old cached images could not be removed");
     }
     Ok(Chosen { image_id, _hold: hold })
+}
+
+/// A cached image of the same inputs that nobody dropped.
+async fn find(
+    run: &mut Run<'_>,
+    install: &Install,
+    print: &Fingerprint,
+) -> Stepped<Option<CachedImage>> {
+    for scope in install.scope.readable() {
+        let found = run.engine.use_cached(&print.id, &scope).await.map_err(JobEnd::from)?;
+        let is_dropped =
+            |found: &CachedImage| install.known.dropped(print.id.as_str(), found.created).is_some();
+        let Some(found) = found.filter(|found| !is_dropped(found)) else { continue };
+        let saves = found.took.map_or_else(String::new, |took| {
+            format!("; that saves {}, as long as making it took", readable(took))
+        });
+        let because = "the base image, the install script and the tracked files are those of the \
+                       cached image";
+        run.note(&format!(
+            "install step skipped: {because} {:.12}, {} old{saves}",
+            print.id.as_str(),
+            age(found.created)
+        ))?;
+        (run.tell)(Progress::Install(InstallStep {
+            cache_id: print.id.to_string(),
+            outcome: InstallOutcome::Found,
+            because: because.into(),
+            started_from: None,
+            made_at: Some(found.created),
+            took: found.took,
+        }));
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
+
+/// Runs the install script; its container stays.
+async fn make<'engine>(
+    run: &mut Run<'engine>,
+    install: &Install,
+    base_image: &str,
+    checkout: &Checkout,
+    new: NewCachedImage<'_>,
+) -> Stepped<(Container<'engine>, JobEnd)> {
+    let print = Fingerprint { id: new.cache_id.clone(), parts: new.inputs.to_vec() };
+    let missed = miss::look(run.engine, run.work, install, &print).await;
+    let Miss { why, start } = missed.map_err(JobEnd::from)?;
+    let from = start.as_ref().map_or_else(String::new, |start| {
+        let (id, age) = (start.cache_id(), age(start.image.created));
+        format!("; it starts from the cached image {id:.12}, {age} old")
+    });
+    run.note(&format!("install step: {why}{from}"))?;
+    (run.tell)(Progress::Install(InstallStep {
+        cache_id: new.cache_id.to_string(),
+        outcome: InstallOutcome::Unfinished,
+        because: why,
+        started_from: start.as_ref().map(|start| start.cache_id().to_owned()),
+        made_at: None,
+        took: None,
+    }));
+    let (image, generation) = match &start {
+        Some(start) => (start.image.id.as_str(), start.image.generation + 1),
+        None => (base_image, 0),
+    };
+    let new = NewCachedImage { generation, ..new };
+    let made = script::create_next(run, Step::Install, image, Some(new), None).await?;
+    // From then on the container holds the image.
+    drop(start);
+    let container = script::fill(run, made, &install.script, checkout).await?;
+    let exit = script::run(run, &container, Step::Install).await?;
+    Ok((container, exit))
 }
 
 /// What a worker before this one had started in the same attempt.
@@ -94,20 +156,6 @@ async fn remove_started(work: &Work, started: Option<Unattended<'_>>) {
     }
 }
 
-/// Runs the install script; its container stays.
-async fn run_script<'engine>(
-    run: &mut Run<'engine>,
-    install: &Install,
-    base_image: &str,
-    checkout: &Checkout,
-    new: NewCachedImage<'_>,
-) -> Stepped<(Container<'engine>, JobEnd)> {
-    let made = script::create_next(run, Step::Install, base_image, Some(new), None).await?;
-    let container = script::fill(run, made, &install.script, checkout).await?;
-    let exit = script::run(run, &container, Step::Install).await?;
-    Ok((container, exit))
-}
-
 /// Keeps what a successful install script left in its container as an image.
 async fn keep(
     run: &mut Run<'_>,
@@ -121,11 +169,11 @@ async fn keep(
         other => return Err(other.into()),
     }
     (run.tell)(Progress::Installs("keeping the image of the install step".into()));
+    let took = container.lifetime().await.map_err(JobEnd::from)?;
     let image_id = tokio::select! {
-        committed = run.engine.commit(&container, new) => committed.map_err(JobEnd::from)?,
+        committed = run.engine.commit(&container, new, took) => committed.map_err(JobEnd::from)?,
         interrupted = run.interrupts.next() => return Err(interrupted.unattended()),
     };
-    let took = container.lifetime().await.map_err(JobEnd::from)?;
     if let Err(error) = container.remove().await {
         tracing::warn!(job = %run.work.job, %error, "a container could not be removed");
     }
@@ -134,38 +182,6 @@ async fn keep(
         readable(took),
         new.cache_id.as_str()
     ))?;
+    (run.tell)(Progress::Installed(took));
     Ok(image_id)
-}
-
-/// Which input is another one than that of the hook's latest image.
-async fn reason(
-    engine: &Engine,
-    install: &Install,
-    print: &Fingerprint,
-) -> Result<String, EngineError> {
-    let readable = install.scope.readable();
-    let of_hook =
-        |image: &CachedImage| image.hook == install.hook && readable.contains(&image.scope);
-    let Some(latest) = engine.cached_images().await?.into_iter().find(of_hook) else {
-        return Ok("no image is cached yet".into());
-    };
-    let changed = print.changed_since(&latest.inputs);
-    Ok(match changed.as_slice() {
-        [] => format!(
-            "fewer files are tracked than in the cached image of {} ago",
-            age(latest.created)
-        ),
-        [one] => {
-            format!("{one} is another than in the cached image of {} ago", age(latest.created))
-        }
-        many => format!(
-            "{} are others than in the cached image of {} ago",
-            many.join(", "),
-            age(latest.created)
-        ),
-    })
-}
-
-fn age(created: Timestamp) -> String {
-    readable(Timestamp::now().since(created))
 }

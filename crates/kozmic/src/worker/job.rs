@@ -17,7 +17,7 @@ use super::wanted::wanted;
 use super::{LEASE, Progress, Stop, Worker, beside, collect};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
-use crate::model::{ErrorKind, JobEnd, Phase, Timestamp};
+use crate::model::{ErrorKind, JobEnd, KnownImages, Phase, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, LeaseState, StoreError};
 
@@ -214,7 +214,8 @@ async fn carry_on(
         tracing::warn!(job = %job.uuid, %error, "that images are used was not noted");
     }
     let folders = beside::take_folders(worker, job).await;
-    let work = Work { folders, ..work_of(worker, job, secrets) };
+    let known = known_images(worker, job).await;
+    let work = Work { folders, ..work_of(worker, job, secrets, known) };
     execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await
 }
 
@@ -234,8 +235,9 @@ async fn go_on(
         }
         Ok(Found::Started(found)) => {
             let tell = |step| lease.tell(step);
-            resume(&worker.engine, &work_of(worker, job, secrets), found, log, &tell, lease.stop())
-                .await
+            // Its install step is over.
+            let work = work_of(worker, job, secrets, KnownImages::default());
+            resume(&worker.engine, &work, found, log, &tell, lease.stop()).await
         }
         Ok(found) => {
             if let Found::NeverStarted = found {
@@ -248,7 +250,18 @@ async fn go_on(
     }
 }
 
-fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
+/// What explains a cached image that is missing. The job runs as well without it.
+async fn known_images(worker: &Worker, job: &ClaimedJob) -> KnownImages {
+    if job.install_script.is_none() {
+        return KnownImages::default();
+    }
+    worker.store.known_images(job.project.id).await.unwrap_or_else(|error| {
+        tracing::warn!(job = %job.uuid, %error, "what is known of cached images can't be told");
+        KnownImages::default()
+    })
+}
+
+fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: KnownImages) -> Work {
     let fork = job.pull_request.filter(|_| job.is_from_fork);
     let limits = worker.limits.with(&job.options);
     Work {
@@ -260,6 +273,8 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets) -> Work {
             tracked: job.tracked.clone(),
             hook: job.title.clone(),
             scope: CacheScope::new(&job.project.id.to_string(), fork),
+            from: job.options.install_from,
+            known,
         }),
         build_script: job.build_script.clone(),
         env: environment(job, &worker.public_url),

@@ -99,6 +99,10 @@ impl Keeper {
             Progress::Prepares(words) | Progress::Installs(words) => {
                 self.store.job_is(job, attempt, words).await
             }
+            Progress::Install(step) => self.store.install_step_is(job, attempt, step).await,
+            Progress::Installed(took) => {
+                self.store.install_step_made(job, attempt, *took, at).await
+            }
             Progress::Builds(words) => self.store.script_started(job, attempt, words).await,
             Progress::Ends(end) => self.store.job_ends(job, attempt, end).await,
         }

@@ -16,6 +16,7 @@ mod install;
 mod job;
 mod lease;
 mod logs;
+mod miss;
 mod run;
 mod script;
 mod secrets;
@@ -31,7 +32,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::log::{Bus, Logs};
-use crate::model::{JobEnd, Phase};
+use crate::model::{InstallStep, JobEnd, Phase};
 use crate::source::Source;
 use crate::store::{Project, Store};
 
@@ -69,6 +70,10 @@ pub enum Stop {
 pub enum Progress {
     /// Nothing of the hook's runs.
     Prepares(String),
+    /// A cached image stands in for the install script, or why none does.
+    Install(InstallStep),
+    /// The install script's image is kept; the script took so long.
+    Installed(Duration),
     /// The install script runs: its only effect is an image.
     Installs(String),
     /// The build script runs, and may have effects of its own.

@@ -221,8 +221,9 @@ async fn the_api_is_for_those_with_a_token_and_a_role() {
         email: None,
     };
     let now = kozmic::model::Timestamp::now();
-    store.user_signed_in(&stranger, &"x".into(), now).await.unwrap();
-    let stranger = store.token_created("stranger", "test", now).await.unwrap();
+    let stranger = store.user_signed_in(&stranger, &"x".into(), now).await.unwrap();
+    let spec = kozmic::model::TokenSpec::parse("test", "write", "").unwrap();
+    let stranger = store.token_created(stranger, &spec, now).await.unwrap();
     let owner = world.api_token().await.to_owned();
     let routes = [
         ("GET", "/projects/1", 200),
@@ -267,6 +268,9 @@ async fn the_api_is_for_those_with_a_token_and_a_role() {
     assert_eq!(projects["projects"], serde_json::json!([]));
     assert_eq!(ask("GET", "/nothing", Some(&owner)).await.status(), 404);
     let wrong = world.run(&server.url, &["token", "create", "--user", "nobody"]).await;
-    assert_eq!(String::from_utf8(wrong.stderr).unwrap(), "kozmic: there is no user nobody\n");
+    assert_eq!(
+        String::from_utf8(wrong.stderr).unwrap(),
+        "kozmic: there is no user nobody; people are known once they have signed in\n"
+    );
     server.stop().await;
 }

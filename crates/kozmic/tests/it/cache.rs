@@ -61,6 +61,7 @@ async fn an_install_step_runs_until_one_of_its_inputs_changes() {
         notes[0].starts_with("[kozmic] install step skipped: the base image, the install script"),
         "{notes:?}"
     );
+    assert!(notes[0].contains(" old; that saves "), "{notes:?}");
     assert_eq!(lines, ["one", "artifacts", "reports", "script", "src", "start"]);
 
     let sha = world.push(&[("Depends", b"two\n")]).await;
@@ -219,6 +220,49 @@ async fn only_so_many_images_are_kept_and_the_least_used_go() {
     })
     .await;
     server.stop().await;
+    remove_cached(&world).await;
+}
+
+/// What install scripts leave in their image: how often one ran in it.
+const COUNT: &str = "#!/bin/sh\nsudo sh -c 'echo once more >> /count'\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_install_script_may_start_from_the_nearest_image() {
+    let (world, server) = world().await;
+    let url = &server.url;
+    let from = |option: &str| {
+        let hook = tracked("Tests", "grep -c once /count\n");
+        hook.replacen(
+            "# kozmic: image",
+            &format!("# kozmic: install-from = {option}\n# kozmic: image"),
+            1,
+        )
+    };
+    let near = [("t.sh", &*from("nearest")), ("t.install.sh", COUNT)];
+    world.apply_files(url, &near).await;
+    let ran = async |depends: &str, other: &str| {
+        let files = [("Depends", depends.as_bytes()), ("other", other.as_bytes())];
+        let sha = world.push(&files).await;
+        let (notes, lines) = logs(&world, url, &sha).await;
+        (notes[0].clone(), lines.last().unwrap().clone())
+    };
+    let (note, count) = ran("one", "1").await;
+    assert_eq!(
+        (note.as_str(), count.as_str()),
+        ("[kozmic] install step: no image is cached yet", "1")
+    );
+    let (note, count) = ran("two", "2").await;
+    assert!(note.contains("; it starts from the cached image "), "{note}");
+    assert_eq!(count, "2", "the script found what it had left before");
+    let (note, count) = ran("two", "3").await;
+    assert!(note.contains("install step skipped"), "{note}");
+    assert_eq!(count, "2");
+    // From the base again: what grew is not taken for what is clean.
+    world.apply_files(url, &[("t.sh", &from("base")), ("t.install.sh", COUNT)]).await;
+    let (note, count) = ran("two", "4").await;
+    assert!(note.contains("install step: ") && !note.contains("starts from"), "{note}");
+    assert_eq!(count, "1");
+    world.end(server).await;
     remove_cached(&world).await;
 }
 

@@ -57,6 +57,10 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/_auth/auth-callback", "/_auth/auth-callback/", 400, FOR_ALL),
     ("GET", "/account/settings", "/account/settings/", 200, SIGNED_IN),
     ("POST", "/account/memberships/sync", "/account/memberships/sync/", 303, SIGNED_IN),
+    // Without a name, and none of one's own.
+    ("POST", "/account/tokens/create", "/account/tokens/create/", 422, SIGNED_IN),
+    ("POST", "/account/tokens/{token}/revoke", "/account/tokens/999/revoke/", 404, SIGNED_IN),
+    ("POST", "/account/sessions/{session}/end", "/account/sessions/999/end/", 404, SIGNED_IN),
     ("GET", "/repositories", "/repositories/", 200, SIGNED_IN),
     ("POST", "/repositories/sync", "/repositories/sync/", 303, SIGNED_IN),
     ("POST", "/repositories/{repository}/on", "/repositories/1/on/", 404, SIGNED_IN),
@@ -191,6 +195,13 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         409,
         MANAGERS,
     ),
+    (
+        "POST",
+        "/projects/{project}/jobs/{job}/drop-image",
+        "/projects/1/jobs/1/drop-image/",
+        409,
+        MANAGERS,
+    ),
     ("GET", "/api/v1/projects", "/api/v1/projects", 200, API),
     ("GET", "/api/v1/projects/{project}", "/api/v1/projects/1", 200, API_MEMBERS),
     ("GET", "/api/v1/projects/{project}/builds", "/api/v1/projects/1/builds", 200, API_MEMBERS),
@@ -270,6 +281,7 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ),
     ("POST", "/api/v1/jobs/{job}/cancel", "/api/v1/jobs/1/cancel", 409, API_MANAGERS),
     ("POST", "/api/v1/jobs/{job}/restart", "/api/v1/jobs/1/restart", 409, API_MANAGERS),
+    ("POST", "/api/v1/jobs/{job}/drop-image", "/api/v1/jobs/1/drop-image", 409, API_MANAGERS),
     // The last one: it ends the session. Everybody ends up at `/login/`.
     ("POST", "/logout", "/logout/", 303, (SignsIn, [SignsIn; 5], [SignsIn; 5])),
 ];

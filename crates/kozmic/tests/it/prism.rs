@@ -34,6 +34,7 @@ async fn every_call_is_as_github_describes_it() {
     let name: FullName = "octocat/Hello-World".parse().unwrap();
     let sha: CommitSha = "6dcb09b5b57875f334f61aebed695e2e4193db5e".parse().unwrap();
 
+    assert!(client.reach().await.unwrap().clock.is_some());
     assert_eq!(client.user(&token).await.unwrap().login, "octocat");
     let email = client.primary_email(&token).await.unwrap();
     assert_eq!(email.as_deref(), Some("octocat@github.com"));

@@ -134,7 +134,7 @@ pub(super) async fn clean_up(engine: &Engine, work: &Work) -> anyhow::Result<Vec
     let measured = match engine.unattended(work.job, work.attempt).await? {
         Found::Started(found) if !work.folders.is_empty() => {
             let job = (work.job, work.attempt);
-            measure(engine, job, &found.image_id, &work.folders).await
+            measure(engine, job, &found.container, &work.folders).await
         }
         _ => Vec::new(),
     };

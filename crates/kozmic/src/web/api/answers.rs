@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{Approval, Timestamp};
-use crate::store::{Build, Job, PhaseTime, Project, StoreError};
+use crate::store::{Build, Job, KeptStep, PhaseTime, Project, StoreError};
 use crate::web::App;
 
 #[derive(Serialize)]
@@ -71,6 +71,24 @@ pub(super) struct JobAnswer {
     /// When the log was removed to free disk space.
     log_removed_at: Option<String>,
     phases: Vec<PhaseAnswer>,
+    /// Of the latest attempt; none without an install script, and before it is decided.
+    install_step: Option<InstallStepAnswer>,
+}
+
+#[derive(Serialize)]
+pub(super) struct InstallStepAnswer {
+    /// `found` in the cache, `made` by the install script, or `unfinished`.
+    outcome: &'static str,
+    because: String,
+    cache_id: String,
+    /// The cache id of the older image that the install script started from.
+    started_from: Option<String>,
+    image_made_at: Option<String>,
+    /// What making the image took, and using it saves.
+    milliseconds: Option<u64>,
+    /// No job uses the image any more.
+    dropped_at: Option<String>,
+    dropped_by: Option<String>,
 }
 
 /// A part of one attempt. Fetch, image and services go on at the same time.
@@ -101,7 +119,8 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
     let project = build.project.0;
     let jobs = app.store.jobs_of(build.id).await?;
     let mut phases = app.store.phases_of(build.id).await?;
-    let mut of = |job: &Job| phases.remove(&job.id).unwrap_or_default();
+    let mut steps = app.store.install_steps_of(build.id).await?;
+    let mut of = |job: &Job| (phases.remove(&job.id).unwrap_or_default(), steps.remove(&job.id));
     let not_run = app.store.hooks_not_run(build.id).await?.into_iter();
     let pull = build.pull_request.as_ref();
     let (approved_by, approved_at) = match &build.approval {
@@ -134,14 +153,20 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         jobs: jobs
             .into_iter()
             .map(|job| {
-                let phases = of(&job);
-                self::job(app, project, job, &phases)
+                let (phases, install) = of(&job);
+                self::job(app, project, job, &phases, install)
             })
             .collect(),
     })
 }
 
-pub(super) fn job(app: &App, project: i64, job: Job, phases: &[PhaseTime]) -> JobAnswer {
+pub(super) fn job(
+    app: &App,
+    project: i64,
+    job: Job,
+    phases: &[PhaseTime],
+    install: Option<KeptStep>,
+) -> JobAnswer {
     let path = format!("{}/projects/{project}", app.public_url);
     JobAnswer {
         id: job.id.0,
@@ -159,6 +184,20 @@ pub(super) fn job(app: &App, project: i64, job: Job, phases: &[PhaseTime]) -> Jo
         finished_at: time(job.finished_at),
         log_removed_at: time(job.log_removed_at),
         phases: phases.iter().map(phase).collect(),
+        install_step: install.map(install_step),
+    }
+}
+
+fn install_step(KeptStep { step, dropped }: KeptStep) -> InstallStepAnswer {
+    InstallStepAnswer {
+        outcome: step.outcome.as_str(),
+        because: step.because,
+        cache_id: step.cache_id,
+        started_from: step.started_from,
+        image_made_at: time(step.made_at),
+        milliseconds: step.took.and_then(|took| u64::try_from(took.as_millis()).ok()),
+        dropped_at: time(dropped.as_ref().map(|dropped| dropped.at)),
+        dropped_by: dropped.map(|dropped| dropped.by),
     }
 }
 

@@ -59,6 +59,18 @@ pub(super) async fn restart(
     answer(&app, project.id, new).await
 }
 
+/// The image of its install step is made anew when it is needed next; the answer is the job.
+pub(super) async fn drop_image(
+    State(app): State<App>,
+    account: Account,
+    Access { project, .. }: Access,
+    Path(job): Path<i64>,
+) -> Result<Json<JobAnswer>, Problem> {
+    let job = JobId(job);
+    app.drop_image(&find(&app, job).await?, &account.login).await?;
+    answer(&app, project.id, job).await
+}
+
 async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
     app.store.job(id).await?.ok_or_else(|| Problem::not_found("job"))
 }
@@ -66,5 +78,6 @@ async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
 async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
     let job = find(app, id).await?;
     let phases = app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default();
-    Ok(Json(answers::job(app, project.0, job, &phases)))
+    let install = app.store.install_steps_of(job.build).await?.remove(&id);
+    Ok(Json(answers::job(app, project.0, job, &phases, install)))
 }

@@ -53,5 +53,6 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects/{project}/tests/{test}", Api, Member, tests::history),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),
+        post("/api/v1/jobs/{job}/drop-image", Api, Manager, jobs::drop_image),
     ]
 }

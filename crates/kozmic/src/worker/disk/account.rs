@@ -8,7 +8,7 @@ use super::plan::{Removable, What};
 use super::room::{DATA, ENGINE};
 use super::{Beside, Disk, DiskParts, Result, measure};
 use crate::engine::{EngineUsage, UsedImage};
-use crate::model::{DiskAccount, DiskKind, DiskUse, ProjectId, Timestamp};
+use crate::model::{DiskAccount, DiskKind, DiskUse, DroppedImage, ProjectId, Timestamp};
 use crate::store::{KeptFolder, KeptImage, KeptLog};
 
 /// Logs that are asked for at once.
@@ -103,6 +103,7 @@ impl Disk {
         let at_work = parts.store.projects_at_work().await?;
         let wanted = parts.engine.image_ids(&parts.store.images_wanted().await?).await?;
         let built = parts.store.projects_built().await?;
+        let dropped = parts.store.dropped_images().await?;
         let at_engine = place(account, ENGINE);
         let cached = engine.cached.iter().filter(|it| !it.is_needed && it.names <= 1);
         let mut removable: Vec<Removable> = cached
@@ -111,7 +112,7 @@ impl Disk {
                 0 => is_idle(&it.scope, &at_work),
                 _ => self.may_remove_of(&it.scope, &at_work),
             })
-            .map(|it| cached_image(it, at_engine))
+            .map(|it| cached_image(it, at_engine, &dropped))
             .collect();
         for image in engine.pulled.iter().filter(|it| !it.is_needed && !wanted.contains(&it.id)) {
             let records: Vec<&KeptImage> =
@@ -179,18 +180,34 @@ impl Disk {
 
 /// Whether the project of a cached image has no job under way.
 pub(super) fn is_idle(scope: &str, at_work: &HashSet<ProjectId>) -> bool {
-    let project = scope.split('-').next().and_then(|project| project.parse().ok());
-    project.is_some_and(|project| !at_work.contains(&ProjectId(project)))
+    project_of(scope).is_some_and(|project| !at_work.contains(&project))
+}
+
+/// Whose cached image it is, by its scope.
+fn project_of(scope: &str) -> Option<ProjectId> {
+    scope.split('-').next().and_then(|project| project.parse().ok()).map(ProjectId)
 }
 
 fn place(account: &DiskAccount, what: &str) -> Option<usize> {
     account.file_systems.iter().position(|it| it.holds.contains(&what))
 }
 
-fn cached_image(image: &UsedImage, file_system: Option<usize>) -> Removable {
+fn cached_image(
+    image: &UsedImage,
+    file_system: Option<usize>,
+    dropped: &[(ProjectId, DroppedImage)],
+) -> Removable {
     let scope = image.scope.clone();
     let (id, what) = match image.name.split(['/', ':']).nth(1) {
-        Some(id) => (id, What::CachedImage { name: image.name.clone(), scope }),
+        Some(id) => {
+            // One that was used again since is another one.
+            let is_dropped = dropped.iter().any(|(project, dropped)| {
+                project_of(&scope) == Some(*project)
+                    && dropped.cache_id == id
+                    && image.used <= dropped.at
+            });
+            (id, What::CachedImage { name: image.name.clone(), scope, is_dropped })
+        }
         None => ("without a name", What::Nameless { id: image.id.clone(), scope }),
     };
     Removable {

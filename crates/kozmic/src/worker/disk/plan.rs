@@ -20,6 +20,8 @@ pub(super) enum What {
     CachedImage {
         name: String,
         scope: String,
+        /// By a person: no job uses it any more.
+        is_dropped: bool,
     },
     /// A cached image whose name another one has taken: no job will ever find it.
     Nameless {
@@ -57,14 +59,16 @@ impl What {
         matches!(self, Self::Log(..))
     }
 
+    /// No job will ever use it.
+    fn is_nobodys(&self) -> bool {
+        matches!(self, Self::Nameless { .. } | Self::CachedImage { is_dropped: true, .. })
+    }
+
     fn order(&self) -> u8 {
         match self {
-            Self::Nameless { .. } => 0,
-            Self::CachedImage { .. }
-            | Self::PulledImage { .. }
-            | Self::CacheFolder(_)
-            | Self::Mirror(_) => 1,
+            _ if self.is_nobodys() => 0,
             Self::Log(..) => 2,
+            _ => 1,
         }
     }
 }
@@ -80,7 +84,7 @@ pub(super) fn plan(account: &DiskAccount, mut removable: Vec<Removable>) -> Vec<
         let short = it.file_system.and_then(|at| short_of.get_mut(at));
         let is_short = short.as_ref().is_some_and(|short| **short > 0) && !it.what.is_lost();
         // One whose layers all belong to others frees nothing before those go.
-        let is_nobodys = matches!(it.what, What::Nameless { .. });
+        let is_nobodys = it.what.is_nobodys();
         let goes = is_nobodys || (it.bytes > 0 && (beyond_budget > 0 || is_short));
         if goes {
             beyond_budget = beyond_budget.saturating_sub(it.bytes);
@@ -111,7 +115,11 @@ mod tests {
 
     fn cached(name: &str, bytes: u64, used: i64, file_system: usize) -> Removable {
         Removable {
-            what: What::CachedImage { name: name.to_owned(), scope: String::new() },
+            what: What::CachedImage {
+                name: name.to_owned(),
+                scope: String::new(),
+                is_dropped: false,
+            },
             name: name.to_owned(),
             bytes,
             used: Timestamp(used),
@@ -147,8 +155,15 @@ mod tests {
     fn what_nobody_can_find_goes_always() {
         let what = What::Nameless { id: String::new(), scope: String::new() };
         let nameless = Removable { what, ..cached("nameless", 0, 9, 0) };
-        let goes = plan(&account(500, None, &[500]), vec![nameless.clone()]);
-        assert_eq!(goes, [nameless]);
+        let what = What::CachedImage {
+            name: "dropped".to_owned(),
+            scope: String::new(),
+            is_dropped: true,
+        };
+        let dropped = Removable { what, ..cached("dropped", 5, 9, 0) };
+        let kept = cached("kept", 5, 1, 0);
+        let all = vec![nameless.clone(), kept, dropped.clone()];
+        assert_eq!(plan(&account(500, None, &[500]), all), [nameless, dropped]);
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Disk {
     async fn remove(&self, what: &What) -> Result<Removal> {
         let (store, engine) = (&self.parts.store, &self.parts.engine);
         let is_done = match what {
-            What::CachedImage { name, scope } => {
+            What::CachedImage { name, scope, .. } => {
                 let lock = self.parts.cache.lock_of(name);
                 let Ok(_held) = lock.try_lock() else { return Ok(Removal::InUse) };
                 self.may_remove_of(scope, &store.projects_at_work().await?)
