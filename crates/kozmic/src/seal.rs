@@ -164,6 +164,11 @@ pub fn random_hex() -> Result<String, SealError> {
     Ok(hex::encode(bytes))
 }
 
+/// SHA-256, 32 bytes.
+pub fn sha256(bytes: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, bytes).as_ref().to_vec()
+}
+
 /// SHA-256 as 64 hex digits: how a token is kept that must be known again.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, bytes))

@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use super::{find_project, open_store, say, upkeep};
 use crate::config::Settings;
-use crate::model::{FullName, HookSpec};
+use crate::model::{FullName, HookSpec, in_order};
 use crate::store::Project;
 use crate::upkeep::Upkeep;
 
@@ -48,7 +48,16 @@ async fn apply(settings: &Settings, name: &FullName, dir: &std::path::Path) -> a
     let project = find_project(&store, name).await?;
     let present = store.hooks(project.id).await?;
     let upkeep = upkeep(settings, &store)?;
-    for spec in &wanted {
+    let untouched: Vec<&HookSpec> = present
+        .iter()
+        .map(|hook| &hook.spec)
+        .filter(|spec| !wanted.iter().any(|wanted| wanted.title == spec.title))
+        .collect();
+    let all: Vec<&HookSpec> = wanted.iter().chain(untouched.iter().copied()).collect();
+    // Each after those it waits for, so that what is saved fits together at any time.
+    let ordered = in_order(&all).with_context(|| format!("nothing of {name} was changed"))?;
+    let is_wanted = |spec: &&HookSpec| wanted.iter().any(|wanted| wanted.title == spec.title);
+    for spec in ordered.into_iter().filter(is_wanted) {
         match present.iter().find(|hook| hook.spec.title == spec.title) {
             Some(hook) if hook.gh_id.is_none() => {
                 // Left by an apply that was cut off before GitHub answered.
@@ -63,10 +72,8 @@ async fn apply(settings: &Settings, name: &FullName, dir: &std::path::Path) -> a
             None => add(&upkeep, &project, spec).await?,
         }
     }
-    for hook in
-        present.iter().filter(|hook| !wanted.iter().any(|spec| spec.title == hook.spec.title))
-    {
-        say(&format!("untouched  {} (not in {})", hook.spec.title, dir.display()));
+    for spec in untouched {
+        say(&format!("untouched  {} (not in {})", spec.title, dir.display()));
     }
     store.close().await;
     Ok(())

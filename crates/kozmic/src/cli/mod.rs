@@ -7,6 +7,7 @@ mod gc;
 mod hooks;
 mod migrate;
 mod project;
+mod queue;
 mod remote;
 mod run;
 mod secret;
@@ -15,6 +16,7 @@ mod serve;
 mod server;
 mod table;
 mod token;
+mod transfer;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -61,6 +63,8 @@ enum Command {
     Gc(gc::Command),
     /// Bring the database up to date and exit
     Migrate,
+    /// Copy the database into another, empty one: from SQLite to PostgreSQL, or back
+    Move(transfer::Command),
     /// Turn GitHub repositories into projects
     #[command(subcommand)]
     Project(project::Command),
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
             }
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
+            Command::Move(command) => transfer::run(&settings()?, command).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,
             Command::SecretKey(command) => secret_key::run(&settings()?, command).await?,

@@ -11,7 +11,7 @@ use super::{find_project, now, open_store, say, upkeep};
 use crate::config::Settings;
 use crate::github::Client;
 use crate::model::{
-    Bound, ForkPolicy, FullName, RemoteRepository, UserId, parse_days, parse_log_bytes,
+    AtOnce, Bound, ForkPolicy, FullName, RemoteRepository, UserId, parse_days, parse_log_bytes,
     parse_own_variable, readable_bytes,
 };
 use crate::store::{Project, ProjectChange};
@@ -50,6 +50,9 @@ pub(super) enum Command {
         /// Bytes of all logs that are kept, as they lie packed, like 500M or 10G; the oldest go
         #[arg(long, group = "change", value_name = "SIZE|off", value_parser = parse_log_bytes)]
         keep_logs_size: Option<Bound>,
+        /// Most of its jobs that run at the same time, on all workers together
+        #[arg(long, group = "change", value_name = "NUMBER|off")]
+        jobs_at_once: Option<AtOnce>,
         /// An author whose pull requests are to need approval again. May be repeated
         #[arg(long, group = "change", value_name = "LOGIN")]
         distrust: Vec<String>,
@@ -103,6 +106,7 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
             forks,
             keep_logs_days,
             keep_logs_size,
+            jobs_at_once,
             distrust,
             env,
             unset_env,
@@ -113,6 +117,7 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
                 forks,
                 keep_logs_days,
                 keep_logs_bytes: keep_logs_size,
+                jobs_at_once,
                 distrust,
                 ..variables(env, unset_env)?
             };
@@ -165,6 +170,9 @@ async fn set(settings: &Settings, name: &FullName, change: &ProjectChange) -> an
         let how_many = bytes.and_then(|bytes| u64::try_from(bytes).ok()).map(readable_bytes);
         let how_many = how_many.map_or("without a bound".into(), |bytes| format!("up to {bytes}"));
         say(&format!("Logs of {name} are kept {how_many}."));
+    }
+    if let Some(at_once) = change.jobs_at_once {
+        say(&format!("Jobs of {name} at once: {at_once}."));
     }
     for login in &change.distrust {
         say(&format!("Pull requests of {login} need approval again."));

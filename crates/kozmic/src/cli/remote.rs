@@ -1,4 +1,4 @@
-//! The client: `projects`, `builds`, `logs`, `artifacts`, `restart`, `cancel` against a
+//! The client: `projects`, `builds`, `queue`, `logs`, `artifacts`, `restart`, `cancel` against a
 //! server.
 
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::server::Server;
 use super::table::table;
-use super::{artifacts, say};
+use super::{artifacts, queue, say};
 use crate::model::FullName;
 
 #[derive(Debug, Subcommand)]
@@ -28,6 +28,13 @@ pub(super) enum Command {
         server: Server,
         /// The project, as owner/name
         project: FullName,
+    },
+    /// List what runs and what waits in your projects, and what for
+    Queue {
+        #[command(flatten)]
+        server: Server,
+        /// Only of this project, as owner/name
+        project: Option<FullName>,
     },
     /// Print a job's log
     Logs {
@@ -112,6 +119,7 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
             say(&table(["project", "page"], rows));
         }
         Command::Builds { server, project } => builds(&server, &project).await?,
+        Command::Queue { server, project } => queue::run(&server, project.as_ref()).await?,
         Command::Approve { server, project, build, trust_author } => {
             approve(&server, &project, build, trust_author).await?;
         }
@@ -156,8 +164,10 @@ async fn builds(server: &Server, name: &FullName) -> anyhow::Result<()> {
     let builds: Builds =
         server.json(Method::GET, &format!("projects/{}/builds", project.id)).await?;
     let rows = builds.builds.into_iter().map(|build| {
-        let jobs =
-            build.jobs.iter().map(|job| format!("{} {} ({})", job.id, job.title, job.status));
+        let jobs = build.jobs.iter().map(|job| match job.status.as_str() {
+            "enqueued" => format!("{} {} ({})", job.id, job.title, job.reason),
+            status => format!("{} {} ({status})", job.id, job.title),
+        });
         [
             format!("#{}", build.number),
             build.status,
@@ -177,12 +187,22 @@ async fn logs(server: &Server, job: i64, follow: bool, plain: bool) -> anyhow::R
     let answer = server.send(Method::GET, &format!("jobs/{job}/log{query}")).await?;
     let mut body = answer.bytes_stream();
     let mut output = std::io::stdout();
-    while let Some(chunk) = body.next().await {
+    let mut next = {
+        let first = body.next();
+        tokio::pin!(first);
+        tokio::select! {
+            chunk = &mut first => chunk,
+            // The log is empty until the job has started.
+            () = queue::tell_while_it_waits(server, job), if follow => first.await,
+        }
+    };
+    while let Some(chunk) = next {
         let chunk = chunk.context("the connection ended before the log did")?;
         match output.write_all(&chunk).and_then(|()| output.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }
+        next = body.next().await;
     }
     Ok(())
 }

@@ -146,17 +146,6 @@ fn tell_collected(collected: &Collected) -> std::io::Result<()> {
 }
 
 fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Result<Work> {
-    let install = match &command.install {
-        Some(path) => Some(Install {
-            script: read_script(path)?,
-            tracked: command.track.clone(),
-            hook: path.display().to_string(),
-            scope: CacheScope::new("local", None),
-            from: command.install_from,
-            known: KnownImages::default(),
-        }),
-        None => None,
-    };
     let mut env: Vec<(String, String)> = [
         ("CI", "true"),
         ("KOZMIC", "true"),
@@ -168,6 +157,19 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
     .into();
     env.extend(command.env.clone());
     env.extend(folder_variables());
+    let install = match &command.install {
+        Some(path) => Some(Install {
+            script: read_script(path)?,
+            tracked: command.track.clone(),
+            env: env.clone(),
+            variables: BTreeMap::new(),
+            hook: path.display().to_string(),
+            scope: CacheScope::new("local", None),
+            from: command.install_from,
+            known: KnownImages::default(),
+        }),
+        None => None,
+    };
     Ok(Work {
         job: JobUuid::random(),
         attempt: 1,

@@ -115,6 +115,7 @@ pub async fn serve(
         disk: disk.clone(),
         held: Held::default(),
         concurrency: settings.concurrency,
+        labels: settings.worker_labels.clone(),
         engine_timeout: settings.engine_timeout,
         name: format!("{instance}:{}", std::process::id()),
         public_url: public_url.clone(),
@@ -196,6 +197,9 @@ fn announce(settings: &Settings, address: SocketAddr, public_url: &str, engine: 
     line(&format!("database {}", without_password(&settings.database_url)));
     line(&format!("engine {engine}"));
     line(&format!("{} jobs at once", settings.concurrency));
+    if !settings.worker_labels.is_empty() {
+        line(&format!("takes jobs that need {}", settings.worker_labels.in_words()));
+    }
     if settings.oauth.is_none() {
         line(
             "nobody can sign in: KOZMIC_GITHUB_CLIENT_ID and KOZMIC_GITHUB_CLIENT_SECRET are not set",

@@ -26,7 +26,7 @@ pub use table::{SETTINGS, Setting};
 use values::Values;
 pub use values::{InForce, Origin};
 
-use crate::model::KnownHosts;
+use crate::model::{KnownHosts, Labels};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -84,6 +84,8 @@ pub struct Settings {
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
     pub concurrency: NonZeroUsize,
+    /// What its worker has, for jobs that need it.
+    pub worker_labels: Labels,
     pub stall_timeout: Duration,
     pub job_timeout: Duration,
     /// How long a job waits for an engine that went away.
@@ -199,6 +201,7 @@ impl Settings {
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency,
+            worker_labels: values.labels("KOZMIC_WORKER_LABELS")?,
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,

@@ -70,6 +70,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KOZMIC_DOCKER_HOST", "", "the engine; default: DOCKER_HOST, else the local socket"),
     setting("KOZMIC_CONCURRENCY", "", "jobs at once per worker; default: the number of processors"),
+    setting(
+        "KOZMIC_WORKER_LABELS",
+        "",
+        "what its worker has, like gpu,arm64: it takes jobs whose hooks need that",
+    ),
     setting("KOZMIC_STALL_TIMEOUT", "900", "seconds without output after which a job is stopped"),
     setting("KOZMIC_JOB_TIMEOUT", "7200", "seconds after which a job is stopped"),
     setting(

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::table::{SETTINGS, Setting, is_reserved};
 use super::{ConfigError, full_name};
-use crate::model::{KnownHosts, parse_bytes};
+use crate::model::{Invalid, KnownHosts, Labels, parse_bytes};
 
 /// What a secret's setting is called that names the file with its value.
 const FILE: &str = "_FILE";
@@ -240,6 +240,15 @@ impl Values {
 
     pub(super) fn bytes_if_given(&self, name: &'static str) -> Result<Option<u64>, ConfigError> {
         self.text(name).map(|_| self.bytes(name)).transpose()
+    }
+
+    pub(super) fn labels(&self, name: &'static str) -> Result<Labels, ConfigError> {
+        let value = self.text(name).unwrap_or_default();
+        value.parse().map_err(|problem: Invalid| ConfigError::Malformed {
+            name,
+            value,
+            problem: problem.to_string(),
+        })
     }
 
     /// From lines, or from the file that a path names.

@@ -1,5 +1,6 @@
 //! What names the cached image of an install step, and why it changed.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest;
@@ -18,6 +19,8 @@ pub struct CacheInputs {
     /// By path, each once.
     tracked: Vec<(TrackedPath, Option<String>)>,
     from: InstallFrom,
+    /// Of a variant, as far as the install script names them.
+    variables: BTreeMap<String, String>,
 }
 
 /// 64 hex digits.
@@ -51,6 +54,7 @@ impl CacheInputs {
             install_script: install.as_str().to_owned(),
             tracked,
             from: InstallFrom::Base,
+            variables: BTreeMap::new(),
         }
     }
 
@@ -59,6 +63,12 @@ impl CacheInputs {
     #[must_use]
     pub fn starting_from(self, from: InstallFrom) -> Self {
         Self { from, ..self }
+    }
+
+    /// With what else differs from one variant of a hook to the other.
+    #[must_use]
+    pub fn with_variables(self, variables: &BTreeMap<String, String>) -> Self {
+        Self { variables: variables.clone(), ..self }
     }
 
     /// The parts by name, each with a text that changes when the part does, and
@@ -74,6 +84,9 @@ impl CacheInputs {
         parts.extend(self.tracked.iter().map(|(path, object)| {
             (path.as_str().to_owned(), object.clone().unwrap_or_else(|| "missing".to_owned()))
         }));
+        let variables = self.variables.iter();
+        parts
+            .extend(variables.map(|(name, value)| (format!("the variable {name}"), sha256(value))));
         let mut text = String::new();
         for (name, value) in &parts {
             // Each by its length first, so that no two lists read the same.
@@ -180,6 +193,17 @@ mod tests {
         assert!(distance(&near("j", "s", &[("a", Some("1")), ("b", Some("1"))])).is_none());
         let clean = inputs("i", "s", &[("a", Some("1")), ("b", Some("1"))]).fingerprint();
         assert!(distance(&clean).is_none());
+    }
+
+    #[test]
+    fn a_variable_counts_only_where_there_is_one() {
+        let one = |variables: &[(&str, &str)]| {
+            let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            inputs("i", "s", &[]).with_variables(&variables.collect()).fingerprint()
+        };
+        assert_eq!(one(&[]).id, id(&inputs("i", "s", &[])));
+        assert_ne!(one(&[("A", "1")]).id, one(&[("A", "2")]).id);
+        assert_eq!(one(&[("A", "1")]).changed_since(&one(&[("A", "2")]).parts), ["the variable A"]);
     }
 
     #[test]

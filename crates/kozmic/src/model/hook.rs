@@ -20,6 +20,14 @@ pub struct HookSpec {
 }
 
 impl HookSpec {
+    /// The titles of its jobs in a build.
+    pub fn job_titles(&self) -> Vec<String> {
+        match self.options.variants.as_slice() {
+            [] => vec![self.title.clone()],
+            variants => variants.iter().map(|variant| variant.title(&self.title)).collect(),
+        }
+    }
+
     /// Titles name the job's status on GitHub (`Kozmic-CI/<title>`).
     pub fn parse_title(text: &str) -> Result<String, Invalid> {
         let title = text.trim();
@@ -145,6 +153,12 @@ impl Script {
         &self.0
     }
 
+    /// Whether a variable's name stands anywhere in it, as a word.
+    pub fn names(&self, variable: &str) -> bool {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        self.0.split(|c| !is_of_name(c)).any(|word| word == variable)
+    }
+
     /// The interpreter that the shebang names, without its arguments.
     pub fn interpreter(&self) -> Option<&str> {
         self.0.lines().next()?.strip_prefix("#!")?.split_whitespace().next()
@@ -237,6 +251,8 @@ mod tests {
         assert_eq!(script.as_str(), "#!/bin/bash -e\necho\n");
         assert_eq!(script.interpreter(), Some("/bin/bash"));
         assert_eq!(Script::parse("echo").unwrap().interpreter(), None);
+        let script = Script::parse("pip install x==${VERSION}\nA=$PYTHONPATH").unwrap();
+        assert!(script.names("VERSION") && !script.names("PYTHON") && !script.names("VER"));
         assert!(Script::parse(" \n").is_err());
         assert!(Script::parse("a\0b").is_err());
     }

@@ -26,6 +26,8 @@ pub enum JobEnd {
     Error(ErrorKind, String),
     /// A person stopped it, or a newer commit superseded it.
     Cancelled(String),
+    /// It did not start: a job that it waited for did not become green.
+    Skipped(String),
 }
 
 /// What failed when it was not the script; stored as a word, so that errors
@@ -70,6 +72,9 @@ impl ErrorKind {
 }
 
 impl JobEnd {
+    /// The cause of a job that was skipped, and may yet run.
+    pub const SKIPPED: &str = "skipped";
+
     pub fn status(&self) -> JobStatus {
         match self {
             Self::Exited(0) => JobStatus::Success,
@@ -81,7 +86,7 @@ impl JobEnd {
             | Self::OutOfMemory
             | Self::ServiceFailed(_) => JobStatus::Failure,
             Self::Error(..) => JobStatus::Error,
-            Self::Cancelled(_) => JobStatus::Cancelled,
+            Self::Cancelled(_) | Self::Skipped(_) => JobStatus::Cancelled,
         }
     }
 
@@ -96,7 +101,7 @@ impl JobEnd {
             Self::Stalled(_) | Self::TimedOut(_) => Some(124),
             // 128 + SIGKILL, what a shell would report.
             Self::OutOfMemory => Some(137),
-            Self::Error(..) | Self::Cancelled(_) => None,
+            Self::Error(..) | Self::Cancelled(_) | Self::Skipped(_) => None,
         }
     }
 
@@ -105,7 +110,7 @@ impl JobEnd {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Error(..) => 125,
-            Self::Cancelled(_) => 130,
+            Self::Cancelled(_) | Self::Skipped(_) => 130,
             // A code does not fit only where the engine made it up.
             end => end.return_code().and_then(|code| u8::try_from(code).ok()).unwrap_or(125),
         }
@@ -124,6 +129,7 @@ impl JobEnd {
             Self::ServiceFailed(_) => "service_failed",
             Self::Error(kind, _) => kind.as_str(),
             Self::Cancelled(_) => "cancelled",
+            Self::Skipped(_) => Self::SKIPPED,
         }
     }
 }
@@ -146,6 +152,7 @@ impl fmt::Display for JobEnd {
             Self::OutOfMemory => f.write_str("out of memory: the kernel killed a process"),
             Self::ServiceFailed(message) | Self::Error(_, message) => f.write_str(message),
             Self::Cancelled(why) => write!(f, "cancelled: {why}"),
+            Self::Skipped(why) => write!(f, "not run: {why}"),
         }
     }
 }
@@ -168,6 +175,7 @@ mod tests {
             (JobEnd::ServiceFailed(String::new()), JobStatus::Failure, Some(125), 125),
             (JobEnd::Error(ErrorKind::EngineAway, String::new()), JobStatus::Error, None, 125),
             (JobEnd::Cancelled(String::new()), JobStatus::Cancelled, None, 130),
+            (JobEnd::Skipped(String::new()), JobStatus::Cancelled, None, 130),
         ] {
             let is = (end.status(), end.return_code(), end.exit_code());
             assert_eq!(is, (status, code, exit), "{end:?}");

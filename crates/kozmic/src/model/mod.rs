@@ -11,8 +11,10 @@ mod ids;
 mod install;
 mod job;
 mod known_hosts;
+mod labels;
 mod network_pool;
 mod options;
+mod order;
 mod phase;
 mod project;
 mod retention;
@@ -23,6 +25,8 @@ mod test_report;
 mod time;
 mod token;
 mod user;
+mod variant;
+mod waiting;
 mod wanted;
 
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
@@ -35,10 +39,12 @@ pub use ids::{BuildId, HookId, JobId, JobUuid, ProjectId, SessionId, TokenId, Us
 pub use install::{DroppedImage, InstallFrom, InstallOutcome, InstallStep, KnownImages};
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
+pub use labels::Labels;
 pub use network_pool::{NetworkPool, Subnet};
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
+pub use order::in_order;
 pub use phase::Phase;
-pub use project::{FullName, RemoteRepository};
+pub use project::{AtOnce, FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
 pub use service::{ReadyCheck, Service, ServiceName, Services};
@@ -49,6 +55,8 @@ pub use test_report::{
 pub use time::{Timestamp, readable};
 pub use token::{TokenScope, TokenSpec};
 pub use user::{GithubUser, Role, TokenHolder};
+pub use variant::Variant;
+pub use waiting::Waiting;
 pub use wanted::{Change, HookEvent, Wanted};
 
 /// A value from outside that is not what it should be. The text says what is

@@ -1,10 +1,10 @@
 //! What a hook asks of the container that its scripts run in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CacheFolders, InstallFrom, Invalid, Services, Wanted};
+use super::{CacheFolders, HookSpec, InstallFrom, Invalid, Labels, Services, Variant, Wanted};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,15 @@ pub struct HookOptions {
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Wanted::is_default")]
     pub wanted: Wanted,
+    /// Titles of the hooks whose jobs in a build must be green before its own start.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub after: BTreeSet<String>,
+    /// What a worker must have to carry it out.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Each is a job of its own; none: one job. Of a job: its own, or none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
     /// What runs beside the build script.
     #[serde(skip_serializing_if = "Services::is_empty")]
     pub services: Services,
@@ -54,6 +63,9 @@ impl Default for HookOptions {
             install_from: InstallFrom::Base,
             env: BTreeMap::new(),
             wanted: Wanted::default(),
+            after: BTreeSet::new(),
+            labels: Labels::default(),
+            variants: Vec::new(),
             services: Services::default(),
             cache_folders: CacheFolders::default(),
         }
@@ -61,7 +73,7 @@ impl Default for HookOptions {
 }
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 17] = [
+pub const OPTION_NAMES: [&str; 20] = [
     "memory",
     "cpus",
     "pids",
@@ -74,6 +86,9 @@ pub const OPTION_NAMES: [&str; 17] = [
     "branch",
     "tag",
     "path",
+    "after",
+    "label",
+    "variant",
     "service",
     "service-env",
     "service-ready",
@@ -83,7 +98,8 @@ pub const OPTION_NAMES: [&str; 17] = [
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env`, what is wanted, services and cache folders, of which there may be many.
+    /// but for `env`, `after`, `label`, `variant`, what is wanted, services and cache folders,
+    /// of which there may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -111,6 +127,16 @@ impl HookOptions {
                     None => Ok(()),
                 }
             }
+            "after" => {
+                let title = HookSpec::parse_title(value)?;
+                if self.after.insert(title.clone()) {
+                    Ok(())
+                } else {
+                    Err(Invalid::new(format!("`{title}` was given before")))
+                }
+            }
+            "label" => self.labels.add(value),
+            "variant" => self.add_variant(value.parse()?),
             wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
             of_service if Services::NAMES.contains(&of_service) => {
                 self.services.set(of_service, value)
@@ -118,6 +144,18 @@ impl HookOptions {
             CacheFolders::NAME => self.cache_folders.add(value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
+    }
+
+    fn add_variant(&mut self, variant: Variant) -> Result<(), Invalid> {
+        if self.variants.iter().any(|other| other.name == variant.name) {
+            let name = variant.name;
+            return Err(Invalid::new(format!("the variant `{name}` was given before")));
+        }
+        if self.variants.len() == Variant::LIMIT {
+            return Err(Invalid::new(format!("a hook has at most {} variants", Variant::LIMIT)));
+        }
+        self.variants.push(variant);
+        Ok(())
     }
 
     /// The options that are given, as [`HookOptions::set`] takes them.
@@ -135,6 +173,9 @@ impl HookOptions {
         given
             .chain(self.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))))
             .chain(self.wanted.written())
+            .chain(self.after.iter().map(|title| ("after", title.clone())))
+            .chain(self.labels.iter().map(|label| ("label", label.to_owned())))
+            .chain(self.variants.iter().map(|variant| ("variant", variant.to_string())))
             .chain(self.services.written())
             .chain(self.cache_folders.written())
             .collect()
@@ -234,6 +275,11 @@ mod tests {
             ("tag", "v*"),
             ("path", "src/**"),
             ("path", "!src/made here/**"),
+            ("after", "Unit tests"),
+            ("after", "Lint"),
+            ("label", "gpu"),
+            ("variant", "old: PYTHON=3.9 FLAGS=\"-x -v\""),
+            ("variant", "new"),
             ("service", "db: postgres:17"),
             ("service-ready", "db: pg_isready"),
             ("cache-folder", "cargo: /home/kozmic/.cargo 1G"),
@@ -268,6 +314,9 @@ mod tests {
             ("env", "1A=b"),
             ("env", "CI=false"),
             ("env", "KOZMIC_BUILD_NUMBER=9"),
+            ("after", " "),
+            ("label", "a b"),
+            ("variant", "PYTHON=3.9"),
             ("nothing", "x"),
         ] {
             assert!(HookOptions::default().set(name, value).is_err(), "{name} = {value}");
@@ -277,5 +326,9 @@ mod tests {
         assert!(options.set("cpus", "2").is_err());
         options.set("env", "A=1").unwrap();
         assert!(options.set("env", "A=2").is_err());
+        for (name, value) in [("after", "Tests"), ("label", "gpu"), ("variant", "a: X=1")] {
+            options.set(name, value).unwrap();
+            assert!(options.set(name, value).is_err(), "{name} twice");
+        }
     }
 }

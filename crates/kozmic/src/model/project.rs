@@ -63,6 +63,41 @@ pub struct RemoteRepository {
     pub is_public: bool,
 }
 
+/// How many jobs of a project run at once; none: as many as the workers take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce(pub Option<i64>);
+
+impl AtOnce {
+    const MOST: i64 = 10_000;
+}
+
+impl fmt::Display for AtOnce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => write!(f, "{limit}"),
+            None => f.write_str("as many as there are workers for"),
+        }
+    }
+}
+
+/// A number from 1, or `off` or nothing for no limit.
+impl FromStr for AtOnce {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.trim() {
+            "" | "off" => Ok(Self(None)),
+            text => match text.parse() {
+                Ok(limit) if (1..=Self::MOST).contains(&limit) => Ok(Self(Some(limit))),
+                _ => Err(Invalid::new(format!(
+                    "must be a number of jobs from 1 to {}, or off",
+                    Self::MOST
+                ))),
+            },
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +108,15 @@ mod tests {
         assert_eq!((name.owner(), name.name()), ("rust-lang", "rust.vim"));
         for wrong in ["", "rust", "/x", "x/", "a/b/c", "a/..", "a b/c", "a/b?x"] {
             assert!(wrong.parse::<FullName>().is_err(), "{wrong:?} must be refused");
+        }
+    }
+    #[test]
+    fn a_limit_is_a_number_or_off() {
+        assert_eq!("2".parse::<AtOnce>().unwrap(), AtOnce(Some(2)));
+        assert_eq!("off".parse::<AtOnce>().unwrap(), AtOnce(None));
+        assert_eq!(" ".parse::<AtOnce>().unwrap(), AtOnce(None));
+        for wrong in ["0", "-1", "1.5", "many", "10001"] {
+            assert!(wrong.parse::<AtOnce>().is_err(), "{wrong}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Who agreed that the code of a pull request from a fork may run, and when.
 
 use super::{
-    Build, Columns as _, NewBuild, Result, Store, StoreError, Transaction, commit, failed, outbox,
-    phases,
+    Build, Columns as _, NewBuild, Result, Store, StoreError, Transaction, commit, failed, order,
+    outbox,
 };
 use crate::model::{Approval, BuildId, CommitSha, ProjectId, PullRequest, Timestamp};
 
@@ -51,7 +51,7 @@ impl Store {
         if trusts_author && ids.is_none() {
             return refused("GitHub doesn't say whose fork this is; approve this commit only.");
         }
-        if !release(&mut tx, build, by, now).await? {
+        if !release(self, &mut tx, build, by, now).await? {
             return refused("This build is over; nothing of it waits any more.");
         }
         sqlx::query(
@@ -85,7 +85,7 @@ impl Store {
             .await
             .map_err(failed("find what else waits"))?;
             for row in waiting {
-                release(&mut tx, BuildId(row.int("id")?), by, now).await?;
+                release(self, &mut tx, BuildId(row.int("id")?), by, now).await?;
             }
         }
         commit(tx).await?;
@@ -214,7 +214,18 @@ pub(super) async fn distrust(
 }
 
 /// Lets the waiting jobs of a build go; false when there are none.
-async fn release(tx: &mut Transaction, build: BuildId, by: &str, now: Timestamp) -> Result<bool> {
+async fn release(
+    store: &Store,
+    tx: &mut Transaction,
+    build: BuildId,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    sqlx::query(store.dialect.lock_build())
+        .bind(build.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("lock a build"))?;
     let jobs =
         sqlx::query("UPDATE jobs SET reason = $1 WHERE build_id = $2 AND status = 'enqueued'")
             .bind(format!("approved by {by}; waiting for a worker"))
@@ -225,7 +236,6 @@ async fn release(tx: &mut Transaction, build: BuildId, by: &str, now: Timestamp)
     if jobs.rows_affected() == 0 {
         return Ok(false);
     }
-    phases::approved(tx, build, now).await?;
     sqlx::query(
         "UPDATE builds SET approval = 'given', approved_by = $1, approved_at = $2 WHERE id = $3",
     )
@@ -235,6 +245,7 @@ async fn release(tx: &mut Transaction, build: BuildId, by: &str, now: Timestamp)
     .execute(&mut **tx)
     .await
     .map_err(failed("approve a build"))?;
+    order::settle(tx, build, now).await?;
     outbox::build_changed(tx, build, now).await?;
     Ok(true)
 }

@@ -99,7 +99,7 @@ impl Store {
              WHERE builds.project_id = $1 AND artifacts.path = $2 AND builds.status = 'success' \
              AND jobs.replaced_by_id IS NULL AND ($3 = '' OR builds.gh_commit_ref = $3) \
              AND ($4 = '' OR jobs.title = $4) \
-             ORDER BY builds.number DESC, jobs.hook_call_id LIMIT 1",
+             ORDER BY builds.number DESC, jobs.hook_call_id, jobs.place LIMIT 1",
         )
         .bind(project.0)
         .bind(path)

@@ -1,13 +1,13 @@
 //! A commit on a ref becomes a build, once, however it became known: build, hook calls,
 //! jobs and first statuses.
 
-use std::collections::BTreeSet;
-
 use super::builds::{self, NewBuild};
 use super::deliveries::{Delivery, Recorded};
 use super::dialect::Dialect;
+use super::jobs::NewJob;
 use super::{
-    Columns as _, Result, Transaction, approvals, failed, hooks, jobs, outbox, phases, read_options,
+    Columns as _, Result, Transaction, approvals, failed, hooks, order, outbox, phases,
+    read_options,
 };
 use crate::model::{Approval, BuildId, HookId, JobEnd, ProjectId, Timestamp};
 
@@ -41,6 +41,7 @@ impl Came<'_> {
                 .execute(&mut **tx)
                 .await
                 .map_err(failed("lock a build"))?;
+            order::settle(tx, id, self.now).await?;
             builds::recompute(tx, id).await?;
             outbox::build_changed(tx, id, self.now).await?;
             return Ok(Recorded::Joined { build: id, number, jobs: joined });
@@ -77,7 +78,7 @@ impl Came<'_> {
     /// of a branch that was pushed before.
     async fn join(&self, tx: &mut Transaction, id: BuildId) -> Result<usize> {
         let rows = sqlx::query(
-            "SELECT hooks.id, hooks.title, docker_image, install_script, build_script, options, \
+            "SELECT hooks.id, hooks.title AS hook_title, docker_image, install_script, build_script, options, \
              projects.env AS project_env FROM hooks_not_run \
              JOIN hooks ON hooks.id = hooks_not_run.hook_id \
              JOIN projects ON projects.id = hooks.project_id \
@@ -106,7 +107,7 @@ impl Came<'_> {
 
     async fn make(&self, tx: &mut Transaction) -> Result<Recorded> {
         let active = sqlx::query(
-            "SELECT hooks.id, title, docker_image, install_script, build_script, options, \
+            "SELECT hooks.id, title AS hook_title, docker_image, install_script, build_script, options, \
              projects.env AS project_env FROM hooks \
              JOIN projects ON projects.id = hooks.project_id \
              WHERE project_id = $1 AND (is_active = 1 OR hooks.id = $2) ORDER BY hooks.id",
@@ -121,7 +122,7 @@ impl Came<'_> {
         for hook in &active {
             match read_options(hook)?.wanted.why_not(&self.build.change) {
                 None => wanting.push(hook),
-                Some(reason) => others.push((hook.int("id")?, hook.text("title")?, reason)),
+                Some(reason) => others.push((hook.int("id")?, hook.text("hook_title")?, reason)),
             }
         }
         if wanting.is_empty() {
@@ -146,8 +147,9 @@ impl Came<'_> {
             .await
             .map_err(failed("keep why a hook does not run"))?;
         }
+        order::settle(tx, id, self.now).await?;
         outbox::build_changed(tx, id, self.now).await?;
-        supersede(tx, self.project, self.build, number, self.now).await?;
+        self.supersede(tx, number).await?;
         let jobs = wanting.len();
         Ok(match approval {
             Approval::Awaited => Recorded::Waits { build: id, number },
@@ -177,60 +179,76 @@ impl Came<'_> {
         let tracked = hooks::tracked_paths(&mut **tx, HookId(hook_id)).await?.join("\n");
         let waits = approvals::why_it_waits(tx, id).await?;
         let reason = waits.unwrap_or_else(|| "waiting for a worker".into());
-        jobs::enqueue(tx, id, call.int("id")?, hook, &tracked, &reason, self.now).await?;
+        let job = NewJob {
+            build: id,
+            project: self.project,
+            hook_call: call.int("id")?,
+            source: hook,
+            tracked: &tracked,
+            reason: &reason,
+            now: self.now,
+        };
+        job.enqueue_all(tx).await
+    }
+
+    /// Older builds of the same ref are stopped: where the project wants it, and always
+    /// those that only wait for an approval.
+    async fn supersede(&self, tx: &mut Transaction, number: i64) -> Result<()> {
+        let Self { project, build, now, .. } = *self;
+        let rows = sqlx::query(
+            "SELECT builds.id FROM builds JOIN projects ON projects.id = builds.project_id \
+             WHERE projects.id = $1 \
+             AND (projects.cancels_superseded = 1 OR builds.approval = 'awaited') \
+             AND builds.gh_commit_ref = $2 AND builds.number < $3 \
+             AND builds.status IN ('enqueued', 'pending', 'failure', 'error') ORDER BY builds.id",
+        )
+        .bind(project.0)
+        .bind(build.git_ref.as_full())
+        .bind(number)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed("find superseded builds"))?;
+        let why = format!("superseded by build #{number}");
+        for row in &rows {
+            let older = BuildId(row.int("id")?);
+            sqlx::query(self.dialect.lock_build())
+                .bind(older.0)
+                .execute(&mut **tx)
+                .await
+                .map_err(failed("lock a build"))?;
+            if stop(tx, older, &why, now).await? {
+                phases::ended(tx, older, now).await?;
+                builds::recompute(tx, older).await?;
+                outbox::build_changed(tx, older, now).await?;
+            }
+        }
         Ok(())
     }
 }
 
-/// Older builds of the same ref are stopped: where the project wants it, and always
-/// those that only wait for an approval.
-async fn supersede(
-    tx: &mut Transaction,
-    project: ProjectId,
-    build: &NewBuild,
-    number: i64,
-    now: Timestamp,
-) -> Result<()> {
-    let older = "SELECT builds.id FROM builds JOIN projects ON projects.id = builds.project_id \
-                 WHERE projects.id = $2 \
-                 AND (projects.cancels_superseded = 1 OR builds.approval = 'awaited') \
-                 AND builds.gh_commit_ref = $3 AND builds.number < $4 \
-                 AND builds.status IN ('enqueued', 'pending', 'failure', 'error')";
-    let why = format!("superseded by build #{number}");
-    let running = format!(
+/// Stops the jobs of a build that is superseded; whether any is over by that.
+async fn stop(tx: &mut Transaction, build: BuildId, why: &str, now: Timestamp) -> Result<bool> {
+    sqlx::query(
         "UPDATE jobs SET cancel_reason = COALESCE(cancel_reason, $1), reason = 'being stopped' \
-         WHERE status = 'pending' AND build_id IN ({older})"
-    );
-    sqlx::query(sqlx::AssertSqlSafe(running))
-        .bind(&why)
-        .bind(project.0)
-        .bind(build.git_ref.as_full())
-        .bind(number)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("stop superseded jobs"))?;
-    let end = JobEnd::Cancelled(why);
-    let waiting = format!(
-        "UPDATE jobs SET reason = $1, status = $5, cause = $6, finished_at = $7 \
-         WHERE status = 'enqueued' AND build_id IN ({older}) RETURNING build_id"
-    );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(waiting))
-        .bind(end.to_string())
-        .bind(project.0)
-        .bind(build.git_ref.as_full())
-        .bind(number)
-        .bind(end.status().as_str())
-        .bind(end.cause())
-        .bind(now.0)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(failed("cancel superseded jobs"))?;
-    let builds: BTreeSet<i64> =
-        rows.iter().map(|row| row.int("build_id")).collect::<Result<_>>()?;
-    for id in builds {
-        phases::ended(tx, BuildId(id), now).await?;
-        builds::recompute(tx, BuildId(id)).await?;
-        outbox::build_changed(tx, BuildId(id), now).await?;
-    }
-    Ok(())
+         WHERE status = 'pending' AND build_id = $2",
+    )
+    .bind(why)
+    .bind(build.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("stop superseded jobs"))?;
+    let end = JobEnd::Cancelled(why.to_owned());
+    let cancelled = sqlx::query(
+        "UPDATE jobs SET reason = $1, status = $2, cause = $3, finished_at = $4 \
+         WHERE status = 'enqueued' AND build_id = $5",
+    )
+    .bind(end.to_string())
+    .bind(end.status().as_str())
+    .bind(end.cause())
+    .bind(now.0)
+    .bind(build.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("cancel superseded jobs"))?;
+    Ok(cancelled.rows_affected() > 0)
 }

@@ -2,7 +2,9 @@
 //! transaction begins, how rows are locked, and where the migrations lie.
 
 use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, Executor as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
+
+use super::{Columns as _, Result, Transaction, failed};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -83,28 +85,68 @@ impl Dialect {
         }
     }
 
-    /// The longest-waiting job that needs no approval, taken by nobody else. Parameters: worker,
-    /// lease end, now.
-    pub(super) fn claim_job(self) -> &'static str {
+    /// The same, of a job's build.
+    pub(super) fn lock_build_of_job(self) -> &'static str {
         match self {
+            Self::Sqlite => "SELECT build_id FROM jobs WHERE id = $1",
+            Self::Postgres => {
+                "SELECT id FROM builds WHERE id = (SELECT build_id FROM jobs WHERE jobs.id = $1) FOR UPDATE"
+            }
+        }
+    }
+
+    /// The first statement of a transaction that reads everything as of one moment.
+    pub(super) fn one_moment(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT 1",
+            Self::Postgres => "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        }
+    }
+
+    /// The last key that a table gave a row, also one that is gone; 0: none.
+    pub(super) async fn last_key(self, tx: &mut Transaction, table: &str) -> Result<i64> {
+        let text = match self {
             Self::Sqlite => {
-                "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-                 script_started = 0, \
-                 lease_owner = $1, lease_until = $2, started_at = $3 \
-                 WHERE id = (SELECT jobs.id FROM jobs JOIN builds ON builds.id = jobs.build_id \
-                             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' \
-                             ORDER BY jobs.id LIMIT 1) \
-                 RETURNING id, build_id"
+                format!("SELECT MAX(seq) AS last FROM sqlite_sequence WHERE name = '{table}'")
             }
             Self::Postgres => {
-                "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-                 script_started = 0, \
-                 lease_owner = $1, lease_until = $2, started_at = $3 \
-                 WHERE id = (SELECT jobs.id FROM jobs JOIN builds ON builds.id = jobs.build_id \
-                             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' \
-                             ORDER BY jobs.id LIMIT 1 FOR UPDATE OF jobs SKIP LOCKED) \
-                 RETURNING id, build_id"
+                format!(
+                    "SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM {table}_id_seq"
+                )
             }
+        };
+        let row = sqlx::query(AssertSqlSafe(text)).fetch_one(&mut **tx).await;
+        Ok(row.map_err(failed("tell a table's last key"))?.int_or_null("last")?.unwrap_or(0))
+    }
+
+    /// The next row gets a later key.
+    pub(super) async fn go_on_after(
+        self,
+        tx: &mut Transaction,
+        table: &str,
+        last: i64,
+    ) -> Result<()> {
+        let statements = match self {
+            Self::Sqlite => vec![
+                format!("DELETE FROM sqlite_sequence WHERE name = '{table}'"),
+                format!("INSERT INTO sqlite_sequence (name, seq) VALUES ('{table}', {last})"),
+            ],
+            Self::Postgres if last > 0 => vec![format!("SELECT setval('{table}_id_seq', {last})")],
+            Self::Postgres => Vec::new(),
+        };
+        for text in statements {
+            let done = sqlx::query(AssertSqlSafe(text)).execute(&mut **tx).await;
+            done.map_err(failed("set a table's last key"))?;
+        }
+        Ok(())
+    }
+
+    /// Until the transaction ends nobody else claims a job. The number is Kozmic's own
+    /// among the advisory locks of its database (PostgreSQL, "Advisory Locks").
+    pub(super) fn lock_queue(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT 1",
+            Self::Postgres => "SELECT CAST(pg_advisory_xact_lock(5059) AS TEXT)",
         }
     }
 

@@ -8,9 +8,6 @@ use sqlx::any::AnyRow;
 use super::{Columns as _, Result, Store, commit, failed};
 use crate::model::{CommitSha, JobId, JobUuid, ProjectId, PulledImage, Timestamp};
 
-/// How the reason of a job begins that waits for room.
-const WAITS: &str = "waiting for disk space: ";
-
 /// An image that Kozmic pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptImage {
@@ -201,28 +198,5 @@ impl Store {
             .await
             .map_err(failed("list removed logs"))?;
         rows.iter().map(|row| Ok(row.text("uuid")?.parse()?)).collect()
-    }
-
-    /// The jobs that wait do so for want of room, and say so.
-    pub async fn jobs_wait_for_room(&self, why: &str) -> Result<()> {
-        sqlx::query("UPDATE jobs SET reason = $1 WHERE status = 'enqueued' AND reason <> $1")
-            .bind(format!("{WAITS}{why}"))
-            .execute(&self.pool)
-            .await
-            .map_err(failed("say why jobs wait"))?;
-        Ok(())
-    }
-
-    /// There is room again: the jobs that waited for it wait for a worker.
-    pub async fn jobs_have_room(&self) -> Result<()> {
-        sqlx::query(
-            "UPDATE jobs SET reason = 'waiting for a worker' \
-             WHERE status = 'enqueued' AND reason LIKE $1",
-        )
-        .bind(format!("{WAITS}%"))
-        .execute(&self.pool)
-        .await
-        .map_err(failed("say why jobs wait"))?;
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
 use super::hook_changes::remember;
+use super::hook_order::{self, HookPlan};
 use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, to_json};
 use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
 
@@ -20,7 +21,8 @@ pub struct Hook {
 
 impl Store {
     /// A new hook, not yet active: it takes part in builds once
-    /// [`Store::hook_connected`] has said that GitHub calls it.
+    /// [`Store::hook_connected`] has said that GitHub calls it. Refused when the project
+    /// has one of its title, or when it does not fit with the others.
     pub async fn hook_added(
         &self,
         project: ProjectId,
@@ -30,6 +32,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<HookId> {
         let mut tx = self.begin().await?;
+        self.lock_project(&mut tx, project).await?;
         let row = sqlx::query(
             "INSERT INTO hooks (project_id, title, docker_image, install_script, build_script, options, \
              secret, is_active, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8) \
@@ -50,6 +53,8 @@ impl Store {
             StoreError::Refused(format!("the project already has a hook with the title `{}`", spec.title))
         })?;
         let id = HookId(row.int("id")?);
+        // It stands among them by now; refused, it is gone with the transaction.
+        hook_order::fit(&mut tx, project, HookPlan::Edit(id, spec)).await?;
         // The row's number is part of what is authenticated, so it comes first.
         let sealed = self.seal.seal(&secret_place(id), secret.expose_secret().as_bytes())?;
         sqlx::query("UPDATE hooks SET secret = $1 WHERE id = $2")
@@ -85,7 +90,8 @@ impl Store {
         Ok(())
     }
 
-    /// Jobs that exist keep what they were made with.
+    /// Jobs that exist keep what they were made with. Hooks that wait for this one follow
+    /// it to a new title.
     pub async fn hook_edited(
         &self,
         hook: &Hook,
@@ -94,6 +100,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
+        self.lock_project(&mut tx, hook.project).await?;
+        hook_order::fit(&mut tx, hook.project, HookPlan::Edit(hook.id, spec)).await?;
+        if spec.title != hook.spec.title {
+            let titles = (hook.spec.title.as_str(), spec.title.as_str());
+            hook_order::retitled(&mut tx, hook.project, titles, by, now).await?;
+        }
         sqlx::query(
             "UPDATE hooks SET title = $1, docker_image = $2, install_script = $3, build_script = $4, \
              options = $5 WHERE id = $6",
@@ -112,9 +124,11 @@ impl Store {
         commit(tx).await
     }
 
-    /// Its calls stay, and with them the builds; so does the history of its changes.
+    /// Refused when another hook waits for it. Its calls stay, and with them the builds; so does the history of its changes.
     pub async fn hook_deleted(&self, hook: &Hook, by: &str, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
+        self.lock_project(&mut tx, hook.project).await?;
+        hook_order::fit(&mut tx, hook.project, HookPlan::Delete(hook.id)).await?;
         remember(&mut tx, hook.project, hook.id, &hook.spec, "deleted", by, now).await?;
         sqlx::query("DELETE FROM hooks WHERE id = $1")
             .bind(hook.id.0)
@@ -161,18 +175,7 @@ impl Store {
             id,
             project: ProjectId(row.int("project_id")?),
             gh_id: row.int_or_null("gh_id")?,
-            spec: HookSpec {
-                title: row.text("title")?,
-                image: row.text("docker_image")?.parse()?,
-                install_script: row
-                    .text_or_null("install_script")?
-                    .as_deref()
-                    .map(Script::parse)
-                    .transpose()?,
-                tracked: tracked.iter().map(|path| Ok(path.parse()?)).collect::<Result<_>>()?,
-                build_script: Script::parse(&row.text("build_script")?)?,
-                options: super::read_options(row)?,
-            },
+            spec: hook_order::read_spec(row, &tracked)?,
             secret: secret.unwrap_or_default(),
         })
     }

@@ -1,17 +1,17 @@
 //! Jobs, which are also the queue; fenced by attempt.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
+use super::queue::Line;
 use super::{
-    Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, outbox,
-    phases, read_json, read_options, secrets, to_json,
+    Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, order,
+    outbox, phases, read_json, read_options, secrets, to_json,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
-    JobUuid, Script, Timestamp, TrackedPath,
+    JobUuid, ProjectId, Script, Timestamp, TrackedPath, Variant, Waiting,
 };
 
 /// A job as pages show it.
@@ -33,6 +33,14 @@ pub struct Job {
     pub log_removed_at: Option<Timestamp>,
     /// Why, after "it was removed".
     pub log_removed_because: Option<String>,
+    /// It did not start, because of another job, and can't be run again by itself.
+    pub is_skipped: bool,
+    /// What it waits for, once [`Store::tell_why_they_wait`] has looked.
+    pub waiting: Option<Waiting>,
+    /// No worker may take it yet.
+    pub(super) is_held: bool,
+    /// Where it queues.
+    pub(super) line: String,
 }
 
 /// A job as its worker needs it.
@@ -48,6 +56,8 @@ pub struct ClaimedJob {
     pub build_number: i64,
     pub project: Project,
     pub title: String,
+    /// Its hook's, without the variant's name.
+    pub hook_title: String,
     pub image: DockerImage,
     pub install_script: Option<Script>,
     pub tracked: Vec<TrackedPath>,
@@ -79,47 +89,15 @@ impl Job {
             finished_at: row.int_or_null("finished_at")?.map(Timestamp),
             log_removed_at: row.int_or_null("log_removed_at")?.map(Timestamp),
             log_removed_because: row.text_or_null("log_removed_because")?,
+            is_skipped: row.text_or_null("cause")?.as_deref() == Some(JobEnd::SKIPPED),
+            waiting: None,
+            is_held: row.flag("is_held")?,
+            line: row.text("line")?,
         })
     }
 }
 
 impl Store {
-    /// The longest-waiting job, for `lease` from now; none when nothing waits.
-    pub async fn claim_job(
-        &self,
-        worker: &str,
-        lease: Duration,
-        now: Timestamp,
-    ) -> Result<Option<ClaimedJob>> {
-        let mut tx = self.begin().await?;
-        let claimed = sqlx::query(self.dialect.claim_job())
-            .bind(worker)
-            .bind(now.plus(lease).0)
-            .bind(now.0)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed("claim a job"))?;
-        let Some(claimed) = claimed else { return Ok(None) };
-        let (id, build) = (JobId(claimed.int("id")?), BuildId(claimed.int("build_id")?));
-        phases::claimed(&mut tx, id, now).await?;
-        let job = match read_claimed(&mut tx, id).await {
-            Ok(job) => Some(job),
-            // It would be at the head of the queue for ever.
-            Err(StoreError::Corrupt(problem)) => {
-                tracing::error!(job = %id, %problem, "a job can't be read");
-                end_unreadable(&mut tx, id, &problem, now).await?;
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        self.job_changed(&mut tx, build, now).await?;
-        commit(tx).await?;
-        self.wakes.outbox.notify_one();
-        // Another worker of this process may find the next one.
-        self.wakes.jobs.notify_one();
-        Ok(job)
-    }
-
     /// What a running job is doing, for people.
     pub async fn job_is(&self, job: JobId, attempt: i64, reason: &str) -> Result<()> {
         self.note_step(job, attempt, reason, false).await
@@ -183,6 +161,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
+        self.lock_build_of(&mut tx, job).await?;
         let row = sqlx::query(
             "UPDATE jobs SET status = $1, reason = $2, cause = $3, return_code = $4, finished_at = $5, \
              lease_owner = NULL, lease_until = NULL \
@@ -202,6 +181,8 @@ impl Store {
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
         self.wakes.outbox.notify_one();
+        // Others may have waited for it, or for its place.
+        self.wakes.jobs.notify_one();
         Ok(())
     }
 
@@ -214,6 +195,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
+        self.lock_build_of(&mut tx, job).await?;
         let row = sqlx::query(
             "UPDATE jobs SET status = 'enqueued', reason = $1, lease_owner = NULL, lease_until = NULL \
              WHERE id = $2 AND attempt = $3 AND status = 'pending' RETURNING build_id",
@@ -250,7 +232,7 @@ impl Store {
 
     /// A build's jobs in the order of its hooks, without those that a restart replaced.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>> {
-        let rows = sqlx::query("SELECT * FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id")
+        let rows = sqlx::query("SELECT * FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place, id")
             .bind(build.0)
             .fetch_all(&self.pool)
             .await
@@ -258,17 +240,15 @@ impl Store {
         rows.iter().map(Job::read).collect()
     }
 
-    /// The jobs that wait for a worker before this one.
-    pub async fn jobs_ahead_of(&self, job: JobId) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS ahead FROM jobs JOIN builds ON builds.id = jobs.build_id \
-             WHERE jobs.status = 'enqueued' AND builds.approval <> 'awaited' AND jobs.id < $1",
-        )
-        .bind(job.0)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(failed("count the queue"))?;
-        row.int("ahead")
+    /// Whoever changes jobs locks their build first, so that no two wait for each other:
+    /// with one job others of its build may change.
+    pub(super) async fn lock_build_of(&self, tx: &mut Transaction, job: JobId) -> Result<()> {
+        sqlx::query(self.dialect.lock_build_of_job())
+            .bind(job.0)
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("lock a job's build"))?;
+        Ok(())
     }
 
     pub(super) async fn job_changed(
@@ -282,6 +262,7 @@ impl Store {
             .execute(&mut **tx)
             .await
             .map_err(failed("lock a build"))?;
+        order::settle(tx, build, now).await?;
         phases::ended(tx, build, now).await?;
         secrets::forget_given(tx, build).await?;
         builds::recompute(tx, build).await?;
@@ -289,49 +270,78 @@ impl Store {
     }
 }
 
-/// A new job at the end of the queue, with the scripts, image and options of
-/// `source`: a hook, or a job that runs again. Its column `project_env` has the
-/// project's variables that are to be beneath its own.
-pub(super) async fn enqueue(
-    tx: &mut Transaction,
-    build: BuildId,
-    hook_call: i64,
-    source: &AnyRow,
-    tracked: &str,
-    reason: &str,
-    now: Timestamp,
-) -> Result<JobId> {
-    let row = sqlx::query(
-        "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-         options, tracked_paths, status, reason, created_at, attempt, script_started, lost) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0) RETURNING id",
-    )
-    .bind(JobUuid::random().to_string())
-    .bind(build.0)
-    .bind(hook_call)
-    .bind(source.text("title")?)
-    .bind(source.text("docker_image")?)
-    .bind(source.text_or_null("install_script")?)
-    .bind(source.text("build_script")?)
-    .bind(job_options(source)?)
-    .bind(tracked)
-    .bind(reason)
-    .bind(now.0)
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed("enqueue a job"))?;
-    let job = JobId(row.int("id")?);
-    phases::waits(tx, job, now).await?;
-    Ok(job)
+/// What a job is made from.
+pub(super) struct NewJob<'a> {
+    pub(super) build: BuildId,
+    pub(super) project: ProjectId,
+    pub(super) hook_call: i64,
+    /// A hook, or a job that runs again: scripts, image and options. Its column
+    /// `hook_title` is the hook's title, and `project_env` has the project's variables
+    /// that are to be beneath its own.
+    pub(super) source: &'a AnyRow,
+    pub(super) tracked: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) now: Timestamp,
 }
 
-/// All that the job's container gets, so that the job keeps what it ran with.
-fn job_options(source: &AnyRow) -> Result<String> {
-    let mut options = read_options(source)?;
-    let mut env: BTreeMap<String, String> = read_json(source, "project_env")?;
-    env.append(&mut options.env);
-    options.env = env;
-    to_json(&options, "options")
+impl NewJob<'_> {
+    /// A job for each of the hook's variants, or the only one of a hook that has none.
+    pub(super) async fn enqueue_all(&self, tx: &mut Transaction) -> Result<()> {
+        let variants = read_options(self.source)?.variants;
+        if variants.is_empty() {
+            self.enqueue(tx, None, 0).await?;
+        }
+        for (place, variant) in (0..).zip(&variants) {
+            self.enqueue(tx, Some(variant), place).await?;
+        }
+        Ok(())
+    }
+
+    /// At the end of the queue.
+    pub(super) async fn enqueue(
+        &self,
+        tx: &mut Transaction,
+        variant: Option<&Variant>,
+        place: i64,
+    ) -> Result<JobId> {
+        let options = self.options(variant)?;
+        let hook_title = self.source.text("hook_title")?;
+        let row = sqlx::query(
+            "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
+             options, tracked_paths, status, reason, created_at, attempt, script_started, lost, \
+             hook_title, place, line) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0, $12, $13, $14) \
+             RETURNING id",
+        )
+        .bind(JobUuid::random().to_string())
+        .bind(self.build.0)
+        .bind(self.hook_call)
+        .bind(variant.map_or_else(|| hook_title.clone(), |variant| variant.title(&hook_title)))
+        .bind(self.source.text("docker_image")?)
+        .bind(self.source.text_or_null("install_script")?)
+        .bind(self.source.text("build_script")?)
+        .bind(to_json(&options, "options")?)
+        .bind(self.tracked)
+        .bind(self.reason)
+        .bind(self.now.0)
+        .bind(&hook_title)
+        .bind(place)
+        .bind(Line::written(self.project, &options.labels))
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(failed("enqueue a job"))?;
+        let job = JobId(row.int("id")?);
+        phases::waits(tx, job, self.now).await?;
+        Ok(job)
+    }
+
+    /// All that the job's container gets, so that the job keeps what it ran with.
+    fn options(&self, variant: Option<&Variant>) -> Result<HookOptions> {
+        let mut options = read_options(self.source)?;
+        let mut env: BTreeMap<String, String> = read_json(self.source, "project_env")?;
+        env.append(&mut options.env);
+        Ok(HookOptions { env, variants: variant.cloned().into_iter().collect(), ..options })
+    }
 }
 
 pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {
@@ -358,6 +368,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
         build_number: row.int("number")?,
         project: Project::read(&project)?,
         title: row.text("title")?,
+        hook_title: row.text("hook_title")?,
         image: row.text("docker_image")?.parse()?,
         install_script: row
             .text_or_null("install_script")?
@@ -380,7 +391,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
     })
 }
 
-async fn end_unreadable(
+pub(super) async fn end_unreadable(
     tx: &mut Transaction,
     id: JobId,
     problem: &Invalid,

@@ -82,6 +82,10 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(failed("give up old leases"))?;
+        sqlx::query("DELETE FROM workers")
+            .execute(&self.pool)
+            .await
+            .map_err(failed("forget the worker before"))?;
         Ok(())
     }
 
@@ -153,6 +157,7 @@ impl Store {
             Gone::Engine { attempt } => (i64::MIN, attempt),
         };
         let mut tx = self.begin().await?;
+        self.lock_build_of(&mut tx, job).await?;
         let row = sqlx::query(
             "SELECT uuid, build_id, options, attempt, script_started, lost FROM jobs \
              WHERE id = $1 AND status = 'pending' AND (lease_until < $2 OR attempt = $3)",

@@ -14,6 +14,7 @@ mod deploy_keys;
 mod dialect;
 mod disk;
 mod hook_changes;
+mod hook_order;
 mod hooks;
 mod install_steps;
 mod jobs;
@@ -23,9 +24,11 @@ mod logs;
 mod many;
 mod members;
 mod named_logins;
+mod order;
 mod outbox;
 mod phases;
 mod projects;
+mod queue;
 mod repositories;
 mod restarts;
 mod secrets;
@@ -34,9 +37,12 @@ mod service_logs;
 mod sessions;
 mod test_reports;
 mod tokens;
+mod transfer;
 mod upkeep;
 mod user_tokens;
 mod users;
+mod waiting;
+mod workers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -62,6 +68,7 @@ pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
 pub use disk::{KeptImage, KeptLog};
 pub use hook_changes::HookChange;
+pub use hook_order::HookPlan;
 pub use hooks::Hook;
 pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
@@ -79,8 +86,10 @@ pub use service_logs::{ServiceLog, service_logs_of_attempt};
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use tokens::{Token, TokenUse};
+pub use transfer::Copied;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
+pub use workers::WorkerState;
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -133,6 +142,15 @@ struct Wakes {
 impl Store {
     /// Opens, and creates where there is none; does not migrate.
     pub async fn open(url: &str, seal: Seal) -> Result<Self> {
+        Self::connect(url, Arc::new(seal)).await
+    }
+
+    /// Another database, sealed with the same key.
+    pub async fn open_other(&self, url: &str) -> Result<Self> {
+        Self::connect(url, self.seal.clone()).await
+    }
+
+    async fn connect(url: &str, seal: Arc<Seal>) -> Result<Self> {
         let dialect = Dialect::of(url).ok_or(StoreError::UnknownDatabase)?;
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
@@ -142,7 +160,7 @@ impl Store {
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
-        Ok(Self { pool, dialect, seal: Arc::new(seal), wakes: Arc::default() })
+        Ok(Self { pool, dialect, seal, wakes: Arc::default() })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once

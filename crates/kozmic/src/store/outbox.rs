@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, StoreError, Transaction, collections, failed};
 use crate::model::{
-    BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobStatus, ProjectId, Timestamp,
+    BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobEnd, JobStatus, ProjectId, Timestamp,
     readable,
 };
 
@@ -281,7 +281,7 @@ pub(super) async fn build_changed(
     let build_took = duration(row.int_or_null("started_at")?, row.int_or_null("finished_at")?);
     let jobs = sqlx::query(
         "SELECT id, title, status, reason, cause, started_at, finished_at FROM jobs \
-         WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id",
+         WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place",
     )
     .bind(build.0)
     .fetch_all(&mut **tx)
@@ -300,7 +300,8 @@ pub(super) async fn build_changed(
         let job_status: JobStatus = job.text("status")?.parse()?;
         let took = duration(job.int_or_null("started_at")?, job.int_or_null("finished_at")?);
         // Not where something else than its tests ended it.
-        let verdict = match (job_status, job.text_or_null("cause")?.as_deref()) {
+        let cause = job.text_or_null("cause")?;
+        let verdict = match (job_status, cause.as_deref()) {
             (JobStatus::Failure, Some("script_failed")) => {
                 collections::verdict(tx, job.int("id")?).await?
             }
@@ -320,7 +321,8 @@ pub(super) async fn build_changed(
             (BuildStatus::Failure, JobStatus::Failure)
                 | (BuildStatus::Error, JobStatus::Error)
                 | (BuildStatus::Cancelled, JobStatus::Cancelled)
-        ) {
+        ) && cause.as_deref() != Some(JobEnd::SKIPPED)
+        {
             to_blame.push(match &verdict {
                 Some(verdict) => format!("{title} ({verdict})"),
                 None => title.clone(),

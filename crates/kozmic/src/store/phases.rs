@@ -136,18 +136,18 @@ pub(super) async fn interrupted(tx: &mut Transaction, job: JobId, now: Timestamp
     waits(tx, job, now).await
 }
 
-/// The time in which a build waited for its approval is not the queue's.
-pub(super) async fn approved(tx: &mut Transaction, build: BuildId, now: Timestamp) -> Result<()> {
+/// The time in which a job waited for its build's approval, or for other jobs, is not
+/// the queue's.
+pub(super) async fn may_run(tx: &mut Transaction, job: JobId, now: Timestamp) -> Result<()> {
     sqlx::query(
-        "UPDATE phases SET started_at = $1 WHERE phase = $2 AND finished_at IS NULL \
-         AND job_id IN (SELECT id FROM jobs WHERE build_id = $3 AND status = 'enqueued')",
+        "UPDATE phases SET started_at = $1 WHERE phase = $2 AND finished_at IS NULL AND job_id = $3",
     )
     .bind(now.0)
     .bind(Phase::Queue.as_str())
-    .bind(build.0)
+    .bind(job.0)
     .execute(&mut **tx)
     .await
-    .map_err(failed("note that a build's jobs may run"))?;
+    .map_err(failed("note that a job may run"))?;
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use super::{
     Columns as _, Result, Store, StoreError, approvals, commit, failed, outbox, read_json, to_json,
 };
 use crate::model::{
-    Bound, BuildStatus, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository, Timestamp,
-    UserId,
+    AtOnce, Bound, BuildStatus, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository,
+    Timestamp, UserId,
 };
 
 #[derive(Debug, Clone)]
@@ -34,6 +34,7 @@ pub struct ProjectOptions {
     pub keep_logs: LogRetention,
     /// Plain variables of all hooks' scripts; a hook's own go before them.
     pub env: BTreeMap<String, String>,
+    pub jobs_at_once: AtOnce,
 }
 
 /// What is to be another in a project's options; the rest stays.
@@ -46,6 +47,7 @@ pub struct ProjectChange {
     pub keep_logs_bytes: Option<Bound>,
     /// Logins of authors who are not trusted any more.
     pub distrust: Vec<String>,
+    pub jobs_at_once: Option<AtOnce>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
 }
@@ -89,7 +91,7 @@ impl Project {
 }
 
 const OPTIONS: &str = "SELECT cancels_superseded, is_visible_to_all, fork_policy, \
-                       keep_logs_days, keep_logs_bytes, env FROM projects WHERE id = $1";
+                       keep_logs_days, keep_logs_bytes, env, jobs_at_once FROM projects WHERE id = $1";
 
 impl ProjectOptions {
     fn read(row: &AnyRow) -> Result<Self> {
@@ -102,6 +104,7 @@ impl ProjectOptions {
                 bytes: row.int_or_null("keep_logs_bytes")?,
             },
             env: read_json(row, "env")?,
+            jobs_at_once: AtOnce(row.int_or_null("jobs_at_once")?),
         })
     }
 }
@@ -239,7 +242,7 @@ impl Store {
         let is_visible_to_all = change.is_visible_to_all.unwrap_or(options.is_visible_to_all);
         sqlx::query(
             "UPDATE projects SET cancels_superseded = $1, is_visible_to_all = $2, fork_policy = $3, \
-             env = $4, keep_logs_days = $5, keep_logs_bytes = $6 WHERE id = $7",
+             env = $4, keep_logs_days = $5, keep_logs_bytes = $6, jobs_at_once = $7 WHERE id = $8",
         )
         .bind(i64::from(cancels_superseded))
         .bind(i64::from(is_visible_to_all))
@@ -247,11 +250,15 @@ impl Store {
         .bind(to_json(&options.env, "env")?)
         .bind(change.keep_logs_days.map_or(options.keep_logs.days, |Bound(days)| days))
         .bind(change.keep_logs_bytes.map_or(options.keep_logs.bytes, |Bound(bytes)| bytes))
+        .bind(change.jobs_at_once.unwrap_or(options.jobs_at_once).0)
         .bind(project.0)
         .execute(&mut *tx)
         .await
         .map_err(failed("change a project"))?;
-        commit(tx).await
+        commit(tx).await?;
+        // Its limit may let more run now.
+        self.wakes.jobs.notify_one();
+        Ok(())
     }
 
     pub async fn project_by_name(&self, name: &FullName) -> Result<Option<Project>> {

@@ -1,9 +1,15 @@
 //! Jobs that people stop, or run again. The old jobs and their logs stay.
 
+use sqlx::any::AnyRow;
+
+use super::jobs::NewJob;
 use super::{
-    Columns as _, Result, Store, StoreError, Transaction, approvals, commit, failed, hooks, jobs,
+    Columns as _, Result, Store, StoreError, Transaction, approvals, commit, failed, hooks,
+    read_options,
 };
-use crate::model::{BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, Timestamp};
+use crate::model::{
+    BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, ProjectId, Timestamp, Variant,
+};
 
 /// What became of a wish to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +24,7 @@ impl Store {
     /// Somebody wants a job stopped. Refused when it is over already.
     pub async fn job_cancelled(&self, job: JobId, by: &str, now: Timestamp) -> Result<Cancelled> {
         let mut tx = self.begin().await?;
+        self.lock_build_of(&mut tx, job).await?;
         let end = JobEnd::Cancelled(format!("by {by}"));
         let waiting = sqlx::query(
             "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4 \
@@ -35,6 +42,7 @@ impl Store {
             self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
             commit(tx).await?;
             self.wakes.outbox.notify_one();
+            self.wakes.jobs.notify_one();
             return Ok(Cancelled::AtOnce(row.text("uuid")?.parse()?));
         }
         let running = sqlx::query(
@@ -56,9 +64,10 @@ impl Store {
 
     /// A finished job runs again, as a new job with its hook's scripts and its
     /// project's variables of now (or its own where the hook is gone). Refused when
-    /// it is not the last of its kind, or not finished.
+    /// it is not the last of its kind, not finished, or skipped.
     pub async fn job_restarted(&self, job: JobId, by: &str, now: Timestamp) -> Result<JobId> {
         let mut tx = self.begin().await?;
+        self.lock_build_of(&mut tx, job).await?;
         let (new, build) = restart(&mut tx, job, by, now).await?;
         self.job_changed(&mut tx, build, now).await?;
         commit(tx).await?;
@@ -76,8 +85,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize> {
         let mut tx = self.begin().await?;
+        sqlx::query(self.dialect.lock_build())
+            .bind(build.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("lock a build"))?;
         let rows = sqlx::query(
-            "SELECT id, status FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id",
+            "SELECT id, status, cause FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL \
+             ORDER BY hook_call_id, place",
         )
         .bind(build.0)
         .fetch_all(&mut *tx)
@@ -86,7 +101,10 @@ impl Store {
         let mut restarted = 0;
         for row in rows {
             let status: JobStatus = row.text("status")?.parse()?;
-            if status.is_finished() && !(only_failed && status == JobStatus::Success) {
+            // With those it waits for, one that was skipped waits again by itself.
+            let is_skipped = row.text_or_null("cause")?.as_deref() == Some(JobEnd::SKIPPED);
+            let is_wanted = status.is_finished() && !is_skipped;
+            if is_wanted && !(only_failed && status == JobStatus::Success) {
                 restart(&mut tx, JobId(row.int("id")?), by, now).await?;
                 restarted += 1;
             }
@@ -118,6 +136,16 @@ impl Store {
     }
 }
 
+/// A job's variant as its hook has it now, or as it was where that is gone, with its place.
+fn variant_now(old: &AnyRow, source: &AnyRow) -> Result<(Option<Variant>, i64)> {
+    let place = old.int("place")?;
+    let Some(own) = read_options(old)?.variants.into_iter().next() else {
+        return Ok((None, place));
+    };
+    let now = (0..).zip(read_options(source)?.variants).find(|(_, now)| now.name == own.name);
+    Ok(now.map_or((Some(own), place), |(place, now)| (Some(now), place)))
+}
+
 async fn restart(
     tx: &mut Transaction,
     job: JobId,
@@ -125,8 +153,9 @@ async fn restart(
     now: Timestamp,
 ) -> Result<(JobId, BuildId)> {
     let old = sqlx::query(
-        "SELECT jobs.*, '{}' AS project_env, hook_calls.hook_id AS call_hook_id FROM jobs \
-         JOIN hook_calls ON hook_calls.id = jobs.hook_call_id WHERE jobs.id = $1",
+        "SELECT jobs.*, '{}' AS project_env, hook_calls.hook_id AS call_hook_id, builds.project_id \
+         FROM jobs JOIN hook_calls ON hook_calls.id = jobs.hook_call_id \
+         JOIN builds ON builds.id = jobs.build_id WHERE jobs.id = $1",
     )
     .bind(job.0)
     .fetch_optional(&mut **tx)
@@ -140,9 +169,15 @@ async fn restart(
     if let Some(newer) = old.int_or_null("replaced_by_id")? {
         return Err(StoreError::Refused(format!("The job was run again already, as job {newer}.")));
     }
+    if old.text_or_null("cause")?.as_deref() == Some(JobEnd::SKIPPED) {
+        let reason = old.text("reason")?;
+        return Err(StoreError::Refused(format!(
+            "The job was {reason}. It runs by itself once that is green: run that again."
+        )));
+    }
     let hook_id = old.int_or_null("call_hook_id")?;
     let hook = sqlx::query(
-        "SELECT title, docker_image, install_script, build_script, options, \
+        "SELECT title AS hook_title, docker_image, install_script, build_script, options, \
          projects.env AS project_env FROM hooks \
          JOIN projects ON projects.id = hooks.project_id WHERE hooks.id = $1",
     )
@@ -159,7 +194,17 @@ async fn restart(
     // A job that was cancelled before anybody approved it still needs that.
     let waits = approvals::why_it_waits(tx, build).await?;
     let reason = waits.unwrap_or_else(|| format!("run again by {by}; waiting for a worker"));
-    let new = jobs::enqueue(tx, build, call, source, &tracked, &reason, now).await?;
+    let again = NewJob {
+        build,
+        project: ProjectId(old.int("project_id")?),
+        hook_call: call,
+        source,
+        tracked: &tracked,
+        reason: &reason,
+        now,
+    };
+    let (variant, place) = variant_now(&old, source)?;
+    let new = again.enqueue(tx, variant.as_ref(), place).await?;
     sqlx::query("UPDATE jobs SET replaced_by_id = $1 WHERE id = $2")
         .bind(new.0)
         .bind(job.0)

@@ -5,7 +5,7 @@ use crate::github::HookConfig;
 use crate::intake;
 use crate::model::{HookEvent, HookId, HookSpec, Timestamp};
 use crate::seal::random_hex;
-use crate::store::{Hook, Project};
+use crate::store::{Hook, HookPlan, Project};
 
 /// What a webhook was found to be, and what was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub enum Ensured {
 }
 
 impl Upkeep {
-    /// A new hook and its webhook; neither when GitHub does not make the webhook.
+    /// A new hook and its webhook; neither when GitHub does not make the webhook, or when
+    /// the hook does not fit with the project's others.
     pub async fn add_hook(&self, project: &Project, spec: &HookSpec, by: &str) -> Result<HookId> {
+        self.store.hooks_would_fit(project.id, HookPlan::Add(spec)).await?;
         self.begin_comparison(project, spec).await?;
         let secret = random_hex()?.into();
         let id = self.store.hook_added(project.id, spec, &secret, by, Timestamp::now()).await?;
@@ -42,6 +44,8 @@ impl Upkeep {
         spec: &HookSpec,
         by: &str,
     ) -> Result<()> {
+        // Before GitHub is told anything.
+        self.store.hooks_would_fit(project.id, HookPlan::Edit(hook.id, spec)).await?;
         let (before, after) = (&hook.spec.options.wanted, &spec.options.wanted);
         if let (true, Some(gh_id)) = (before.events != after.events, hook.gh_id) {
             self.begin_comparison(project, spec).await?;
@@ -55,8 +59,10 @@ impl Upkeep {
         Ok(self.store.hook_edited(hook, spec, by, Timestamp::now()).await?)
     }
 
-    /// Its webhook first: what GitHub goes on calling must be known here.
+    /// Its webhook first: what GitHub goes on calling must be known here. Refused when
+    /// another hook waits for it.
     pub async fn delete_hook(&self, project: &Project, hook: &Hook, by: &str) -> Result<()> {
+        self.store.hooks_would_fit(project.id, HookPlan::Delete(hook.id)).await?;
         self.delete_webhook(project, hook).await?;
         Ok(self.store.hook_deleted(hook, by, Timestamp::now()).await?)
     }

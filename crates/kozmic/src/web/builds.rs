@@ -64,6 +64,7 @@ struct Tab {
     tests: String,
     url: String,
     status: StatusMark,
+    reason: String,
     is_shown: bool,
 }
 
@@ -138,7 +139,8 @@ pub(super) async fn build(
             .into_response());
     }
     let build = find(&app, project, build.parse().ok()).await?;
-    let jobs = app.store.jobs_of(build.id).await?;
+    let mut jobs = app.store.jobs_of(build.id).await?;
+    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
     // The one people come for: what is not green first, then what runs.
     let shown = [JobStatus::Error, JobStatus::Failure, JobStatus::Pending]
         .into_iter()
@@ -165,7 +167,10 @@ pub(super) async fn job(
         let (page, path) = (log_page::page_of(line), job_path(&access.project, &job));
         return Ok(Redirect::to(&format!("{path}?page={page}#L{line}")).into_response());
     }
-    let jobs = app.store.jobs_of(build.id).await?;
+    let mut jobs = app.store.jobs_of(build.id).await?;
+    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
+    let latest = jobs.iter().find(|latest| latest.id == job.id).cloned();
+    let job = latest.unwrap_or(job);
     Ok(show(&app, &visitor, access, build, jobs, Some(job), &view).await?.into_response())
 }
 
@@ -205,14 +210,14 @@ async fn show(
             .map_or_else(String::new, |(_, counts)| counts.to_string()),
         url: format!("{url}jobs/{}/", job.id),
         status: job.status.into(),
+        reason: job.reason.clone(),
         is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
     };
     let tabs: Vec<Tab> = jobs.iter().map(tab).collect();
     let job = match shown {
         Some(job) => {
             let is_latest = jobs.iter().any(|latest| latest.id == job.id);
-            let waits_in_line = !build.awaits_approval();
-            Some(shown_job(app, &project, job, (is_latest, waits_in_line), view, now).await?)
+            Some(shown_job(app, &project, job, is_latest, view, now).await?)
         }
         None => None,
     };
@@ -265,17 +270,10 @@ async fn shown_job(
     app: &App,
     project: &Project,
     job: Job,
-    (is_latest, waits_in_line): (bool, bool),
+    is_latest: bool,
     view: &View,
     now: Timestamp,
 ) -> Result<ShownJob, PageError> {
-    let reason = match job.status {
-        JobStatus::Enqueued if waits_in_line => match app.store.jobs_ahead_of(job.id).await? {
-            0 => format!("{}, first in line", job.reason),
-            ahead => format!("{}, {ahead} ahead of it", job.reason),
-        },
-        _ => job.reason.clone(),
-    };
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
     let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
     let install = app.store.install_steps_of(job.build).await?.remove(&job.id);
@@ -285,6 +283,7 @@ async fn shown_job(
         tests: String::new(),
         url: job_path(project, job),
         status: job.status.into(),
+        reason: String::new(),
         is_shown: false,
     });
     let collection = app.store.collection(job.id).await?;
@@ -304,7 +303,7 @@ async fn shown_job(
         install: install.map(|step| ShownInstall::of(&step, job.status.is_finished(), now)),
         drop_url: format!("{jobs_path}/drop-image/"),
         cancel_url: format!("{jobs_path}/cancel/"),
-        restart_url: (is_latest && job.status.is_finished())
+        restart_url: (is_latest && job.status.is_finished() && !job.is_skipped)
             .then(|| format!("{jobs_path}/restart/")),
         log: match view.log.as_deref() {
             Some("none") => log_page::LogPage::default(),
@@ -315,7 +314,7 @@ async fn shown_job(
         title: job.title,
         image: job.image,
         status: job.status.into(),
-        reason,
+        reason: job.reason,
         return_code: job.return_code,
         started: job.started_at.map(|at| Time::new(at, now)),
         took: duration(job.started_at, job.finished_at, now),

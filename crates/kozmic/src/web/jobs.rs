@@ -1,6 +1,7 @@
 //! A job's log: as a plain text, and the lines of pages and of the tailer.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -16,6 +17,9 @@ use super::{App, plain_log};
 use crate::log::{Follower, LogError, Progress, Reader};
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::store::{Job, Project};
+
+/// Between two looks whether a job is over that is followed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 pub(super) struct Follow {
@@ -121,6 +125,10 @@ impl Following {
             }
             tokio::select! {
                 changed = self.follower.changed() => self.is_over |= changed.is_err(),
+                // It may end in another process, or without having started.
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    self.is_over |= self.app.is_over(self.job).await;
+                }
                 () = shutdown.requested() => return None,
             }
         }

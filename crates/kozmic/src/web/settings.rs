@@ -14,7 +14,7 @@ use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
 use super::{App, cache_folders};
 use crate::model::{
-    ForkPolicy, Invalid, Role, Timestamp, parse_days, parse_log_bytes, readable_bytes,
+    AtOnce, ForkPolicy, Invalid, Role, Timestamp, parse_days, parse_log_bytes, readable_bytes,
 };
 use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions};
 use crate::upkeep::Ensured;
@@ -214,6 +214,8 @@ pub(super) struct Options {
     keep_logs_days: Option<String>,
     /// As [`parse_log_bytes`] takes it.
     keep_logs_size: Option<String>,
+    /// As [`AtOnce`] is read.
+    jobs_at_once: Option<String>,
 }
 
 /// A box that is not ticked is not sent.
@@ -225,6 +227,7 @@ pub(super) async fn set_options(
     let forks = options.forks.map(|forks| forks.parse::<ForkPolicy>()).transpose();
     let days = options.keep_logs_days.map(|days| parse_days(&days)).transpose();
     let size = options.keep_logs_size.map(|size| parse_log_bytes(&size)).transpose();
+    let at_once = options.jobs_at_once.map(|limit| limit.parse::<AtOnce>()).transpose();
     let refused = |what: &str| {
         let what = what.to_owned();
         move |problem: Invalid| PageError::BadRequest(format!("{what}{problem}"))
@@ -235,6 +238,7 @@ pub(super) async fn set_options(
         forks: forks.map_err(refused(""))?,
         keep_logs_days: days.map_err(refused("The days for which logs are kept: "))?,
         keep_logs_bytes: size.map_err(refused("The size of all logs: "))?,
+        jobs_at_once: at_once.map_err(refused("Its jobs at once: "))?,
         ..ProjectChange::default()
     };
     app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;

@@ -1,6 +1,6 @@
 //! Whose cached images a job may use, and how many are kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::{Engine, EngineError};
@@ -11,6 +11,9 @@ use crate::model::{InstallFrom, KnownImages, Script, TrackedPath};
 pub struct Install {
     pub script: Script,
     pub tracked: Vec<TrackedPath>,
+    pub env: Vec<(String, String)>,
+    /// Those of `env` that the image depends on.
+    pub variables: BTreeMap<String, String>,
     /// The hook's title, by which an older image of it is found.
     pub hook: String,
     pub scope: CacheScope,

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
 use super::job::{self, Claimed};
-use super::{LEASE, Worker};
+use super::{LEASE, Worker, presence};
 use crate::engine::Found;
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
@@ -21,6 +21,7 @@ const POLL: Duration = Duration::from_secs(2);
 pub async fn run(worker: Worker, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(worker.concurrency.get()));
     let mut jobs = JoinSet::new();
+    let presence = tokio::spawn(presence::tell(worker.clone(), shutdown.clone()));
     loop {
         let place = tokio::select! {
             () = shutdown.requested() => break,
@@ -53,6 +54,9 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
     }
     while let Some(ended) = jobs.join_next().await {
         report_panic(ended);
+    }
+    if let Err(error) = presence.await {
+        tracing::error!(%error, "the worker's presence ended early");
     }
 }
 
@@ -88,7 +92,7 @@ async fn claim(worker: &Worker) -> Result<Option<Claimed>, StoreError> {
             Err(error) => tracing::warn!(job = %uuid, %error, "a job can't be looked for"),
         }
     }
-    if !worker.disk.has_room().await {
+    if worker.disk.refusal().is_some() {
         return Ok(None);
     }
     let claimed = worker.store.claim_job(&worker.name, LEASE, Timestamp::now()).await?;

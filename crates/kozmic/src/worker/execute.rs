@@ -149,7 +149,8 @@ async fn steps<'a>(
             made
         }
     };
-    script::fill(run, made, &run.work.build_script, &checkout).await
+    let work = run.work;
+    script::fill(run, made, &work.build_script, &work.env, &checkout).await
 }
 
 /// The checkout, and what the build script's container is made of.

@@ -29,6 +29,7 @@ pub(super) async fn image(
 ) -> Stepped<Chosen> {
     let tracked = checkout.tracked(&install.tracked).await.map_err(JobEnd::from)?;
     let inputs = CacheInputs::new(base_image, &install.script, tracked);
+    let inputs = inputs.with_variables(&install.variables);
     let print = inputs.starting_from(install.from).fingerprint();
     let scope = install.scope.own();
     let new = NewCachedImage {
@@ -133,7 +134,7 @@ async fn make<'engine>(
     let made = script::create_next(run, Step::Install, image, Some(new), None).await?;
     // From then on the container holds the image.
     drop(start);
-    let container = script::fill(run, made, &install.script, checkout).await?;
+    let container = script::fill(run, made, &install.script, &install.env, checkout).await?;
     let exit = script::run(run, &container, Step::Install).await?;
     Ok((container, exit))
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::cache::{CacheScope, Install};
 use super::end::log_error;
-use super::environment::environment;
+use super::environment;
 use super::execute::{Outcome, execute, resume};
 use super::lease::Lease;
 use super::run::{Limits, Work, asked_to_stop};
@@ -268,16 +268,21 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: Known
         job: job.uuid,
         attempt: job.attempt,
         image: job.image.clone(),
-        install: job.install_script.clone().map(|script| Install {
-            script,
-            tracked: job.tracked.clone(),
-            hook: job.title.clone(),
-            scope: CacheScope::new(&job.project.id.to_string(), fork),
-            from: job.options.install_from,
-            known,
+        install: job.install_script.clone().map(|script| {
+            let (env, variables) = environment::of_install(job, &script, &worker.public_url);
+            Install {
+                script,
+                tracked: job.tracked.clone(),
+                env,
+                variables,
+                hook: job.hook_title.clone(),
+                scope: CacheScope::new(&job.project.id.to_string(), fork),
+                from: job.options.install_from,
+                known,
+            }
         }),
         build_script: job.build_script.clone(),
-        env: environment(job, &worker.public_url),
+        env: environment::of_build(job, &worker.public_url),
         secrets: secrets.given.clone(),
         limits,
         services: job.options.services.clone(),

@@ -17,6 +17,7 @@ mod job;
 mod lease;
 mod logs;
 mod miss;
+mod presence;
 mod run;
 mod script;
 mod secrets;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::log::{Bus, Logs};
-use crate::model::{InstallStep, JobEnd, Phase};
+use crate::model::{InstallStep, JobEnd, Labels, Phase};
 use crate::source::Source;
 use crate::store::{Project, Store};
 
@@ -106,6 +107,8 @@ pub struct Worker {
     pub disk: Disk,
     pub held: Held,
     pub concurrency: NonZeroUsize,
+    /// What it has; it takes only jobs that need nothing else.
+    pub labels: Labels,
     /// How long a job waits for an engine that went away under it.
     pub engine_timeout: Duration,
     /// Names this worker in its leases.

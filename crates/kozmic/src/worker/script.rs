@@ -108,11 +108,12 @@ pub(super) async fn fill<'engine>(
     run: &mut Run<'engine>,
     made: Made<'engine>,
     script: &Script,
+    env: &[(String, String)],
     checkout: &Checkout,
 ) -> Stepped<Container<'engine>> {
     (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
     let Made { container, account, folders } = made;
-    let Work { env, secrets, .. } = run.work;
+    let secrets = &run.work.secrets;
     let starter = starter(env, &account, !secrets.is_empty());
     let mut upload = Upload::new(account.owner)
         .folder("kozmic/")

@@ -413,6 +413,10 @@ async fn jobs_wait_when_the_budget_is_used_up_by_what_has_to_stay() {
         Some(world.build_of(&url, &sha).await).filter(|build| build.jobs[0].reason == why)
     })
     .await;
+    let mut queue = world.command(&url, &["queue", "--server", &url]);
+    let queue = queue.env("KOZMIC_TOKEN", world.api_token().await).output().await.unwrap();
+    let queue = String::from_utf8(queue.stdout).unwrap();
+    assert!(queue.lines().last().unwrap().ends_with(why), "{queue}");
     shutdown.request();
     serving.await.unwrap().unwrap();
 }

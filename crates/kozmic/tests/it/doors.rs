@@ -235,6 +235,7 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         404,
         API_MANAGERS_OF_NOTHING,
     ),
+    ("GET", "/api/v1/queue", "/api/v1/queue", 200, API),
     ("GET", "/api/v1/builds/{build}", "/api/v1/builds/1", 200, API_MEMBERS),
     ("POST", "/api/v1/builds/{build}/cancel", "/api/v1/builds/1/cancel", 409, API_MANAGERS),
     (

@@ -66,6 +66,10 @@ async fn a_fork_s_pull_request_waits_and_runs_after_one_click() {
     let page = world.page(&build.url).await;
     assert!(page.contains("Approve this commit") && page.contains("/pull/1/files"), "{page}");
     assert!(page.contains("of <bdi>mallory</bdi>, from a fork"), "{page}");
+    let mut queue = world.command(&server.url, &["queue", "--server", &server.url]);
+    let queue = queue.env("KOZMIC_TOKEN", world.api_token().await).output().await.unwrap();
+    let queue = String::from_utf8(queue.stdout).unwrap();
+    assert!(queue.lines().last().unwrap().ends_with(WAITS), "{queue}");
     let history = world.page(&format!("{}/projects/1/history/", server.url)).await;
     assert!(history.contains("waits for a manager's approval"), "{history}");
     // What was pushed meanwhile is built; nothing of the fork ran.

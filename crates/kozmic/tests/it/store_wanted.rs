@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use kozmic::model::{
-    Approval, Fork, ForkPolicy, GitRef, Head, HookEvent, HookOptions, JobEnd, PullRequest,
+    Approval, Fork, ForkPolicy, GitRef, Head, HookEvent, HookOptions, JobEnd, Labels, PullRequest,
     Timestamp, Trigger,
 };
-use kozmic::store::{Delivery, NewBuild, ProjectChange, Recorded};
+use kozmic::store::{Delivery, NewBuild, ProjectChange, Recorded, WorkerState};
 
 use crate::store::{LEASE, build, delivery, on_both, project, spec};
 
@@ -50,8 +50,16 @@ async fn nobody_claims_what_waits_for_an_approval() {
         assert!(store.claim_job("w", LEASE, Timestamp(11)).await.unwrap().is_none());
         // What came later and needs no approval does not queue behind it.
         let ours = call("g2", &build("main", '2'), 12).await.build().unwrap();
-        let waiting = store.jobs_of(ours).await.unwrap();
-        assert_eq!(store.jobs_ahead_of(waiting[0].id).await.unwrap(), 0);
+        let worker = WorkerState {
+            name: "w".into(),
+            labels: Labels::default(),
+            concurrency: 1,
+            trouble: None,
+        };
+        store.worker_runs(&worker, Timestamp(12)).await.unwrap();
+        let mut waiting = store.jobs_of(ours).await.unwrap();
+        store.tell_why_they_wait(&mut waiting, Timestamp(12)).await.unwrap();
+        assert_eq!(waiting[0].reason, "waiting for a worker, first in line");
         let job = store.claim_job("w", LEASE, Timestamp(13)).await.unwrap().unwrap();
         assert_eq!(job.build, ours);
         store.job_finished(job.id, 1, &JobEnd::Exited(0), Timestamp(14)).await.unwrap();

@@ -31,6 +31,7 @@ pub(super) async fn run(settings: &Settings, name: &FullName) -> anyhow::Result<
         ("cancels superseded", yes_or_no(options.cancels_superseded)),
         ("forks", options.forks.to_string()),
         ("keeps logs", options.keep_logs.to_string()),
+        ("jobs at once", options.jobs_at_once.to_string()),
         ("compared", compared(&comparison)),
     ];
     let hooks = hooks.into_iter().map(|hook| ("hook", hook.spec.title));

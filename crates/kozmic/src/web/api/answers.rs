@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{Approval, Timestamp};
+use crate::model::{Approval, Timestamp, Waiting};
 use crate::store::{Build, Job, KeptStep, PhaseTime, Project, StoreError};
 use crate::web::App;
 
@@ -61,7 +61,11 @@ pub(super) struct JobAnswer {
     title: String,
     image: String,
     status: &'static str,
+    /// Why it is where it is, in a sentence.
     reason: String,
+    /// While it is enqueued: `approval`, `jobs`, `worker`, `label`, `project_limit`, `disk`
+    /// or `queue`.
+    waits_for: Option<&'static str>,
     return_code: Option<i64>,
     created_at: String,
     started_at: Option<String>,
@@ -117,7 +121,8 @@ pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
 
 pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreError> {
     let project = build.project.0;
-    let jobs = app.store.jobs_of(build.id).await?;
+    let mut jobs = app.store.jobs_of(build.id).await?;
+    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
     let mut phases = app.store.phases_of(build.id).await?;
     let mut steps = app.store.install_steps_of(build.id).await?;
     let mut of = |job: &Job| (phases.remove(&job.id).unwrap_or_default(), steps.remove(&job.id));
@@ -177,6 +182,7 @@ pub(super) fn job(
         log_url: format!("{path}/jobs/{}/log/", job.id),
         title: job.title,
         image: job.image,
+        waits_for: job.waiting.as_ref().map(Waiting::word),
         reason: job.reason,
         return_code: job.return_code,
         created_at: job.created_at.to_string(),

@@ -76,7 +76,8 @@ async fn find(app: &App, id: JobId) -> Result<Job, Problem> {
 }
 
 async fn answer(app: &App, project: ProjectId, id: JobId) -> Result<Json<JobAnswer>, Problem> {
-    let job = find(app, id).await?;
+    let mut job = find(app, id).await?;
+    app.store.tell_why_they_wait(std::slice::from_mut(&mut job), Timestamp::now()).await?;
     let phases = app.store.phases_of(job.build).await?.remove(&id).unwrap_or_default();
     let install = app.store.install_steps_of(job.build).await?.remove(&id);
     Ok(Json(answers::job(app, project.0, job, &phases, install)))

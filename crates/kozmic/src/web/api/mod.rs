@@ -9,6 +9,7 @@ mod cache_folders;
 mod jobs;
 mod problem;
 mod projects;
+mod queue;
 mod secrets;
 mod services;
 mod tests;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
             Manager,
             cache_folders::drop,
         ),
+        get("/api/v1/queue", Api, SignedIn, queue::list),
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
         post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),

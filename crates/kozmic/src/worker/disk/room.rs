@@ -24,42 +24,9 @@ pub(super) struct Room {
     /// Why the budget allows nothing more.
     beyond_budget: Option<String>,
     looked: Option<(Instant, Option<String>)>,
-    /// Whether those that wait were told anything yet, and what last.
-    was_told: bool,
-    told: Option<String>,
 }
 
 impl Disk {
-    /// Whether a job may start. When not, those that wait say why.
-    pub(in crate::worker) async fn has_room(&self) -> bool {
-        let refusal = self.refusal();
-        let is_news = {
-            let mut room = self.room();
-            let is_news = !room.was_told || room.told != refusal;
-            room.was_told = true;
-            room.told.clone_from(&refusal);
-            is_news
-        };
-        let store = &self.parts.store;
-        let said = match &refusal {
-            Some(why) => {
-                if is_news {
-                    tracing::warn!("jobs wait: {why}");
-                }
-                // Also for those that came since.
-                store.jobs_wait_for_room(why).await
-            }
-            None if is_news => store.jobs_have_room().await,
-            None => Ok(()),
-        };
-        if let Err(error) = said
-            && is_news
-        {
-            tracing::warn!(%error, "the jobs that wait don't say why");
-        }
-        refusal.is_none()
-    }
-
     /// Why no job may start; none while there is room.
     pub fn refusal(&self) -> Option<String> {
         let mut room = self.room();

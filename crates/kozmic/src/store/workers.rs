@@ -1,0 +1,97 @@
+//! The workers that run, as they say themselves.
+
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+
+use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
+use crate::model::{Labels, Timestamp};
+
+/// One that has said nothing for so long is gone: two of its words may be lost.
+const GONE_AFTER: Duration = Duration::from_secs(150);
+
+/// What a worker says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerState {
+    /// As in its leases.
+    pub name: String,
+    pub labels: Labels,
+    /// Jobs at once.
+    pub concurrency: i64,
+    /// Why it takes no job now.
+    pub trouble: Option<String>,
+}
+
+impl WorkerState {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            name: row.text("name")?,
+            labels: row.text("labels")?.parse()?,
+            concurrency: row.int("concurrency")?,
+            trouble: row.text_or_null("trouble")?,
+        })
+    }
+}
+
+impl Store {
+    /// A worker runs; those that have been silent for long are forgotten.
+    pub async fn worker_runs(&self, worker: &WorkerState, now: Timestamp) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO workers (name, labels, concurrency, trouble, seen_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET \
+             labels = excluded.labels, concurrency = excluded.concurrency, \
+             trouble = excluded.trouble, seen_at = excluded.seen_at",
+        )
+        .bind(&worker.name)
+        .bind(worker.labels.to_string())
+        .bind(worker.concurrency)
+        .bind(&worker.trouble)
+        .bind(now.0)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("note that a worker runs"))?;
+        sqlx::query("DELETE FROM workers WHERE seen_at < $1")
+            .bind(since(now))
+            .execute(&self.pool)
+            .await
+            .map_err(failed("forget workers that are gone"))?;
+        Ok(())
+    }
+
+    /// A worker has ended.
+    pub async fn worker_ended(&self, name: &str) -> Result<()> {
+        sqlx::query("DELETE FROM workers WHERE name = $1")
+            .bind(name)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("note that a worker ended"))?;
+        Ok(())
+    }
+
+    /// The workers that run, by name.
+    pub async fn workers(&self, now: Timestamp) -> Result<Vec<WorkerState>> {
+        let rows = sqlx::query("SELECT * FROM workers WHERE seen_at >= $1 ORDER BY name")
+            .bind(since(now))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list the workers"))?;
+        rows.iter().map(WorkerState::read).collect()
+    }
+}
+
+/// What a worker has; nothing where it has not said so.
+pub(super) async fn labels_of(tx: &mut Transaction, name: &str) -> Result<Labels> {
+    let row = sqlx::query("SELECT labels FROM workers WHERE name = $1")
+        .bind(name)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(failed("find a worker"))?;
+    let labels =
+        row.map(|row| row.text("labels")?.parse().map_err(StoreError::from)).transpose()?;
+    Ok(labels.unwrap_or_default())
+}
+
+/// Who was seen then or later runs.
+fn since(now: Timestamp) -> i64 {
+    now.0 - i64::try_from(GONE_AFTER.as_millis()).unwrap_or(i64::MAX)
+}

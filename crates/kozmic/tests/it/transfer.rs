@@ -1,0 +1,122 @@
+//! `kozmic move`: from SQLite to PostgreSQL and back, without loss.
+
+use serde_json::Value;
+
+use crate::cli::{errors, printed};
+use crate::crash::{free_url, start};
+use crate::harness::{BASE, Postgres, World, hook};
+
+const SCRIPT: &str = "#!/bin/sh\necho \"the word has ${#WORD} letters\"\n";
+
+async fn api(world: &World, url: &str, path: &str) -> Value {
+    let request = world.http.get(format!("{url}/api/v1/{path}"));
+    let answer = request.bearer_auth(world.api_token().await).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.json().await.unwrap()
+}
+
+/// What users see of it, addresses of the server apart.
+async fn seen(world: &World, url: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    for path in ["projects", "projects/1/builds", "projects/1/secrets", "jobs/1", "jobs/2"] {
+        seen.push(api(world, url, path).await.to_string().replace(url, "SERVER"));
+    }
+    seen
+}
+
+async fn stop(server: &mut tokio::process::Child) {
+    server.kill().await.unwrap();
+}
+
+/// The counts that `kozmic move` tells.
+fn rows(told: &str) -> Vec<&str> {
+    told.lines().skip(1).take_while(|line| !line.starts_with("Copied")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_moves_to_postgres_and_back_and_goes_on() {
+    let mut world = World::new().await;
+    // GitHub goes on calling the same address.
+    let url = &free_url();
+    let mut server = start(&world, url).await;
+    world.project(url, &[hook("Tests", BASE, SCRIPT)]).await;
+    let secret = world.folder().join("word");
+    std::fs::write(&secret, "hush-hush").unwrap();
+    let set = ["secret", "set", "octo/orbit", "WORD", "--file", secret.to_str().unwrap()];
+    let mut command = world.command(url, &set);
+    command.env("KOZMIC_SERVER", url).env("KOZMIC_TOKEN", world.api_token().await);
+    printed(&command.output().await.unwrap());
+    let sha = world.push(&[("a", b"a")]).await;
+    world.finished(url, &sha).await;
+    // A job that names the one which replaced it.
+    let restart = world.http.post(format!("{url}/api/v1/jobs/1/restart"));
+    restart.bearer_auth(world.api_token().await).send().await.unwrap();
+    world.finished(url, &sha).await;
+    let before = seen(&world, url).await;
+
+    let postgres = Postgres::start().await;
+    let running = world.run(url, &["move", "--to", &postgres.url]).await;
+    assert!(errors(&running).contains("another server works in the data folder"));
+    stop(&mut server).await;
+
+    let there = printed(&world.run(url, &["move", "--to", &postgres.url]).await);
+    assert!(there.contains("and compared them. Set KOZMIC_DATABASE_URL"), "{there}");
+    let again = errors(&world.run(url, &["move", "--to", &postgres.url]).await);
+    assert!(again.contains("the database to copy to is not empty: it has "), "{again}");
+
+    world.set("KOZMIC_DATABASE_URL", &postgres.url);
+    let mut server = start(&world, url).await;
+    assert_eq!(seen(&world, url).await, before);
+    let sha = world.push(&[("a", b"b")]).await;
+    let build = world.finished(url, &sha).await;
+    assert_eq!((build.number, build.status.as_str()), (2, "success"));
+    // The secret opens there, and is hidden as before.
+    assert_eq!(world.log_text(&build.jobs[0]).await, "the word has 9 letters\n");
+    let moved = seen(&world, url).await;
+    stop(&mut server).await;
+
+    let file = world.folder().join("again.db");
+    let sqlite = format!("sqlite://{}", file.display());
+    let back = printed(&world.run(url, &["move", "--to", &sqlite]).await);
+    assert!(rows(&back).len() >= rows(&there).len(), "{back}");
+    world.set("KOZMIC_DATABASE_URL", &sqlite);
+    let mut server = start(&world, url).await;
+    assert_eq!(seen(&world, url).await, moved);
+    let sha = world.push(&[("a", b"c")]).await;
+    let build = world.finished(url, &sha).await;
+    assert_eq!((build.number, build.status.as_str()), (3, "success"));
+    stop(&mut server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_not_given_out_again_after_a_move() {
+    crate::store::on_both(async |store| {
+        let (_, hooks) = crate::store::project(&store, &["One", "Two"]).await;
+        let now = kozmic::model::Timestamp(5);
+        store.hook_deleted(&hooks[1], "octo", now).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("k.db").display());
+        let other = store.open_other(&url).await.unwrap();
+        other.migrate().await.unwrap();
+        let copied = store.copy_to(&other).await.unwrap();
+        let hooks_copied = copied.iter().find(|it| it.table == "hooks").unwrap();
+        assert_eq!(hooks_copied.rows, 1);
+        let spec = crate::store::spec("Three");
+        let project = hooks[0].project;
+        let new = other.hook_added(project, &spec, &"hush".into(), "octo", now).await.unwrap();
+        assert_eq!(new.0, hooks[1].id.0 + 1, "GitHub may still call the one that was deleted");
+        other.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_up_to_date_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("sqlite://{}", folder.path().join(name).display());
+    let seal = || kozmic::seal::Seal::from_text(&"k".repeat(32).into()).unwrap();
+    let from = kozmic::store::Store::open(&url("from"), seal()).await.unwrap();
+    from.migrate().await.unwrap();
+    let to = from.open_other(&url("to")).await.unwrap();
+    assert!(from.copy_to(&to).await.is_err(), "it has no tables yet");
+}
