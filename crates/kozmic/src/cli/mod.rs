@@ -202,6 +202,7 @@ fn limits(settings: &Settings) -> Limits {
         stall: settings.stall_timeout,
         job: settings.job_timeout,
         log: settings.log_limit,
+        cache_folder: settings.beside.cache_folder_limit,
         container: ContainerLimits {
             memory: settings.memory_limit,
             cpus: None,

@@ -110,7 +110,6 @@ pub async fn serve(
         bus: bus.clone(),
         limits: limits(&settings),
         artifacts: artifact_rules(&settings),
-        cache_folder_limit: settings.beside.cache_folder_limit,
         cache,
         disk: disk.clone(),
         held: Held::default(),

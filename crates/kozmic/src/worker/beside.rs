@@ -85,7 +85,7 @@ fn as_folder(
         None => whose,
     };
     Folder {
-        limit: folder.limit.unwrap_or(worker.cache_folder_limit),
+        limit: folder.limit.unwrap_or(worker.limits.cache_folder),
         folder: folder.clone(),
         volume,
         project: job.project.id.to_string(),

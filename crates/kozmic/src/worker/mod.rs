@@ -101,8 +101,6 @@ pub struct Worker {
     pub bus: Bus,
     pub limits: Limits,
     pub artifacts: ArtifactRules,
-    /// Bytes of a cache folder whose hook says nothing else.
-    pub cache_folder_limit: u64,
     pub cache: CacheKeeper,
     pub disk: Disk,
     pub held: Held,

@@ -49,6 +49,8 @@ pub struct Limits {
     pub job: Duration,
     /// Bytes of log.
     pub log: u64,
+    /// Bytes of a cache folder whose hook says nothing else.
+    pub cache_folder: u64,
     pub container: ContainerLimits,
 }
 
@@ -61,6 +63,7 @@ impl Limits {
             stall: seconds(options.stall_timeout, self.stall),
             job: seconds(options.job_timeout, self.job),
             log: self.log,
+            cache_folder: self.cache_folder,
             container: ContainerLimits {
                 memory: options.memory.or(self.container.memory),
                 cpus: options.cpus.or(self.container.cpus),
