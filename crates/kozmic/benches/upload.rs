@@ -66,6 +66,8 @@ async fn ours(engine: &Engine, image_id: &str, account: &Account, tree: &Path) -
         limits: ContainerLimits { memory: None, cpus: None, pids: 4096 },
         labels: Labels { job, attempt: 1, step: Step::Build, log_offset: 0 },
         becomes: None,
+        place: None,
+        folders: Vec::new(),
     };
     let container = engine.create(&spec).await.unwrap();
     let started = Instant::now();

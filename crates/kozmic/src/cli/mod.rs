@@ -29,7 +29,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::config::Settings;
-use crate::engine::ContainerLimits;
+use crate::engine::{ContainerLimits, Engine, EngineError};
 use crate::github::Client;
 use crate::log::Logs;
 use crate::model::{FullName, Timestamp};
@@ -195,6 +195,12 @@ async fn connect_store(settings: &Settings) -> anyhow::Result<Store> {
     secret_key::open(settings).await
 }
 
+/// The engine of these settings; `instance` labels all that is made there.
+async fn connect_engine(settings: &Settings, instance: &str) -> Result<Engine, EngineError> {
+    let engine = Engine::connect(settings.docker_host.as_deref(), instance).await?;
+    Ok(engine.with_network_pool(settings.beside.network_pool))
+}
+
 /// Artifacts of one job.
 const ARTIFACT_FILES: usize = 10_000;
 
@@ -209,6 +215,7 @@ fn limits(settings: &Settings) -> Limits {
         stall: settings.stall_timeout,
         job: settings.job_timeout,
         log: settings.log_limit,
+        cache_folder: settings.beside.cache_folder_limit,
         container: ContainerLimits {
             memory: settings.memory_limit,
             cpus: None,

@@ -1,5 +1,7 @@
 //! `kozmic run`: one job on a local checkout, without a server.
 
+mod beside;
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,9 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 
-use super::{limits, secret};
+use self::beside::Beside;
+use super::{connect_engine, limits, secret};
 use crate::config::Settings;
-use crate::engine::Engine;
 use crate::log::{Masked, Masks, Sink as _, Streams};
 use crate::model::{
     Collected, DockerImage, ErrorKind, InstallFrom, Invalid, JobEnd, JobUuid, KnownImages, Script,
@@ -58,6 +60,8 @@ pub(super) struct Command {
     /// line end. May be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_secret_file)]
     secret_file: Vec<(SecretName, PathBuf)>,
+    #[command(flatten)]
+    beside: Beside,
     /// Leave out what is not committed
     #[arg(long)]
     committed: bool,
@@ -68,14 +72,15 @@ pub(super) struct Command {
 
 /// The script's return code; 125 when Kozmic or the engine failed.
 pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result<ExitCode> {
-    let engine = Engine::connect(settings.docker_host.as_deref(), INSTANCE);
+    let engine = connect_engine(settings, INSTANCE);
     let (tree, engine) = tokio::join!(LocalTree::open(&command.dir), engine);
     let (tree, engine) = (tree?, engine?);
     let folder = tempfile::Builder::new()
         .prefix("kozmic-run-")
         .tempdir()
         .context("a folder for the checkout")?;
-    let work = work(settings, &command, &tree)?;
+    let folders = command.beside.folders(&engine, &command.dir, settings.beside.cache_folder_limit);
+    let work = Work { folders: folders.await?, ..work(settings, &command, &tree)? };
     let masks = Masks::new(work.secrets.values().map(ExposeSecret::expose_secret))?;
     let checkout_path = folder.path().join("src");
     let checkout = tree.copy(&checkout_path, command.committed);
@@ -107,7 +112,12 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
         Ok(None) => {}
         Err(error) => writeln!(std::io::stderr(), "kozmic: what it left was not taken: {error}")?,
     }
-    engine.remove_of_job(work.job, 0..=work.attempt).await?;
+    if let Err(error) = command.beside.keep_logs(&engine, &work, &masks).await {
+        writeln!(std::io::stderr(), "kozmic: the services' logs are not kept: {error:#}")?;
+    }
+    for words in beside::clean_up(&engine, &work).await? {
+        log.note(&words)?;
+    }
     if !matches!(end, JobEnd::Exited(_)) {
         log.note(&end.to_string())?;
     }
@@ -169,6 +179,9 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
         env,
         secrets: read_secrets(&command.secret_file)?,
         limits: limits(settings),
+        services: command.beside.services()?,
+        service_limits: limits(settings).container,
+        folders: Vec::new(),
         spent: std::time::Duration::ZERO,
         decided: None,
         cache: CacheKeeper::new(settings.cached_images_limit),

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use rustix::process::Resource;
 use tokio::net::TcpListener;
 
-use super::{artifact_rules, connect_store, limits, make_data_dir, now, open_logs};
+use super::{artifact_rules, connect_engine, connect_store, limits, make_data_dir, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -80,7 +80,7 @@ pub async fn serve(
     let _locks = lock(&settings)?;
     let store = connect_store(&settings).await?;
     let instance = store.instance(now()).await?;
-    let engine = Arc::new(Engine::connect(settings.docker_host.as_deref(), &instance).await?);
+    let engine = Arc::new(connect_engine(&settings, &instance).await?);
     let version = engine.version().await?;
     take_over(&store, &settings).await?;
     let public_url = public_url(&settings, address);

@@ -3,6 +3,8 @@
 //! without the prefix). The environment wins. What is unknown or malformed is
 //! an error that names the setting and what would be right.
 
+mod beside;
+mod database_url;
 mod objects;
 mod sign_in;
 mod table;
@@ -16,6 +18,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
+pub use beside::BesideSettings;
+pub use database_url::DatabaseUrl;
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 pub use table::{SETTINGS, Setting};
@@ -55,24 +59,6 @@ fn full_name(name: &str) -> String {
         name.to_owned()
     } else {
         format!("KOZMIC_{}", name.to_uppercase())
-    }
-}
-
-/// Not shown by `Debug`: a password may be part of it.
-#[derive(Clone)]
-pub struct DatabaseUrl(pub String);
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DatabaseUrl")
-    }
-}
-
-impl std::ops::Deref for DatabaseUrl {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
     }
 }
 
@@ -119,6 +105,7 @@ pub struct Settings {
     /// Bytes; none: most of what the engine has.
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
+    pub beside: BesideSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
     /// All of them, without what is secret.
@@ -226,6 +213,7 @@ impl Settings {
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
+            beside: BesideSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             cached_images_limit: values
@@ -297,6 +285,8 @@ mod tests {
             ("KOZMIC_JOB_TIMEOUT", "18446744073709551615"),
             ("KOZMIC_LOG_LIMIT", "1 GB"),
             ("KOZMIC_DISK_BUDGET", "half"),
+            ("KOZMIC_NETWORK_POOL", "10.0.0.0/30"),
+            ("KOZMIC_CACHE_FOLDER_LIMIT", "much"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
             ("KOZMIC_SSH_KNOWN_HOSTS", "git.example.org AAAA"),

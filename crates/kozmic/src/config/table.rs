@@ -122,6 +122,12 @@ pub const SETTINGS: &[Setting] = &[
         "seconds for which a failed job's container is kept, to be opened; 0: not kept",
     ),
     setting(
+        "KOZMIC_NETWORK_POOL",
+        "10.213.0.0/16",
+        "addresses of the networks of jobs with services, 16 for each",
+    ),
+    setting("KOZMIC_CACHE_FOLDER_LIMIT", "10G", "bytes that a cache folder may have"),
+    setting(
         "KOZMIC_DISK_BUDGET",
         "",
         "bytes that images, volumes, mirrors and logs may use; default: as much as there is",

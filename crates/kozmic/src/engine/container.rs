@@ -24,6 +24,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::folder::FolderMount;
+use super::network::{Place, placed};
 use super::product::Product;
 use super::{Engine, EngineError, Labels, NewCachedImage, Result, Upload, parse_time};
 use crate::model::Timestamp;
@@ -44,6 +46,9 @@ pub struct ContainerSpec<'a> {
     pub labels: Labels,
     /// The image that it is to be kept as.
     pub becomes: Option<NewCachedImage<'a>>,
+    /// None: the engine's own network, which all such containers share.
+    pub place: Option<Place>,
+    pub folders: Vec<FolderMount>,
 }
 
 /// What a container may use.
@@ -79,30 +84,21 @@ impl Engine {
     pub async fn create(&self, spec: &ContainerSpec<'_>) -> Result<Container<'_>> {
         let mut labels = spec.labels.to_map(&self.instance);
         labels.extend(spec.becomes.iter().flat_map(NewCachedImage::labels));
+        let folders = spec.folders.iter().map(|folder| folder.mount(&labels));
+        let mounts = std::iter::once(own_volume(VOLUME, &labels)).chain(folders).collect();
         let body = ContainerCreateBody {
             image: Some(spec.image_id.clone()),
             user: Some(spec.user.clone()).filter(|user| !user.is_empty()),
             entrypoint: Some(spec.command.iter().take(1).cloned().collect()),
             cmd: Some(spec.command.iter().skip(1).cloned().collect()),
-            labels: Some(labels.clone()),
+            labels: Some(labels),
             // What an engine that shuts down sends. It can't be handled: a script that
             // ends with its engine must not look as if it had ended by itself.
             stop_signal: Some("SIGKILL".into()),
-            host_config: Some(HostConfig {
-                mounts: Some(vec![Mount {
-                    target: Some(VOLUME.into()),
-                    typ: Some(MountType::VOLUME),
-                    volume_options: Some(MountVolumeOptions {
-                        labels: Some(labels),
-                        ..Default::default()
-                    }),
-                    ..Default::default()
-                }]),
-                ..self.bounds(spec.limits)
-            }),
+            host_config: Some(HostConfig { mounts: Some(mounts), ..self.bounds(spec.limits) }),
             ..Default::default()
         };
-        self.create_from(body).await
+        self.create_from(placed(body, spec.place.as_ref())).await
     }
 
     /// What holds a container of a job within its limits.
@@ -152,6 +148,19 @@ impl Engine {
                 Err(EngineError::Refused { what: "create a container", problem: ended.to_string() })
             }
         }
+    }
+}
+
+/// An anonymous volume: removed with its container.
+pub(super) fn own_volume(target: &str, labels: &HashMap<String, String>) -> Mount {
+    Mount {
+        target: Some(target.to_owned()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(labels.clone()),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
 }
 
@@ -313,7 +322,7 @@ impl Container<'_> {
         Ok(at(state.finished_at).since(at(state.started_at)))
     }
 
-    async fn state(&self) -> Result<ContainerState> {
+    pub(super) async fn state(&self) -> Result<ContainerState> {
         let inspected = self
             .engine
             .docker

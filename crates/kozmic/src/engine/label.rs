@@ -9,6 +9,8 @@ const JOB: &str = "kozmic.job";
 const ATTEMPT: &str = "kozmic.attempt";
 const STEP: &str = "kozmic.step";
 const LOG_OFFSET: &str = "kozmic.log-offset";
+/// The host name of a service.
+const SERVICE: &str = "kozmic.service";
 pub(super) const INSTANCE: &str = "kozmic.instance";
 
 /// Whose container or volume it is.
@@ -22,11 +24,14 @@ pub struct Labels {
     pub log_offset: u64,
 }
 
-/// What a container is for, in the order in which a job needs them.
+/// What a container is for; those of a job's own scripts last, in the order in which it
+/// needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// To be looked into.
     Probe,
+    /// Beside the build script.
+    Service,
     Install,
     Build,
     /// People look into what is left of it.
@@ -34,9 +39,15 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether one of the job's own scripts runs in it.
+    pub(super) fn is_script(self) -> bool {
+        matches!(self, Self::Install | Self::Build)
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Probe => "probe",
+            Self::Service => "service",
             Self::Install => "install",
             Self::Build => "build",
             Self::Shell => "shell",
@@ -77,11 +88,20 @@ pub(super) fn attempt(labels: Option<&HashMap<String, String>>) -> Option<i64> {
 
 pub(super) fn step(labels: Option<&HashMap<String, String>>) -> Option<Step> {
     let named = labels?.get(STEP)?;
-    [Step::Probe, Step::Install, Step::Build, Step::Shell]
+    [Step::Probe, Step::Service, Step::Install, Step::Build, Step::Shell]
         .into_iter()
         .find(|step| step.as_str() == named)
 }
 
 pub(super) fn log_offset(labels: Option<&HashMap<String, String>>) -> Option<u64> {
     labels?.get(LOG_OFFSET)?.parse().ok()
+}
+
+/// The label that names a service.
+pub(super) fn of_service(name: &str) -> (String, String) {
+    (SERVICE.to_owned(), name.to_owned())
+}
+
+pub(super) fn service(labels: Option<&HashMap<String, String>>) -> Option<&str> {
+    labels?.get(SERVICE).map(String::as_str)
 }

@@ -52,8 +52,7 @@ impl Engine {
             if label::attempt(labels) != Some(attempt) {
                 continue;
             }
-            let step =
-                label::step(labels).filter(|step| matches!(step, Step::Install | Step::Build));
+            let step = label::step(labels).filter(|step| step.is_script());
             let state = found.state.unwrap_or(State::EMPTY);
             if matches!(state, State::CREATED | State::EMPTY) {
                 never_started |= step == Some(Step::Build);

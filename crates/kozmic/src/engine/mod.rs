@@ -6,35 +6,43 @@ mod container;
 mod credentials;
 mod download;
 mod exec;
+mod folder;
 mod image;
 mod kept;
 mod label;
 mod layers;
 mod left;
+mod network;
 mod product;
+mod service;
 mod terminal;
 mod upload;
 mod usage;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use tokio::sync::Notify;
 
-use crate::model::{PulledImage, Timestamp};
+use crate::model::{NetworkPool, PulledImage, Timestamp};
 use product::Product;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
 pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output};
 pub use download::Download;
+pub use folder::{FolderMount, FolderVolume};
 pub use image::{Account, LocalImage, PullProgress};
 pub use kept::{AsMade, FailedImage, RunsAs};
 pub use label::{Labels, Step};
 pub use left::{Found, Unattended};
+pub use network::{Network, Place};
+pub use service::{Looked, Probe, RunningService, ServiceEnd, ServiceImage};
 pub use terminal::{Size, Terminal};
 pub use upload::{Owner, Upload};
 pub use usage::{EngineUsage, OfJob, UsedImage};
@@ -67,6 +75,11 @@ pub enum EngineError {
     PullFailed { image: String, problem: String },
     #[error("the image {0} has no /bin/sh, which starts the script")]
     NoShell(String),
+    #[error(
+        "no network is free for the job's services: all addresses of {0} are in use, by networks of \
+         the engine or routes of this machine; name other ones with KOZMIC_NETWORK_POOL"
+    )]
+    NoNetwork(NetworkPool),
     #[error("the disk of the container engine is full: {0}")]
     DiskFull(String),
     #[error("the checkout could not be packed: {0}")]
@@ -95,6 +108,9 @@ pub struct Engine {
     root: Option<PathBuf>,
     identity: String,
     images: NewImages,
+    /// Where jobs' networks are from, and which of them is tried next.
+    pool: NetworkPool,
+    next_subnet: AtomicU32,
 }
 
 /// What came to the engine's disk through this process.
@@ -161,7 +177,16 @@ impl Engine {
             root: Some(PathBuf::from(root)).filter(|root| root.is_absolute()),
             identity,
             images: NewImages::default(),
+            pool: NetworkPool::default(),
+            // By chance: others may take networks of the same pool at the same time.
+            next_subnet: AtomicU32::new(by_chance()),
         })
+    }
+
+    /// With other addresses for jobs' own networks.
+    #[must_use]
+    pub fn with_network_pool(self, pool: NetworkPool) -> Self {
+        Self { pool, ..self }
     }
 
     pub async fn version(&self) -> Result<EngineVersion> {
@@ -204,6 +229,11 @@ impl Engine {
             other => EngineError::Away { host: self.host.clone(), problem: error_chain(&other) },
         }
     }
+}
+
+fn by_chance() -> u32 {
+    let number = RandomState::new().hash_one(());
+    u32::try_from(number >> 32).unwrap_or(0)
 }
 
 /// The error with its causes, on one line, none of them twice.

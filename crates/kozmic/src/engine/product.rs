@@ -37,6 +37,18 @@ impl Product {
         HostConfigLogConfig { typ: Some(driver.into()), config: Some(options.collect()) }
     }
 
+    /// Of a service, which may write without end: what it wrote last is kept, 4 to 8 MiB.
+    pub(super) fn service_log_config(self) -> HostConfigLogConfig {
+        let (driver, options): (_, &[(&str, &str)]) = match self {
+            Self::Docker => {
+                ("local", &[("max-size", "4m"), ("max-file", "2"), ("compress", "false")])
+            }
+            Self::Podman => ("k8s-file", &[("max-size", "8m")]),
+        };
+        let options = options.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        HostConfigLogConfig { typ: Some(driver.into()), config: Some(options.collect()) }
+    }
+
     /// How deep folders may lie in folders. Podman looks at every part of every path:
     /// a tree as deep as git allows keeps it busy for a quarter of an hour or more, in
     /// which it does not list the containers.

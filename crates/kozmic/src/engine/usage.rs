@@ -13,6 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 
 use super::cached::{SCOPE, cached_name};
+use super::folder::FolderVolume;
 use super::layers::{Layered, own_bytes};
 use super::{Engine, EngineError, FailedImage, Result, label};
 use crate::model::{JobUuid, PulledImage, Timestamp};
@@ -58,6 +59,7 @@ pub struct EngineUsage {
     pub volumes: Vec<OfJob>,
     /// Of containers that are kept.
     pub failed: Vec<FailedImage>,
+    pub folders: Vec<FolderVolume>,
 }
 
 /// The part of `/system/df` that nothing else tells. Podman leaves out much of it.
@@ -152,7 +154,7 @@ impl Engine {
             if is_cached { usage.cached.push(image) } else { usage.pulled.push(image) }
         }
         usage.containers = self.containers_of_jobs().await?;
-        usage.volumes = self.volumes_of_jobs(true).await?;
+        (usage.volumes, usage.folders) = self.volumes(true).await?;
         usage.failed = self.kept_images().await?;
         Ok(usage)
     }
@@ -199,9 +201,19 @@ impl Engine {
         }
     }
 
-    /// The volumes of jobs; their sizes, which cost the engine a walk through all
-    /// volumes, are 0 where they are not asked for or not told.
-    pub async fn volumes_of_jobs(&self, with_sizes: bool) -> Result<Vec<OfJob>> {
+    /// The volumes of jobs, without their sizes.
+    pub async fn volumes_of_jobs(&self) -> Result<Vec<OfJob>> {
+        Ok(self.volumes(false).await?.0)
+    }
+
+    /// The cache folders, without their sizes.
+    pub async fn folders(&self) -> Result<Vec<FolderVolume>> {
+        Ok(self.volumes(false).await?.1)
+    }
+
+    /// Those of jobs and the cache folders; their sizes, which cost the engine a walk
+    /// through all volumes, are 0 where they are not asked for or not told.
+    async fn volumes(&self, with_sizes: bool) -> Result<(Vec<OfJob>, Vec<FolderVolume>)> {
         let filters = label::of_instance(&self.instance);
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let listed = self.docker.list_volumes(Some(options)).await;
@@ -211,16 +223,17 @@ impl Engine {
         } else {
             HashMap::new()
         };
-        let of_job = |volume: bollard::models::Volume| {
-            let labels = Some(&volume.labels);
-            Some(OfJob {
-                job: label::job(labels)?,
-                attempt: label::attempt(labels)?,
-                bytes: sizes.get(&volume.name).copied().unwrap_or(0),
-                name: volume.name,
-            })
-        };
-        Ok(listed.unwrap_or_default().into_iter().filter_map(of_job).collect())
+        let (mut of_jobs, mut folders) = (Vec::new(), Vec::new());
+        for volume in listed.unwrap_or_default() {
+            let (name, labels) = (volume.name, Some(&volume.labels));
+            let bytes = sizes.get(&name).copied().unwrap_or(0);
+            if let Some((job, attempt)) = label::job(labels).zip(label::attempt(labels)) {
+                of_jobs.push(OfJob { name, job, attempt, bytes });
+            } else if let Some(project) = super::folder::project(&volume.labels) {
+                folders.push(FolderVolume { name, project, bytes });
+            }
+        }
+        Ok((of_jobs, folders))
     }
 
     /// False when a container uses it.
@@ -314,7 +327,7 @@ impl Engine {
 
     /// Bytes by volume. Asked for without the client library, which knows only the
     /// newest form of the answer.
-    async fn volume_sizes(&self) -> HashMap<String, u64> {
+    pub(super) async fn volume_sizes(&self) -> HashMap<String, u64> {
         let asked = async {
             let (client, root) = self.plain_client();
             let client = client.timeout(super::SLOW_ANSWER_TIMEOUT);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{HookOptions, Invalid};
 
 /// A hook as a person writes it.
@@ -38,7 +40,8 @@ impl HookSpec {
 
 /// A reference to an image: `[registry[:port]/]path[:tag][@digest]`, as the
 /// distribution project's reference grammar has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct DockerImage(String);
 
 impl DockerImage {
@@ -50,6 +53,20 @@ impl DockerImage {
 impl fmt::Display for DockerImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for DockerImage {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl From<DockerImage> for String {
+    fn from(image: DockerImage) -> Self {
+        image.0
     }
 }
 

@@ -20,6 +20,8 @@ pub enum JobEnd {
     LogLimit(u64),
     /// The kernel killed a process of the container for want of memory.
     OutOfMemory,
+    /// A service of the hook's was not ready in time, or ended before: which, and how.
+    ServiceFailed(String),
     /// Kozmic or its surroundings failed.
     Error(ErrorKind, String),
     /// A person stopped it, or a newer commit superseded it.
@@ -81,7 +83,8 @@ impl JobEnd {
             | Self::LogLimit(_)
             | Self::Stalled(_)
             | Self::TimedOut(_)
-            | Self::OutOfMemory => JobStatus::Failure,
+            | Self::OutOfMemory
+            | Self::ServiceFailed(_) => JobStatus::Failure,
             Self::Error(..) => JobStatus::Error,
             Self::Cancelled(_) | Self::Skipped(_) => JobStatus::Cancelled,
         }
@@ -92,7 +95,8 @@ impl JobEnd {
     pub fn return_code(&self) -> Option<i64> {
         match self {
             Self::Exited(code) | Self::InstallFailed(code) => Some(*code),
-            Self::LogLimit(_) => Some(125),
+            // No script of the hook's has begun that could have a code.
+            Self::LogLimit(_) | Self::ServiceFailed(_) => Some(125),
             // As timeout(1) of the GNU coreutils.
             Self::Stalled(_) | Self::TimedOut(_) => Some(124),
             // 128 + SIGKILL, what a shell would report.
@@ -122,6 +126,7 @@ impl JobEnd {
             Self::Stalled(_) => "stalled",
             Self::TimedOut(_) => "job_timeout",
             Self::OutOfMemory => "out_of_memory",
+            Self::ServiceFailed(_) => "service_failed",
             Self::Error(kind, _) => kind.as_str(),
             Self::Cancelled(_) => "cancelled",
             Self::Skipped(_) => Self::SKIPPED,
@@ -145,7 +150,7 @@ impl fmt::Display for JobEnd {
                 write!(f, "timed out: not finished after {} s", limit.as_secs())
             }
             Self::OutOfMemory => f.write_str("out of memory: the kernel killed a process"),
-            Self::Error(_, message) => f.write_str(message),
+            Self::ServiceFailed(message) | Self::Error(_, message) => f.write_str(message),
             Self::Cancelled(why) => write!(f, "cancelled: {why}"),
             Self::Skipped(why) => write!(f, "not run: {why}"),
         }
@@ -167,6 +172,7 @@ mod tests {
             (JobEnd::Stalled(second), JobStatus::Failure, Some(124), 124),
             (JobEnd::TimedOut(second), JobStatus::Failure, Some(124), 124),
             (JobEnd::OutOfMemory, JobStatus::Failure, Some(137), 137),
+            (JobEnd::ServiceFailed(String::new()), JobStatus::Failure, Some(125), 125),
             (JobEnd::Error(ErrorKind::EngineAway, String::new()), JobStatus::Error, None, 125),
             (JobEnd::Cancelled(String::new()), JobStatus::Cancelled, None, 130),
             (JobEnd::Skipped(String::new()), JobStatus::Cancelled, None, 130),

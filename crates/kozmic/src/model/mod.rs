@@ -2,6 +2,7 @@
 //! No I/O, no async, nothing of ours imported.
 
 mod build;
+mod cache_folder;
 mod cache_id;
 mod cron;
 mod disk;
@@ -12,12 +13,14 @@ mod install;
 mod job;
 mod known_hosts;
 mod labels;
+mod network_pool;
 mod options;
 mod order;
 mod phase;
 mod project;
 mod retention;
 mod secret;
+mod service;
 mod status;
 mod test_report;
 mod time;
@@ -28,6 +31,7 @@ mod waiting;
 mod wanted;
 
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
+pub use cache_folder::{CacheFolder, CacheFolders, FolderName};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
 pub use cron::CronLine;
 pub use disk::{DiskAccount, DiskKind, DiskUse, FileSystem, PulledImage, readable_bytes};
@@ -38,12 +42,14 @@ pub use install::{DroppedImage, InstallFrom, InstallOutcome, InstallStep, KnownI
 pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
 pub use labels::Labels;
+pub use network_pool::{NetworkPool, Subnet};
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use order::in_order;
 pub use phase::Phase;
 pub use project::{AtOnce, FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
+pub use service::{ReadyCheck, Service, ServiceName, Services};
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,

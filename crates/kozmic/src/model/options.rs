@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CronLine, HookSpec, InstallFrom, Invalid, Labels, Variant, Wanted};
+use super::{
+    CacheFolders, CronLine, HookSpec, InstallFrom, Invalid, Labels, Services, Variant, Wanted,
+};
 
 /// Where something is not given, the installation's default holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,12 @@ pub struct HookOptions {
     /// When it runs by the clock, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cron: Vec<CronLine>,
+    /// What runs beside the build script.
+    #[serde(skip_serializing_if = "Services::is_empty")]
+    pub services: Services,
+    /// What the build script finds again.
+    #[serde(skip_serializing_if = "CacheFolders::is_empty")]
+    pub cache_folders: CacheFolders,
 }
 
 impl Default for HookOptions {
@@ -64,6 +72,8 @@ impl Default for HookOptions {
             labels: Labels::default(),
             variants: Vec::new(),
             cron: Vec::new(),
+            services: Services::default(),
+            cache_folders: CacheFolders::default(),
         }
     }
 }
@@ -72,7 +82,7 @@ impl Default for HookOptions {
 const MOST_CRON_LINES: usize = 20;
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 16] = [
+pub const OPTION_NAMES: [&str; 21] = [
     "memory",
     "cpus",
     "pids",
@@ -89,12 +99,17 @@ pub const OPTION_NAMES: [&str; 16] = [
     "label",
     "variant",
     "cron",
+    "service",
+    "service-env",
+    "service-ready",
+    "service-timeout",
+    "cache-folder",
 ];
 
 impl HookOptions {
     /// Takes one option as a person writes it. Refused when it was given before,
-    /// but for `env`, `after`, `label`, `variant`, `cron` and what is wanted, of which there
-    /// may be many.
+    /// but for `env`, `after`, `label`, `variant`, `cron`, what is wanted, services and cache
+    /// folders, of which there may be many.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         let value = value.trim();
         match name {
@@ -146,6 +161,10 @@ impl HookOptions {
                 Ok(())
             }
             wish if Wanted::NAMES.contains(&wish) => self.wanted.set(wish, value),
+            of_service if Services::NAMES.contains(&of_service) => {
+                self.services.set(of_service, value)
+            }
+            CacheFolders::NAME => self.cache_folders.add(value),
             other => Err(Invalid::new(format!("there is no option `{other}`"))),
         }
     }
@@ -181,6 +200,8 @@ impl HookOptions {
             .chain(self.labels.iter().map(|label| ("label", label.to_owned())))
             .chain(self.variants.iter().map(|variant| ("variant", variant.to_string())))
             .chain(self.cron.iter().map(|line| ("cron", line.to_string())))
+            .chain(self.services.written())
+            .chain(self.cache_folders.written())
             .collect()
     }
 }
@@ -285,6 +306,9 @@ mod tests {
             ("variant", "new"),
             ("cron", "0 3 * * * Europe/Berlin"),
             ("cron", "@weekly UTC on release"),
+            ("service", "db: postgres:17"),
+            ("service-ready", "db: pg_isready"),
+            ("cache-folder", "cargo: /home/kozmic/.cargo 1G"),
         ] {
             options.set(name, value).unwrap();
         }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::Invalid;
 
-/// Fetch and image are looked after at the same time; all others follow one another.
+/// Fetch and image are looked after at the same time, and services beside these and the
+/// install script; all others follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Until a worker takes it.
@@ -16,6 +17,8 @@ pub enum Phase {
     Image,
     /// The image with what the install script leaves: found, or made.
     Install,
+    /// The hook's services, from the look for their images until all are ready.
+    Services,
     /// The build script, from making its container to its end.
     Build,
 }
@@ -27,6 +30,7 @@ impl Phase {
             Self::Fetch => "fetch",
             Self::Image => "image",
             Self::Install => "install",
+            Self::Services => "services",
             Self::Build => "build",
         }
     }
@@ -42,7 +46,8 @@ impl FromStr for Phase {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let all = [Self::Queue, Self::Fetch, Self::Image, Self::Install, Self::Build];
+        let all =
+            [Self::Queue, Self::Fetch, Self::Image, Self::Install, Self::Services, Self::Build];
         let named = all.into_iter().find(|phase| phase.as_str() == text);
         named.ok_or_else(|| Invalid::new(format!("`{text}` is not a phase of a job")))
     }

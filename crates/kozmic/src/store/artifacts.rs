@@ -226,7 +226,7 @@ pub(super) async fn keep(
     }
     // Those of this attempt are named now.
     sqlx::query(
-        "DELETE FROM artifact_leftovers WHERE attempt = $1 \
+        "DELETE FROM artifact_leftovers WHERE attempt = $1 AND prefix LIKE 'artifacts/%' \
          AND job_uuid = (SELECT uuid FROM jobs WHERE id = $2)",
     )
     .bind(attempt)

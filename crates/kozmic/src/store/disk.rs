@@ -14,7 +14,7 @@ pub struct KeptImage {
     pub record: i64,
     pub image_id: String,
     pub name: String,
-    /// When it was pulled, or a job of that name started last.
+    /// When it was pulled, or a job or service of that name started last.
     pub used: Timestamp,
 }
 
@@ -71,7 +71,8 @@ impl Store {
     pub async fn pulled_images(&self, engine: &str) -> Result<Vec<KeptImage>> {
         let rows = sqlx::query(
             "SELECT id, image_id, name, pulled_at, \
-             (SELECT MAX(started_at) FROM jobs WHERE docker_image = pulled_images.name) AS used_at \
+             (SELECT MAX(started_at) FROM jobs WHERE docker_image = pulled_images.name) AS used_at, \
+             (SELECT used_at FROM service_images WHERE image = pulled_images.name) AS served_at \
              FROM pulled_images WHERE engine = $1 ORDER BY id",
         )
         .bind(engine)
@@ -79,7 +80,8 @@ impl Store {
         .await
         .map_err(failed("list the pulled images"))?;
         let read = |row: &AnyRow| {
-            let used = row.int_or_null("used_at")?.unwrap_or(0).max(row.int("pulled_at")?);
+            let of_jobs = row.int_or_null("used_at")?.max(row.int_or_null("served_at")?);
+            let used = of_jobs.unwrap_or(0).max(row.int("pulled_at")?);
             Ok(KeptImage {
                 record: row.int("id")?,
                 image_id: row.text("image_id")?,
@@ -100,7 +102,7 @@ impl Store {
         Ok(())
     }
 
-    /// The images that hooks, and jobs that are not finished, name.
+    /// The images that hooks, and jobs that are not finished, name, those of services too.
     pub async fn images_wanted(&self) -> Result<Vec<String>> {
         let rows = sqlx::query(
             "SELECT docker_image FROM hooks UNION \
@@ -109,7 +111,9 @@ impl Store {
         .fetch_all(&self.pool)
         .await
         .map_err(failed("list the images of hooks"))?;
-        rows.iter().map(|row| row.text("docker_image")).collect()
+        let scripts: Vec<String> =
+            rows.iter().map(|row| row.text("docker_image")).collect::<Result<_>>()?;
+        Ok([scripts, self.service_images_wanted().await?].concat())
     }
 
     /// When each project was built last.

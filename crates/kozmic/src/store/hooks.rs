@@ -142,7 +142,10 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(failed("delete a hook"))?;
-        commit(tx).await
+        commit(tx).await?;
+        // Its cache folders are nobody's now.
+        self.wakes.leavings.notify_one();
+        Ok(())
     }
 
     pub async fn hook(&self, id: HookId) -> Result<Option<Hook>> {

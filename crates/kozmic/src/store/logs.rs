@@ -1,6 +1,6 @@
 //! Where the logs of finished jobs are, and which of them go.
 
-use super::{Columns as _, Result, Store, failed};
+use super::{Columns as _, Result, Store, commit, failed};
 use crate::model::{JobId, JobUuid, ProjectId, Timestamp, readable_bytes};
 
 /// A log that its project does not keep any longer.
@@ -26,9 +26,11 @@ impl Store {
         Ok(updated.rows_affected() > 0)
     }
 
-    /// From now on the job's page says that its log was removed, and why. False when the
+    /// From now on the job's page says that its log was removed, and why; those of its
+    /// services go as well. False when the
     /// job is not finished.
     pub async fn log_removed(&self, job: JobId, because: &str, now: Timestamp) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let updated = sqlx::query(
             "UPDATE jobs SET log_removed_at = $1, log_removed_because = $2 \
              WHERE id = $3 AND status NOT IN ('enqueued', 'pending')",
@@ -36,9 +38,13 @@ impl Store {
         .bind(now.0)
         .bind(because)
         .bind(job.0)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await
         .map_err(failed("note that a log was removed"))?;
+        if updated.rows_affected() > 0 {
+            super::service_logs::removed_with_log(&mut tx, job).await?;
+        }
+        commit(tx).await?;
         Ok(updated.rows_affected() > 0)
     }
 

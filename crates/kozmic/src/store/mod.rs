@@ -7,6 +7,7 @@ mod approvals;
 mod artifacts;
 mod asked;
 mod builds;
+mod cache_folders;
 mod collections;
 mod commits;
 mod deliveries;
@@ -37,6 +38,7 @@ mod restarts;
 mod schedules;
 mod secrets;
 mod seen_heads;
+mod service_logs;
 mod sessions;
 mod test_reports;
 mod tokens;
@@ -68,6 +70,7 @@ pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
 pub use builds::{Build, NewBuild};
+pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
@@ -91,6 +94,7 @@ pub use restarts::Cancelled;
 pub use schedules::Schedule;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
+pub use service_logs::{ServiceLog, service_logs_of_attempt};
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
 pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use tokens::{Token, TokenUse};
@@ -248,7 +252,7 @@ impl Store {
         self.wakes.jobs.notified()
     }
 
-    /// Resolves when a project was deleted. Register before looking.
+    /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
     pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.leavings.notified()
     }

@@ -148,6 +148,7 @@ impl Store {
                 .map_err(failed("delete a project"))?;
         }
         super::artifacts::leave(&mut tx, &super::artifacts::prefix_of_project(project)).await?;
+        super::artifacts::leave(&mut tx, &super::service_logs::prefix_of_project(project)).await?;
         commit(tx).await?;
         // Jobs under way are to stop.
         self.wakes.leases.send_replace(());

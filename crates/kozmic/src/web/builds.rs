@@ -11,7 +11,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, artifacts, jobs, kept, log_page, phases, tests};
+use super::{App, artifacts, jobs, kept, log_page, phases, services, tests};
 use crate::model::{Approval, BuildId, CronLine, GitRef, JobStatus, Timestamp, Trigger};
 use crate::store::{AskedFor, Build, Job, Project, ReportTrouble};
 
@@ -95,6 +95,7 @@ struct ShownJob {
     restart_url: Option<String>,
     tests: Option<tests::ShownTests>,
     artifacts: Option<artifacts::ShownArtifacts>,
+    services: Vec<services::ShownService>,
     /// What was left out of what the script left, and why.
     notes: Vec<String>,
     /// Those that this one replaced.
@@ -304,6 +305,7 @@ async fn shown_job(
             None => None,
         },
         kept: kept::of_job(app, job.id, now).await?,
+        services: services::of_job(app, project.id, &job).await?,
         notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
         attempts: phases::attempts(&times, now),

@@ -7,9 +7,9 @@ use super::gate::Door::{Delivery, File, Open, Page, Socket};
 use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, artifacts, badge, builds, health, history, home, hook, hook_form,
-    jobs, live, log_view, repositories, secrets, settings, sign_in, start, static_files, tailer,
-    tests,
+    App, account, actions, api, artifacts, badge, builds, cache_folders, health, history, home,
+    hook, hook_form, jobs, live, log_view, repositories, secrets, services, settings, sign_in,
+    start, static_files, tailer, tests,
 };
 
 /// A line of the table.
@@ -84,6 +84,7 @@ pub(super) fn table() -> Vec<Route> {
         post("/projects/{project}/options", Page, Manager, settings::set_options),
         post("/projects/{project}/secrets/set", Page, Manager, secrets::set),
         post("/projects/{project}/secrets/remove", Page, Manager, secrets::remove),
+        post("/projects/{project}/cache-folders/{folder}/drop", Page, Manager, cache_folders::drop),
         post("/projects/{project}/memberships/sync", Page, Manager, settings::sync),
         post("/projects/{project}/take-over", Page, Manager, settings::take_over),
         post("/projects/{project}/delete", Page, Owner, settings::delete),
@@ -115,6 +116,7 @@ pub(super) fn table() -> Vec<Route> {
             Member,
             artifacts::of_build,
         ),
+        get("/projects/{project}/jobs/{job}/services/{service}/log", File, Member, services::log),
         get("/projects/{project}/tests", Page, Member, tests::project),
         get("/projects/{project}/tests/{test}", Page, Member, tests::test),
         get("/live", Socket, Anyone, live::live),

@@ -6,12 +6,13 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
-use super::App;
+use super::cache_folders::ShownFolder;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::secrets::Secrets;
 use super::visitor::{Access, Account, Visitor};
+use super::{App, cache_folders};
 use crate::model::{
     AtOnce, BuildId, ForkPolicy, HookId, Invalid, Role, Timestamp, parse_days, parse_log_bytes,
     readable_bytes,
@@ -39,6 +40,7 @@ struct SettingsPage {
     members: Vec<Member>,
     /// For managers only.
     secrets: Option<Secrets>,
+    folders: Vec<ShownFolder>,
     options: ProjectOptions,
     /// What its logs take.
     log_bytes: String,
@@ -173,6 +175,7 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
         changes: changes.into_iter().map(change).collect(),
         members: app.store.members(id).await?,
         secrets,
+        folders: cache_folders::of_project(app, id).await?,
         options: app.store.project_options(id).await?,
         log_bytes: readable_bytes(app.store.log_bytes(id).await?),
         project,

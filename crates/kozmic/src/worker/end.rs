@@ -26,7 +26,9 @@ impl From<EngineError> for JobEnd {
             }
             EngineError::DiskFull(_) => ErrorKind::DiskFull,
             EngineError::Packing(error) => kind_of(error),
-            EngineError::Host(_) | EngineError::Refused { .. } => ErrorKind::EngineRefused,
+            EngineError::Host(_) | EngineError::NoNetwork(_) | EngineError::Refused { .. } => {
+                ErrorKind::EngineRefused
+            }
         };
         Self::Error(kind, error.to_string())
     }

@@ -131,7 +131,7 @@ async fn make<'engine>(
         None => (base_image, 0),
     };
     let new = NewCachedImage { generation, ..new };
-    let made = script::create_next(run, Step::Install, image, Some(new)).await?;
+    let made = script::create_next(run, Step::Install, image, Some(new), None).await?;
     // From then on the container holds the image.
     drop(start);
     let container = script::fill(run, made, &install.script, &install.env, checkout).await?;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::cache::{CacheScope, Install};
-use super::collect;
 use super::end::log_error;
 use super::environment;
 use super::execute::{Outcome, execute, resume};
@@ -17,7 +16,7 @@ use super::run::{Limits, Work, asked_to_stop};
 use super::secrets::{self, JobSecrets};
 use super::trees;
 use super::wanted::wanted;
-use super::{LEASE, Progress, Stop, Worker};
+use super::{LEASE, Progress, Stop, Worker, beside, collect};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
 use crate::model::{ErrorKind, JobEnd, KnownImages, Phase, Timestamp, Trigger};
@@ -58,8 +57,10 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
     };
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
     let outcome = pursue(worker, claimed, &secrets, &mut log, &lease).await;
+    let mut left = beside::Left::default();
     let outcome = match outcome {
         Ok(Outcome::Ended(end)) => {
+            left = beside::before_end(worker, job, &secrets.masks).await;
             Ok(collect::before_end(worker, job, &secrets.masks, end, &lease).await)
         }
         other => other,
@@ -73,7 +74,8 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
             if is_ours(worker, job).await {
                 // Before its end: from then on it is nobody's.
                 kept = kept::keep(worker, job, &end, &mut log).await;
-                if let Err(error) = explain(&mut log, job, &end) {
+                let told = left.notes.iter().try_for_each(|note| log.note(note));
+                if let Err(error) = told.and_then(|()| explain(&mut log, job, &end)) {
                     tracing::error!(job = %job.uuid, %error, "the log could not be completed");
                 }
                 match end {
@@ -85,8 +87,14 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
             }
             // Not before its end is kept: until then it could be found again.
             match kept {
-                Some(kept) => kept::remove_but(worker, job, &kept).await,
+                Some(kept) => {
+                    kept::remove_but(worker, job, &kept).await;
+                    remove_networks(worker, job, job.attempt..=job.attempt).await;
+                }
                 None => remove_containers(worker, job, job.attempt..=job.attempt).await,
+            }
+            if left.has_dropped {
+                beside::remove_dropped(worker).await;
             }
         }
         Ok(Outcome::Unattended) => {
@@ -211,7 +219,8 @@ async fn carry_on(
             lease.tell(Progress::Over(Phase::Fetch));
             checkout
         };
-        let work = work_of(worker, job, secrets, known);
+        let folders = beside::prepare(worker, job).await;
+        let work = Work { folders, ..work_of(worker, job, secrets, known) };
         return execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await;
     }
     if !job.project.repository.is_public {
@@ -226,7 +235,8 @@ async fn carry_on(
         lease.tell(Progress::Over(Phase::Fetch));
         checkout
     };
-    let work = work_of(worker, job, secrets, known);
+    let folders = beside::prepare(worker, job).await;
+    let work = Work { folders, ..work_of(worker, job, secrets, known) };
     execute(&worker.engine, &work, checkout, log, &tell, lease.stop()).await
 }
 
@@ -295,6 +305,9 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: Known
         env: environment::of_build(job, &worker.public_url),
         secrets: secrets.given.clone(),
         limits,
+        services: job.options.services.clone(),
+        service_limits: worker.limits.container,
+        folders: Vec::new(),
         decided: decided(job, &limits),
         spent: Timestamp::now().since(job.started_at),
         cache: worker.cache.clone(),
@@ -321,8 +334,18 @@ fn decided(job: &ClaimedJob, limits: &Limits) -> Option<JobEnd> {
 }
 
 async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
-    if let Err(error) = worker.engine.remove_of_job(job.uuid, attempts).await {
+    if let Err(error) = worker.engine.remove_of_job(job.uuid, attempts.clone()).await {
         tracing::warn!(job = %job.uuid, %error, "containers stay until the sweep");
+    }
+    remove_networks(worker, job, attempts).await;
+}
+
+async fn remove_networks(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
+    if job.options.services.is_empty() {
+        return;
+    }
+    if let Err(error) = worker.engine.remove_networks_of_job(job.uuid, attempts).await {
+        tracing::warn!(job = %job.uuid, %error, "a network stays until the sweep");
     }
 }
 

@@ -2,6 +2,7 @@
 //! function named after it.
 
 mod artifacts;
+mod beside;
 mod cache;
 mod claim;
 mod collect;
@@ -9,6 +10,7 @@ mod disk;
 mod end;
 mod environment;
 mod execute;
+mod folders;
 mod held;
 mod install;
 mod job;
@@ -20,6 +22,7 @@ mod presence;
 mod run;
 mod script;
 mod secrets;
+mod services;
 mod stall;
 mod sweep;
 mod trees;
@@ -42,6 +45,7 @@ pub use claim::run;
 pub use collect::{collect, folder_variables};
 pub use disk::{Alone, Beside, Disk, DiskError, DiskParts, Removed, Tidied};
 pub use execute::{Outcome, execute, resume};
+pub use folders::{Folder, Measured, measure};
 pub use held::Held;
 pub use kept::run as look_after_kept;
 pub use logs::run as keep_logs;

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::cache::{CacheKeeper, Install};
+use super::folders::Folder;
 use super::{Progress, Stop};
 use crate::engine::{ContainerLimits, Engine};
 use crate::log::Sink;
-use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, Script};
+use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, Script, Services};
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -27,6 +28,12 @@ pub struct Work {
     /// the work is carried out with must hide them.
     pub secrets: BTreeMap<String, SecretString>,
     pub limits: Limits,
+    /// What runs beside the build script.
+    pub services: Services,
+    /// What a service may use.
+    pub service_limits: ContainerLimits,
+    /// What the build script finds again.
+    pub folders: Vec<Folder>,
     /// How much of its time was used before now, by who carried it out before.
     pub spent: Duration,
     /// The end that was decided on by who carried it out before, but is not kept yet.
@@ -42,6 +49,8 @@ pub struct Limits {
     pub job: Duration,
     /// Bytes of log.
     pub log: u64,
+    /// Bytes of a cache folder whose hook says nothing else.
+    pub cache_folder: u64,
     pub container: ContainerLimits,
 }
 
@@ -54,6 +63,7 @@ impl Limits {
             stall: seconds(options.stall_timeout, self.stall),
             job: seconds(options.job_timeout, self.job),
             log: self.log,
+            cache_folder: self.cache_folder,
             container: ContainerLimits {
                 memory: options.memory.or(self.container.memory),
                 cpus: options.cpus.or(self.container.cpus),
@@ -115,6 +125,7 @@ impl<'a> Run<'a> {
 }
 
 /// What may end a job at any time.
+#[derive(Clone)]
 pub(super) struct Interrupts {
     deadline: Instant,
     pub(super) limits: Limits,

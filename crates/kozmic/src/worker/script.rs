@@ -11,11 +11,12 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::collect::{ARTIFACTS, REPORTS};
+use super::folders::Folder;
 use super::run::{Interrupted, Interrupts, Run, Stepped, Work};
 use super::{GRACE, Progress, Stop, stall};
 use crate::engine::{
-    Account, Attended, Container, ContainerSpec, Engine, EngineError, Labels, NewCachedImage,
-    Output, Step, Unattended, Upload,
+    Account, Attended, Container, ContainerSpec, Engine, EngineError, Labels, Network,
+    NewCachedImage, Output, Step, Unattended, Upload,
 };
 use crate::log::Sink;
 use crate::model::{ErrorKind, JobEnd, Script};
@@ -47,6 +48,8 @@ const LOOK_TIME: Duration = Duration::from_secs(10);
 pub(super) struct Made<'engine> {
     container: Container<'engine>,
     account: Account,
+    /// Relative to `/`; they are the account's own.
+    folders: Vec<String>,
 }
 
 /// A container for one of a job's scripts, empty as yet; `becomes` is the image that
@@ -58,10 +61,16 @@ pub(super) async fn create<'engine>(
     step: Step,
     image_id: &str,
     becomes: Option<NewCachedImage<'_>>,
+    network: Option<&Network>,
     log_offset: u64,
 ) -> Result<Made<'engine>, EngineError> {
     let labels = Labels { job: work.job, attempt: work.attempt, step, log_offset };
     let account = engine.account(&work.image, image_id, &labels).await?;
+    // An image must depend on no cache folder: what it is made of is said in its cache id.
+    let folders = if step == Step::Build { work.folders.as_slice() } else { &[] };
+    for folder in folders {
+        folder.ensure(engine).await?;
+    }
     let spec = ContainerSpec {
         image_id: image_id.to_owned(),
         user: account.user.clone(),
@@ -69,9 +78,13 @@ pub(super) async fn create<'engine>(
         limits: work.limits.container,
         labels,
         becomes,
+        place: network.map(Network::script),
+        folders: folders.iter().map(Folder::mount).collect(),
     };
     let container = engine.create(&spec).await?;
-    Ok(Made { container, account })
+    let home = account.home.as_deref();
+    let folders = folders.iter().flat_map(|folder| folder.owned(home)).collect();
+    Ok(Made { container, account, folders })
 }
 
 /// As [`create`], where nothing else is done meanwhile.
@@ -80,8 +93,10 @@ pub(super) async fn create_next<'engine>(
     step: Step,
     image_id: &str,
     becomes: Option<NewCachedImage<'_>>,
+    network: Option<&Network>,
 ) -> Stepped<Made<'engine>> {
-    let made = create(run.engine, run.work, step, image_id, becomes, run.log.length());
+    let length = run.log.length();
+    let made = create(run.engine, run.work, step, image_id, becomes, network, length);
     tokio::select! {
         made = made => Ok(made.map_err(JobEnd::from)?),
         interrupted = run.interrupts.next() => Err(interrupted),
@@ -97,13 +112,16 @@ pub(super) async fn fill<'engine>(
     checkout: &Checkout,
 ) -> Stepped<Container<'engine>> {
     (run.tell)(Progress::Prepares("putting the checkout into a container".into()));
-    let Made { container, account } = made;
+    let Made { container, account, folders } = made;
     let secrets = &run.work.secrets;
     let starter = starter(env, &account, !secrets.is_empty());
     let mut upload = Upload::new(account.owner)
         .folder("kozmic/")
         .folder(REPORTS.trim_start_matches('/'))
         .folder(ARTIFACTS.trim_start_matches('/'));
+    for folder in &folders {
+        upload = upload.folder(folder);
+    }
     if !secrets.is_empty() {
         let secrets = secrets.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
         upload = upload.file(SECRETS.trim_start_matches('/'), exports(secrets), 0o400);
@@ -196,7 +214,7 @@ pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> S
 fn progress(step: Step, doing: &str) -> Progress {
     match step {
         Step::Build => Progress::Builds(format!("{doing} the build script")),
-        Step::Install | Step::Probe | Step::Shell => {
+        Step::Install | Step::Service | Step::Probe | Step::Shell => {
             Progress::Installs(format!("{doing} the install script"))
         }
     }

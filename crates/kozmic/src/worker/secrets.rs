@@ -61,6 +61,7 @@ pub(super) async fn of(worker: &Worker, claimed: &Claimed) -> Result<Option<JobS
 pub(super) fn hide(masks: &Masks, end: JobEnd) -> JobEnd {
     match end {
         JobEnd::Error(kind, why) => JobEnd::Error(kind, masks.hide_text(&why)),
+        JobEnd::ServiceFailed(why) => JobEnd::ServiceFailed(masks.hide_text(&why)),
         other => other,
     }
 }

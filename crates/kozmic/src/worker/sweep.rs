@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Worker, artifacts, trees};
+use super::{Worker, artifacts, beside, trees};
 use crate::shutdown::Shutdown;
 
 const EVERY: Duration = Duration::from_mins(1);
@@ -19,7 +19,10 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         let left = worker.store.leavings_changed();
         tokio::select! {
             () = shutdown.requested() => return,
-            () = left => remove_leavings(&worker).await,
+            () = left => {
+                remove_leavings(&worker).await;
+                beside::remove_dropped(&worker).await;
+            }
             _ = look.tick() => remove_leavings(&worker).await,
             _ = timer.tick() => sweep(&worker).await,
         }
@@ -47,6 +50,7 @@ async fn sweep(worker: &Worker) {
             }
         }
     }
+    beside::sweep(worker).await;
     artifacts::sweep(worker).await;
     trees::sweep(worker).await;
     if let Err(error) = worker.engine.remove_nameless().await {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kozmic::web::{Door, Entry, Who, entries};
 use reqwest::{Client, Method, RequestBuilder};
 
-use crate::harness::{World, location};
+use crate::harness::{World, location, web_image};
 
 const LOGINS: [&str; 5] = ["stranger", "member", "manager", "octo", "admin"];
 
@@ -70,6 +70,13 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     // Without a name.
     ("POST", "/projects/{project}/secrets/set", "/projects/1/secrets/set/", 200, MANAGERS),
     ("POST", "/projects/{project}/secrets/remove", "/projects/1/secrets/remove/", 200, MANAGERS),
+    (
+        "POST",
+        "/projects/{project}/cache-folders/{folder}/drop",
+        "/projects/1/cache-folders/9/drop/",
+        404,
+        MANAGERS_OF_NOTHING,
+    ),
     (
         "POST",
         "/projects/{project}/memberships/sync",
@@ -149,6 +156,13 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         303,
         FILE,
     ),
+    (
+        "GET",
+        "/projects/{project}/jobs/{job}/services/{service}/log",
+        "/projects/1/jobs/1/services/web/log/",
+        200,
+        FILE,
+    ),
     ("GET", "/projects/{project}/tests", "/projects/1/tests/", 200, MEMBERS),
     ("GET", "/projects/{project}/tests/{test}", "/projects/1/tests/TEST/", 200, MEMBERS),
     // What is told there depends on who listens: see live.rs.
@@ -210,6 +224,20 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         404,
         API_MANAGERS_OF_NOTHING,
     ),
+    (
+        "GET",
+        "/api/v1/projects/{project}/cache-folders",
+        "/api/v1/projects/1/cache-folders",
+        200,
+        API_MEMBERS,
+    ),
+    (
+        "DELETE",
+        "/api/v1/projects/{project}/cache-folders/{folder}",
+        "/api/v1/projects/1/cache-folders/9",
+        404,
+        API_MANAGERS_OF_NOTHING,
+    ),
     ("GET", "/api/v1/queue", "/api/v1/queue", 200, API),
     ("GET", "/api/v1/builds/{build}", "/api/v1/builds/1", 200, API_MEMBERS),
     ("POST", "/api/v1/builds/{build}/cancel", "/api/v1/builds/1/cancel", 409, API_MANAGERS),
@@ -237,6 +265,14 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
         "GET",
         "/api/v1/jobs/{job}/artifacts/{*path}",
         "/api/v1/jobs/1/artifacts/a/b",
+        200,
+        API_MEMBERS,
+    ),
+    ("GET", "/api/v1/jobs/{job}/services", "/api/v1/jobs/1/services", 200, API_MEMBERS),
+    (
+        "GET",
+        "/api/v1/jobs/{job}/services/{service}/log",
+        "/api/v1/jobs/1/services/web/log",
         200,
         API_MEMBERS,
     ),
@@ -274,10 +310,11 @@ struct Doors {
 impl Doors {
     async fn new() -> Self {
         let world = World::with(&[("KOZMIC_ADMINS", "Admin")]).await;
-        let script = "#!/bin/sh\n\
+        let service = format!("# kozmic: service = web: {}\n", web_image().await);
+        let script = "\
             echo '<testsuite><testcase name=\"t\"/></testsuite>' > $KOZMIC_REPORTS/junit.xml\n\
             mkdir $KOZMIC_ARTIFACTS/a\n: > $KOZMIC_ARTIFACTS/a/b\n";
-        let server = world.serve_with(script).await;
+        let server = world.serve_with(&format!("#!/bin/sh\n{service}{script}")).await;
         let sha = world.push(&[("a", b"a")]).await;
         let build = world.finished(&server.url, &sha).await;
         // The first job has a newer one, so that it can't be run again.

@@ -117,10 +117,10 @@ pub(super) struct InstallStepAnswer {
     dropped_by: Option<String>,
 }
 
-/// A part of one attempt. Fetch and image go on at the same time.
+/// A part of one attempt. Fetch, image and services go on at the same time.
 #[derive(Serialize)]
 pub(super) struct PhaseAnswer {
-    /// `queue`, `fetch`, `image`, `install` or `build`.
+    /// `queue`, `fetch`, `image`, `install`, `services` or `build`.
     phase: &'static str,
     attempt: i64,
     started_at: String,

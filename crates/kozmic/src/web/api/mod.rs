@@ -5,11 +5,13 @@
 mod answers;
 mod artifacts;
 mod builds;
+mod cache_folders;
 mod jobs;
 mod problem;
 mod projects;
 mod queue;
 mod secrets;
+mod services;
 mod shell;
 mod tests;
 mod tries;
@@ -32,6 +34,13 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/projects/{project}/secrets", Api, Manager, secrets::list),
         put("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::set),
         delete("/api/v1/projects/{project}/secrets/{name}", Api, Manager, secrets::remove),
+        get("/api/v1/projects/{project}/cache-folders", Api, Member, cache_folders::list),
+        delete(
+            "/api/v1/projects/{project}/cache-folders/{folder}",
+            Api,
+            Manager,
+            cache_folders::drop,
+        ),
         get("/api/v1/queue", Api, SignedIn, queue::list),
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
@@ -45,6 +54,8 @@ pub(super) fn routes() -> Vec<Route> {
         get("/api/v1/jobs/{job}/tests", Api, Member, tests::of_job),
         get("/api/v1/jobs/{job}/artifacts", Api, Member, artifacts::list),
         get("/api/v1/jobs/{job}/artifacts/{*path}", Api, Member, artifacts::one),
+        get("/api/v1/jobs/{job}/services", Api, Member, services::list),
+        get("/api/v1/jobs/{job}/services/{service}/log", Api, Member, services::log),
         get("/api/v1/projects/{project}/tests/{test}", Api, Member, tests::history),
         post("/api/v1/jobs/{job}/cancel", Api, Manager, jobs::cancel),
         post("/api/v1/jobs/{job}/restart", Api, Manager, jobs::restart),

@@ -9,7 +9,7 @@ use super::room::{DATA, ENGINE};
 use super::{Beside, Disk, DiskParts, Result, measure};
 use crate::engine::{EngineUsage, OfJob, UsedImage};
 use crate::model::{DiskAccount, DiskKind, DiskUse, DroppedImage, ProjectId, Timestamp};
-use crate::store::{KeptContainer, KeptImage, KeptLog};
+use crate::store::{KeptContainer, KeptFolder, KeptImage, KeptLog};
 
 /// Logs that are asked for at once.
 const LOGS: i64 = 1_000;
@@ -59,6 +59,7 @@ impl Disk {
             sum(DiskKind::PulledImage, &mut engine.pulled.iter().map(|it| it.bytes)),
             sum(DiskKind::Container, &mut engine.containers.iter().map(|it| it.bytes)),
             sum(DiskKind::Volume, &mut engine.volumes.iter().map(|it| it.bytes)),
+            sum(DiskKind::CacheFolder, &mut engine.folders.iter().map(|it| it.bytes)),
             sum(DiskKind::Mirror, &mut local.mirrors.iter().map(|(_, bytes)| *bytes)),
             sum(DiskKind::Checkout, &mut local.checkouts.values().copied()),
             DiskUse { kind: DiskKind::Log, count: local.logs.0, bytes: local.logs.1 },
@@ -128,6 +129,12 @@ impl Disk {
         // Somebody is at the others.
         let failed = failed.filter(|it| it.held_until <= Timestamp::now());
         removable.extend(failed.map(|it| failed_container(&it, engine, at_engine)));
+        let folders = parts.store.cache_folders_at(parts.engine.identity()).await?;
+        removable.extend(engine.folders.iter().filter_map(|volume| {
+            // One that the store does not know goes with the next sweep.
+            let folder = folders.iter().find(|it| it.volume == volume.name && !it.is_used)?;
+            Some(cache_folder(folder, volume.bytes, at_engine))
+        }));
         let idle = local.mirrors.iter().filter(|(project, _)| !at_work.contains(project));
         removable.extend(idle.map(|(project, bytes)| Removable {
             what: What::Mirror(*project),
@@ -247,6 +254,20 @@ fn failed_container(
         name: format!("of {} #{} {}, which failed", kept.project, kept.build_number, kept.title),
         bytes: of_jobs.map(|it| it.bytes).chain(images.map(|it| it.bytes)).sum(),
         used: kept.kept_at,
+        file_system,
+    }
+}
+
+fn cache_folder(folder: &KeptFolder, bytes: u64, file_system: Option<usize>) -> Removable {
+    let name = format!("{} of {} {}", folder.name, folder.project_name, folder.job_title);
+    Removable {
+        what: What::CacheFolder(folder.volume.clone()),
+        name: match folder.pull_request {
+            Some(number) => format!("{name}, pull request {number}"),
+            None => name,
+        },
+        bytes,
+        used: folder.used_at,
         file_system,
     }
 }

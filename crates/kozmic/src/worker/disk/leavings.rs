@@ -34,7 +34,7 @@ impl Disk {
         Ok(())
     }
 
-    /// The mirror and the cached images.
+    /// The mirror, the cached images and the cache folders.
     async fn remove_all_of(&self, project: ProjectId) -> Result<bool> {
         let DiskParts { engine, source, .. } = &*self.parts;
         if source.mirrors().iter().any(|(of, _)| *of == project) {
@@ -43,7 +43,7 @@ impl Disk {
         }
         // Its own, those of its forks, and of what was tried.
         let (own, apart) = (project.to_string(), format!("{project}-"));
-        let mut is_gone = true;
+        let mut is_gone = self.remove_folders_of(project).await?;
         for image in engine.cached_images().await? {
             if image.scope == own || image.scope.starts_with(&apart) {
                 is_gone &= engine.remove_image(&image.name).await?;

@@ -2,6 +2,7 @@
 //! longest ago, and has no job started when there is no room for it.
 
 mod account;
+mod folders;
 mod leavings;
 mod measure;
 mod orphans;

@@ -26,7 +26,7 @@ impl Disk {
             let name = format!("of job {job}");
             found.push(Orphan { kind: DiskKind::Container, name, job, attempt });
         }
-        for volume in engine.volumes_of_jobs(false).await? {
+        for volume in engine.volumes_of_jobs().await? {
             found.push(Orphan {
                 kind: DiskKind::Volume,
                 name: volume.name,

@@ -32,6 +32,8 @@ pub(super) enum What {
         id: String,
         records: Vec<(i64, String)>,
     },
+    /// By its volume.
+    CacheFolder(String),
     Mirror(ProjectId),
     /// The container of a failed job, with all that belongs to it.
     Failed {
@@ -47,6 +49,7 @@ impl What {
         match self {
             Self::CachedImage { .. } | Self::Nameless { .. } => DiskKind::CachedImage,
             Self::PulledImage { .. } => DiskKind::PulledImage,
+            Self::CacheFolder(_) => DiskKind::CacheFolder,
             Self::Mirror(_) => DiskKind::Mirror,
             Self::Failed { .. } => DiskKind::Container,
             Self::Log(..) => DiskKind::Log,

@@ -160,6 +160,11 @@ impl Disk {
                 }
                 is_done
             }
+            What::CacheFolder(volume) => {
+                // From then on no job gets it. One that a container has goes with a sweep.
+                store.idle_cache_folder_dropped(engine.identity(), volume).await?
+                    && engine.remove_volume(volume).await?
+            }
             What::Mirror(project) => {
                 let alone = match &self.parts.beside {
                     Beside::Nobody => None,

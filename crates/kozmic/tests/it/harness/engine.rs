@@ -91,7 +91,7 @@ pub async fn busybox() -> &'static str {
     BUSYBOX
 }
 
-/// Containers and volumes of one installation.
+/// Containers, their volumes and networks of one installation; cache folders outlive jobs.
 pub async fn containers_of(engine: Option<&str>, instance: &str) -> Vec<String> {
     let filter = format!("label=kozmic.instance={instance}");
     let host = match engine {
@@ -101,11 +101,13 @@ pub async fn containers_of(engine: Option<&str>, instance: &str) -> Vec<String> 
     let docker = async |arguments: &[&str]| docker_at(host.as_deref(), arguments).await;
     let containers = docker(&["ps", "--all", "--quiet", "--filter", &filter]).await;
     // Podman labels no volume; it removes a container's own with the container.
-    let volumes = docker(&["volume", "ls", "--quiet", "--filter", &filter]).await;
+    let of_job = ["--filter", &filter, "--filter", "label=kozmic.job"];
+    let volumes = docker(&[&["volume", "ls", "--quiet"], &of_job[..]].concat()).await;
+    let networks = docker(&["network", "ls", "--quiet", "--filter", &filter]).await;
     let named = |kind: &'static str, text: String| {
         text.lines().map(|id| format!("{kind} {id}")).collect::<Vec<_>>()
     };
-    [named("container", containers), named("volume", volumes)].concat()
+    [named("container", containers), named("volume", volumes), named("network", networks)].concat()
 }
 
 /// The cached images of one installation.

@@ -9,6 +9,7 @@ mod podman;
 mod postgres;
 mod prism;
 mod s3;
+mod services;
 mod sshd;
 pub mod tailer;
 pub mod terminal;
@@ -28,9 +29,12 @@ pub use engine::{
 pub use postgres::Postgres;
 pub use prism::Prism;
 pub use s3::S3;
+pub use services::{
+    cache_folder_volumes, networks_of, postgres_image, remove_cache_folders, web_image,
+};
 pub use sshd::Sshd;
 pub use visitor::{client, cookies, location, post_form};
-pub use world::{Build, REPOSITORY, Server, World, hook};
+pub use world::{Build, REPOSITORY, Server, World, hook, with_header};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(150);

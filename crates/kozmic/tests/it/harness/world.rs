@@ -117,6 +117,12 @@ pub fn hook(title: &str, image: &str, script: &str) -> String {
     format!("{shebang}# kozmic: title = {title}\n# kozmic: image = {image}\n{rest}")
 }
 
+/// A bash script behind lines of a hook's header.
+pub fn with_header(header: &[&str], script: &str) -> String {
+    let header: Vec<String> = header.iter().map(|line| format!("# kozmic: {line}\n")).collect();
+    format!("#!/bin/bash\n{}{script}", header.concat())
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::with(&[]).await
