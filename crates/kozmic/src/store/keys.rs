@@ -147,8 +147,8 @@ mod tests {
         store.migrate().await.unwrap();
         let rows = sqlx::query(
             "SELECT tables.name AS name, columns.name AS \"column\" \
-             FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns \
-             WHERE tables.type = 'table' AND columns.type = 'BLOB' AND tables.name NOT LIKE '\\_sqlx%' ESCAPE '\\'",
+             FROM pragma_table_list AS tables, pragma_table_info(tables.name) AS columns \
+             WHERE tables.schema = 'main' AND tables.type = 'table' AND columns.type = 'BLOB' AND tables.name NOT LIKE '\\_sqlx%' ESCAPE '\\'",
         );
         let rows = rows.fetch_all(&store.pool).await.unwrap();
         let found: BTreeSet<_> = rows
