@@ -2,9 +2,8 @@
 // stay as the server has it, and can be read and operated by everybody.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { AxeBuilder } from "@axe-core/playwright";
+import { isGood } from "./looks.mjs";
 import { eventually, World } from "./world.mjs";
 
 const SCRIPT = `#!/bin/bash
@@ -16,11 +15,6 @@ exit $(cat code)
 `;
 /** What a page may take on its way here when it is looked at for the first time. */
 const FIRST_VIEW = 100 * 1024;
-const LOOKS = [
-  ["light", { width: 1200, height: 800 }, "light"],
-  ["dark", { width: 1200, height: 800 }, "dark"],
-  ["phone", { width: 390, height: 844 }, "light"],
-];
 const LONG = "a-repository-whose-name-goes-on-and-on-until-it-has-as-many-letters-as-a-name-may-have-at-github-100";
 const MESSAGES = [
   ["0", "Round the moon"],
@@ -43,27 +37,6 @@ before(async () => {
   }
 });
 after(() => world?.end());
-
-/** Nothing is wider than its window, and axe finds nothing. */
-async function isGood(page, name) {
-  for (const [look, size, colorScheme] of LOOKS) {
-    await page.setViewportSize(size);
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    if (process.env.SCREENSHOTS) {
-      await mkdir(process.env.SCREENSHOTS, { recursive: true });
-      await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}-${look}.png`, fullPage: true });
-    }
-    const overflow = await page.evaluate(
-      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    );
-    assert.equal(overflow, 0, `${name} in ${look} is wider than its window`);
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    const told = violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.map(({ html }) => html).join("\n")}`);
-    assert.deepEqual(told, [], `${name} in ${look}`);
-  }
-  await page.setViewportSize(LOOKS[0][1]);
-  await page.emulateMedia({ colorScheme: "light" });
-}
 
 const rows = (page) => page.locator(".builds .subject").allTextContents();
 

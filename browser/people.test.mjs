@@ -2,18 +2,11 @@
 // read and operate the pages on the way.
 
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { AxeBuilder } from "@axe-core/playwright";
+import { isGood } from "./looks.mjs";
 import { eventually, World } from "./world.mjs";
 
 const SCRIPT = "#!/bin/bash\necho lifting off\n";
-/** Every page is looked at in these. */
-const LOOKS = [
-  ["light", { width: 1200, height: 800 }, "light"],
-  ["dark", { width: 1200, height: 800 }, "dark"],
-  ["phone", { width: 390, height: 844 }, "light"],
-];
 
 let world;
 before(async () => {
@@ -29,28 +22,6 @@ before(async () => {
   }
 });
 after(() => world?.end());
-
-/** Nothing is wider than its window, and axe finds nothing serious. */
-async function isGood(page, name) {
-  for (const [look, size, colorScheme] of LOOKS) {
-    await page.setViewportSize(size);
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const overflow = await page.evaluate(
-      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    );
-    assert.equal(overflow, 0, `${name} in ${look} is wider than its window`);
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    const bad = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-    const told = bad.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.map(({ html }) => html).join("\n")}`);
-    assert.deepEqual(told, [], `${name} in ${look}`);
-    if (process.env.SCREENSHOTS) {
-      await mkdir(process.env.SCREENSHOTS, { recursive: true });
-      await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}-${look}.png`, fullPage: true });
-    }
-  }
-  await page.setViewportSize(LOOKS[0][1]);
-  await page.emulateMedia({ colorScheme: "light" });
-}
 
 /** The status of the newest build of a page's project is this one. */
 async function isBuilt(page, status) {

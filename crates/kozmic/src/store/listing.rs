@@ -61,7 +61,6 @@ pub struct JobUnderWay {
     pub reason: String,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
-    pub awaits_approval: bool,
 }
 
 /// Who may see a project; its parameters are those of [`Listed::parameters`].
@@ -249,7 +248,7 @@ impl Store {
         // The status stands in the text, for the indexes that have only such jobs.
         let query = format!(
             "SELECT jobs.id, jobs.title, jobs.status, jobs.reason, jobs.created_at, jobs.started_at, \
-             builds.id AS build_id, builds.number, builds.approval, projects.id AS project_id, \
+             builds.id AS build_id, builds.number, projects.id AS project_id, \
              projects.gh_full_name FROM \
              (SELECT id, build_id, title, status, reason, created_at, started_at FROM jobs \
               WHERE status = '{status}' ORDER BY id LIMIT $4) AS jobs \
@@ -278,7 +277,6 @@ impl Store {
                 reason: row.text("reason")?,
                 created_at: Timestamp(row.int("created_at")?),
                 started_at: row.int_or_null("started_at")?.map(Timestamp),
-                awaits_approval: row.text("approval")? == "awaited",
             })
         };
         rows.iter().map(read).collect()

@@ -13,7 +13,7 @@ use super::error::PageError;
 use super::history::Row;
 use super::page::{Page, Sidebar, StatusMark, Time, render, subject};
 use super::visitor::Visitor;
-use crate::model::{JobStatus, ProjectId, Timestamp};
+use crate::model::{ProjectId, Timestamp};
 use crate::store::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart};
 
 /// Projects on one page.
@@ -136,16 +136,23 @@ async fn under_way(app: &App, of: Listed, now: Timestamp) -> Result<(Vec<Work>, 
     let has_more = running.len() > shown || waiting.len() > shown;
     running.truncate(shown);
     waiting.truncate(shown);
+    let mut found = Vec::with_capacity(waiting.len());
+    for job in &waiting {
+        found.extend(app.store.job(job.id).await?);
+    }
+    app.store.tell_why_they_wait(&mut found, now).await?;
+    for job in &mut waiting {
+        if let Some(told) = found.iter_mut().find(|found| found.id == job.id) {
+            job.reason = std::mem::take(&mut told.reason);
+        }
+    }
     let work = |job: JobUnderWay| Work {
         url: format!("/projects/{}/builds/{}/jobs/{}/", job.project, job.build, job.id),
         project: job.project_name,
         build_number: job.build_number,
         title: job.title,
         status: job.status.into(),
-        reason: match job.status {
-            JobStatus::Enqueued if job.awaits_approval => "waits for a manager's approval".into(),
-            _ => job.reason,
-        },
+        reason: job.reason,
         since: Time::new(job.started_at.unwrap_or(job.created_at), now),
     };
     Ok((running.into_iter().chain(waiting).map(work).collect(), has_more))

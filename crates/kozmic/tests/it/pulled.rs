@@ -4,7 +4,7 @@ use kozmic::model::JobUuid;
 
 use crate::cli::printed;
 use crate::harness::{World, busybox, docker, eventually, hook};
-use crate::look_inside::{SCRIPT, client, expires, kept_images, refused, with_failed};
+use crate::look_inside::{client, expires, kept_images, refused, with_failed};
 use crate::secrets::set;
 
 /// An image's name that is this test's, and goes with it.
@@ -99,7 +99,6 @@ async fn an_image_that_is_cut_off_leaves_nothing() {
     let world = World::with(&[("KOZMIC_KEEP_FAILED", "3600")]).await;
     let (server, _) = with_failed(&world).await;
     let name = Name::new();
-    let before = docker(&["images", "--all", "--quiet", "--no-trunc"]).await;
     let url = cut_off_after(&server.url, 1 << 20).await;
     let said = refused(&client(&world, &url, &["pull", "1", "--tag", &name.0], "").await);
     assert!(said.contains("cut off") && said.contains("nothing of it is kept here"), "{said}");
@@ -113,7 +112,6 @@ async fn an_image_that_is_cut_off_leaves_nothing() {
     let digest = "x@sha256:0123456789012345678901234567890123456789012345678901234567890123";
     let said = refused(&client(&world, &server.url, &["pull", "1", "--tag", digest], "").await);
     assert!(said.contains("has a digest"), "{said}");
-    assert!(before.len() > SCRIPT.len());
     expires(&world).await;
     server.stop().await;
 }
