@@ -290,7 +290,7 @@ async fn gc_takes_nothing_from_a_running_job_and_a_log_that_went_says_so() {
     let server = world.serve().await;
     let build = restarted(&world, &server.url, &first).await;
     assert_eq!(build.status, "success");
-    assert!(world.log_text(&build.jobs[0]).await.contains("no image is cached yet"));
+    assert!(world.log_text(&build.jobs[0]).await.contains("was removed to make room"));
     world.nothing_left().await;
     // Under a name that another image takes, nobody finds it.
     let name = cached(&world).await.remove(0);
