@@ -8,7 +8,10 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::cli::printed;
 use crate::harness::terminal::Terminal;
-use crate::harness::{BASE, Build, Server, World, containers_of, docker, eventually, hook};
+use crate::harness::{
+    BASE, Build, Server, World, containers_of, docker, eventually, hook, networks_of, web_image,
+    with_header,
+};
 
 /// Fails until the file `answer` says that it is fixed.
 pub const SCRIPT: &str = "#!/bin/bash\necho left > left.txt\necho outside > /tmp/outside\n\
@@ -141,6 +144,31 @@ async fn a_failed_job_is_opened_with_a_terminal_and_mended() {
     .await;
     expires(&world).await;
     assert!(job(&world, &server.url, failed.id).await["kept_until"].is_null());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_beside_a_failed_job_is_not_kept_with_it() {
+    let world = World::with(&[("KOZMIC_KEEP_FAILED", "3600")]).await;
+    let server = world.serve().await;
+    let service = format!("service = web: {}", web_image().await);
+    let header = [service.as_str(), "cache-folder = things: /home/kozmic/things"];
+    let script = with_header(&header, "echo kept > /home/kozmic/things/one\nexit 3\n");
+    world.project(&server.url, &[hook("Tests", BASE, &script)]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(&server.url, &sha).await;
+    assert_eq!(build.job("Tests").return_code, Some(3), "{build:?}");
+    let instance = instance(&world).await;
+    eventually("service and network to go", async || {
+        let is_gone =
+            world.containers("service").await.is_empty() && networks_of(&instance).await.is_empty();
+        is_gone.then_some(())
+    })
+    .await;
+    let shown = client(&world, &server.url, &["shell", "1"], "cat ~/things/one\n").await;
+    assert_eq!(shown.stdout, b"kept\n", "{}", String::from_utf8_lossy(&shown.stderr));
+    expires(&world).await;
+    crate::harness::remove_cache_folders(&instance).await;
     server.stop().await;
 }
 

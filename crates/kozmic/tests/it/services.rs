@@ -39,7 +39,7 @@ impl World {
     }
 
     /// The containers of one step.
-    async fn containers(&self, step: &str) -> Vec<String> {
+    pub async fn containers(&self, step: &str) -> Vec<String> {
         let instance = format!("label=kozmic.instance={}", self.instance().await);
         let step = format!("label=kozmic.step={step}");
         let of_step = ["ps", "--quiet", "--filter", &instance, "--filter", &step];
