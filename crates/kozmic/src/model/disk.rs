@@ -16,6 +16,7 @@ pub enum DiskKind {
     Checkout,
     Log,
     Artifact,
+    Tree,
     Database,
 }
 
@@ -33,14 +34,17 @@ impl DiskKind {
             Self::Checkout => "checkouts",
             Self::Log => "logs",
             Self::Artifact => "artifacts",
+            Self::Tree => "trees to try",
             Self::Database => "database",
         }
     }
 
     /// For people, one of them.
     pub fn singular(self) -> &'static str {
-        if self == Self::FailedImage {
-            return "image of a failed job";
+        match self {
+            Self::FailedImage => return "image of a failed job",
+            Self::Tree => return "tree to try",
+            _ => {}
         }
         let plural = self.plural();
         plural.strip_suffix('s').unwrap_or(plural)

@@ -64,7 +64,7 @@ async fn restarted(world: &World, url: &str, build: &Build) -> Build {
     .await
 }
 
-async fn gc(world: &World, settings: &[(&str, &str)], arguments: &[&str]) -> Value {
+pub async fn gc(world: &World, settings: &[(&str, &str)], arguments: &[&str]) -> Value {
     let all = [&["gc", "--json"], arguments].concat();
     let mut command = world.command("http://127.0.0.1:0", &all);
     let output = command.envs(settings.iter().copied()).output().await.unwrap();
@@ -73,7 +73,7 @@ async fn gc(world: &World, settings: &[(&str, &str)], arguments: &[&str]) -> Val
 }
 
 /// Count and bytes of one kind.
-fn used(answer: &Value, kind: &str) -> (u64, u64) {
+pub fn used(answer: &Value, kind: &str) -> (u64, u64) {
     let uses = answer["account"]["uses"].as_array().unwrap();
     let of_kind = uses.iter().find(|it| it["kind"] == kind).unwrap();
     (of_kind["count"].as_u64().unwrap(), of_kind["bytes"].as_u64().unwrap())

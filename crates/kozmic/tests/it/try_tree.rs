@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use crate::cache::remove_cached;
+use crate::disk::{gc, used};
 use crate::harness::{BASE, Build, Server, World, eventually, hook};
 
 const CHECKS: &str = "#!/bin/bash\n\
@@ -65,9 +66,13 @@ async fn red(world: &World, server: &Server, script: &str) -> (String, PathBuf) 
     );
     let only_push = "# kozmic: event = push\n# kozmic: image";
     let deploy = hook("Deploy", BASE, "#!/bin/sh\n:\n").replacen("# kozmic: image", only_push, 1);
-    let install = "#!/bin/sh\necho installing\n";
-    let files =
-        [("tests.sh", tests.as_str()), ("tests.install.sh", install), ("deploy.sh", &deploy)];
+    // Its own: all worlds share one engine.
+    let install = format!("#!/bin/sh\n# {}\necho installing\n", world.folder().display());
+    let files = [
+        ("tests.sh", tests.as_str()),
+        ("tests.install.sh", install.as_str()),
+        ("deploy.sh", &deploy),
+    ];
     world.add_project(&server.url).await;
     world.apply_files(&server.url, &files).await;
     let content: [(&str, &[u8]); 4] = [
@@ -133,6 +138,8 @@ async fn an_uncommitted_fix_turns_green_and_nobody_is_told() {
     assert!(latest.headers()["location"].to_str().unwrap().ends_with("/builds/1/"));
     assert_eq!(world.sim.statuses("octo/orbit", &sha).await.unwrap().len(), told);
     assert_eq!(kept_trees(&world).len(), 2);
+    let (count, bytes) = used(&gc(&world, &[], &["--dry-run"]).await, "tree");
+    assert!(count == 2 && bytes > 0, "{count} trees of {bytes} bytes");
     remove_cached(&world).await;
     world.end(server).await;
 }

@@ -34,6 +34,7 @@ struct Local {
     checkouts: HashMap<String, u64>,
     logs: (u64, u64),
     artifacts: (u64, u64),
+    trees: (u64, u64),
     database: Option<u64>,
 }
 
@@ -71,6 +72,10 @@ impl Disk {
         ];
         if !engine.failed.is_empty() {
             uses.push(sum(DiskKind::FailedImage, &mut engine.failed.iter().map(|it| it.bytes)));
+        }
+        if local.trees.0 > 0 {
+            let (count, bytes) = local.trees;
+            uses.push(DiskUse { kind: DiskKind::Tree, count, bytes });
         }
         uses.extend(local.database.map(|bytes| DiskUse {
             kind: DiskKind::Database,
@@ -285,21 +290,26 @@ fn local(parts: &Arc<DiskParts>) -> Local {
             })
             .collect(),
         logs: logs(parts),
-        artifacts: match parts.logs.objects().folder() {
-            Some(folder) => measure::files_and_bytes(&folder.join("artifacts")),
-            None => (0, 0),
-        },
+        artifacts: objects_below(parts, "artifacts"),
+        trees: objects_below(parts, "trees"),
         database: parts.database.as_deref().map(database_bytes),
     }
 }
 
-/// Of a live log and its index, one is counted.
+/// What lies in S3 takes no room here.
+fn objects_below(parts: &DiskParts, prefix: &str) -> (u64, u64) {
+    let folder = parts.logs.objects().folder();
+    folder.map_or((0, 0), |folder| measure::files_and_bytes(&folder.join(prefix)))
+}
+
+/// Of a live log and its index, one is counted; the logs of services are part of their job's.
 fn logs(parts: &DiskParts) -> (u64, u64) {
     let folders = parts.logs.folders();
     let is_log =
         |name: &str| name.strip_suffix(".zst").unwrap_or(name).strip_suffix(".log").is_some();
     let counted = folders.iter().map(|folder| measure::some_and_bytes(folder, is_log));
-    counted.fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1))
+    let of_services = objects_below(parts, "services").1;
+    counted.fold((0, of_services), |sum, of| (sum.0 + of.0, sum.1 + of.1))
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
