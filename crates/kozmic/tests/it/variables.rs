@@ -109,6 +109,7 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
          cancels superseded  no\n\
          forks               ask\n\
          keeps logs          for good\n\
+         jobs at once        as many as there are workers for\n\
          compared            not yet\n\
          hook                Tests\n"
     );
@@ -119,6 +120,7 @@ async fn a_project_is_shown_and_mistakes_in_its_variables_are_named() {
             "cancels superseded  yes\n\
              forks               ask\n\
              keeps logs          for good\n\
+         jobs at once        as many as there are workers for\n\
              compared            not yet\n\
              hook                Tests\n\
              env                 A=1\n\
