@@ -1,15 +1,34 @@
 // The live end of a log, by the tailer's web socket. A connection that is lost is made
 // again, from the line after the last one that came.
 
+import { parts } from "../dom.js";
+
 /** Milliseconds before the connection is made again. */
 const AGAIN = 1000;
 /** Lines that a connection may be late; those of one that is later are left out. */
 const LATE = 2000;
 
 export class Tail {
-  /** `keeps()` tells whether the lines themselves are of use now, or only how many. */
+  /**
+   * `keeps()` tells whether the lines themselves are of use now, or only how many.
+   * @param {{
+   *   url: string,
+   *   lines: import("./lines.js").Lines,
+   *   keeps: () => boolean,
+   *   say: (text: string) => void,
+   *   onEnd: () => void,
+   * }} of
+   */
   constructor({ url, lines, keeps, say, onEnd }) {
-    Object.assign(this, { url, lines, keeps, say, onEnd });
+    this.url = url;
+    this.lines = lines;
+    this.keeps = keeps;
+    this.say = say;
+    this.onEnd = onEnd;
+    /** Up to which line this connection has come. */
+    this.at = 0;
+    /** @type {WebSocket | undefined} */
+    this.socket = undefined;
     this.#connect();
   }
 
@@ -47,7 +66,7 @@ export class Tail {
 
   /** Where lines are written faster than they come, goes on at the end: they can be fetched. */
   catchUp() {
-    if (!this.isLate || this.socket.readyState !== WebSocket.OPEN) return;
+    if (!this.isLate || this.socket?.readyState !== WebSocket.OPEN) return;
     // It is closed when the server has read that, which may take until all is sent.
     const late = this.socket;
     this.#connect();
@@ -58,6 +77,7 @@ export class Tail {
     return this.lines.total - this.at > LATE;
   }
 
+  /** @param {string} content */
   #take(content) {
     // No line can hold this text as it is: what is shown of it is escaped.
     const last = Number(/ id="L(\d+)"/.exec(content.slice(content.lastIndexOf('<div class="l"')))?.[1]);
@@ -67,18 +87,25 @@ export class Tail {
   }
 }
 
-/** The lines of HTML as pages and the tailer have them. */
+/**
+ * The lines of HTML as pages and the tailer have them.
+ * @param {string} content
+ */
 export function rowsOf(content) {
   const template = document.createElement("template");
   template.innerHTML = content;
-  return [...template.content.querySelectorAll(".l")].map(rowOf);
+  return parts(".l", HTMLElement, template.content).map(rowOf);
 }
 
+/**
+ * @param {HTMLElement} element
+ * @returns {import("./lines.js").Row}
+ */
 export function rowOf(element) {
   const at = element.dataset.at;
   return {
     n: Number(element.id.slice(1)),
     at: at === undefined ? undefined : Number(at) || null,
-    html: element.lastElementChild.innerHTML,
+    html: element.lastElementChild?.innerHTML ?? "",
   };
 }
