@@ -3,6 +3,7 @@
 // for while nothing changes.
 
 import { part, partIfAny, parts } from "./dom.js";
+import { makeTimesLocal } from "./times.js";
 
 /** Milliseconds before a connection that was lost is made again, at first and at most. */
 const [FIRST, MOST] = [1000, 30_000];
@@ -10,6 +11,14 @@ const [FIRST, MOST] = [1000, 30_000];
 const SOON = 1000;
 /** And when only a project beside it has. */
 const LATER = 15_000;
+
+/** Milliseconds between two looks whether ages are right. */
+const AGES = 30_000;
+/** Attempts that failed before the page says so: a server that starts anew is soon back. */
+const QUIET = 2;
+
+/** Is told `renewed` when parts of the page were taken from a fresh copy. */
+export const renewed = new EventTarget();
 
 /** Where the page is, as it is asked for again. */
 export let address = location.pathname + location.search;
@@ -33,20 +42,23 @@ async function renew() {
 
 /** @param {Document} fresh */
 function show(fresh) {
+  // So that they differ by what has changed, and not by how times are written.
+  for (const page of [document, fresh]) makeTimesLocal(page);
   for (const old of parts("[data-live]", HTMLElement)) {
-    const renewed = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
-    if (!renewed || renewed.outerHTML === old.outerHTML) continue;
+    const now = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
+    if (!now || now.outerHTML === old.outerHTML) continue;
     // Who is in a list with the keyboard stays there.
     const active = document.activeElement;
     const link = active && old.contains(active) && active.getAttribute("href");
-    old.replaceWith(renewed);
+    old.replaceWith(now);
     if (!link) continue;
-    const again = partIfAny(`a[href="${CSS.escape(link)}"]:not([tabindex])`, HTMLElement, renewed);
+    const again = partIfAny(`a[href="${CSS.escape(link)}"]:not([tabindex])`, HTMLElement, now);
     again?.focus({ preventScroll: true });
   }
   document.title = fresh.title;
   const [icon, other] = [document, fresh].map((page) => partIfAny("link[rel=icon]", HTMLLinkElement, page));
   if (icon && other && icon.href !== other.href) icon.replaceWith(other);
+  renewed.dispatchEvent(new Event("renewed"));
 }
 
 let renewing = Promise.resolve();
@@ -81,12 +93,16 @@ document.addEventListener("visibilitychange", () => {
   renewSoon();
 });
 
+const offline = part("#offline", HTMLElement);
 let failures = 0;
 function connect() {
   const { version, current } = part('[data-live="projects"]', HTMLElement).dataset;
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(`${scheme}//${location.host}/live?since=${encodeURIComponent(version ?? "")}`);
-  socket.addEventListener("open", () => (failures = 0));
+  socket.addEventListener("open", () => {
+    failures = 0;
+    offline.hidden = true;
+  });
   socket.addEventListener("message", (event) => {
     const { type, projects } = JSON.parse(event.data);
     if (type !== "changed") return;
@@ -94,36 +110,14 @@ function connect() {
     renewWithin(isOwn ? SOON : LATER);
   });
   socket.addEventListener("close", () => {
+    offline.hidden = failures + 1 < QUIET;
     setTimeout(connect, Math.min(FIRST * 2 ** failures++, MOST) * (0.5 + Math.random()));
   });
-}
-
-/**
- * As the server writes it: web/page.rs.
- * @param {number} seconds
- */
-function age(seconds) {
-  if (seconds < 10) return "just now";
-  /** @type {[string, number][]} */
-  const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30], ["month", 365 / 30], ["year", Infinity]];
-  let count = seconds;
-  for (const [unit, next] of units) {
-    if (count < next) return `${Math.floor(count)} ${unit}${Math.floor(count) === 1 ? "" : "s"} ago`;
-    count /= next;
-  }
-  return "";
-}
-
-function tick() {
-  for (const time of parts("time[datetime]", HTMLTimeElement)) {
-    if (!/ago$|^just now$/.test(time.textContent ?? "")) continue;
-    const text = age(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
-    if (text !== time.textContent) time.textContent = text;
-  }
 }
 
 /** From now on the page is as the server has it. */
 export function live() {
   connect();
-  setInterval(tick, 30_000);
+  // Ages get on by themselves, and say nothing to who listens.
+  setInterval(() => makeTimesLocal(document), AGES);
 }

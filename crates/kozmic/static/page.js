@@ -4,6 +4,7 @@
 import { part, partIfAny, parts } from "./dom.js";
 import { listen } from "./keys.js";
 import { goTo, live, renewSoon } from "./live.js";
+import { makeTimesLocal } from "./times.js";
 
 /** Milliseconds without another letter until what was typed is looked for. */
 const TYPED = 150;
@@ -55,6 +56,8 @@ if (find?.dataset.types === "live") {
     }, TYPED);
   });
 }
+
+makeTimesLocal(document);
 
 // Pages without the list of projects show nothing that changes.
 if (document.querySelector('[data-live="projects"]')) live();

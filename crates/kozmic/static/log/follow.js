@@ -2,6 +2,7 @@
 // again, from the line after the last one that came.
 
 import { parts } from "../dom.js";
+import { words } from "../words.js";
 
 /** Milliseconds before the connection is made again. */
 const AGAIN = 1000;
@@ -39,7 +40,7 @@ export class Tail {
     this.socket = socket;
     this.at = this.lines.total;
     let isOver = false;
-    socket.addEventListener("open", () => this.say(this.lines.count ? "" : "Waiting for the first line…"));
+    socket.addEventListener("open", () => this.say(this.lines.count ? "" : words("first-line")));
     socket.addEventListener("message", (event) => {
       if (socket !== this.socket) return;
       const message = JSON.parse(event.data);
@@ -59,7 +60,7 @@ export class Tail {
     });
     socket.addEventListener("close", () => {
       if (isOver || socket !== this.socket) return;
-      this.say("Connection lost; trying again…");
+      this.say(words("lost"));
       setTimeout(() => this.#connect(), AGAIN);
     });
   }

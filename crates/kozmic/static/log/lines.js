@@ -1,6 +1,8 @@
 // The lines that are at hand: blocks of them, fetched when they are wanted, a bounded
 // number kept. Knows how many lines there are, and nothing of how they are shown.
 
+import { words } from "../words.js";
+
 /** Lines of a block; they are fetched and forgotten together. */
 const BLOCK = 250;
 /** Blocks that are kept at the most. */
@@ -223,11 +225,11 @@ export async function ask(url, signal) {
     answer = await fetch(url, { signal, headers: { accept: "application/json" } });
   } catch (error) {
     if (isAborted(error)) throw error;
-    throw new Error("The server can't be reached; trying again…");
+    throw new Error(words("unreachable"));
   }
-  if (answer.redirected) throw new Error("You are signed out; load the page again.");
+  if (answer.redirected) throw new Error(words("signed-out"));
   const isJson = /json/.test(answer.headers.get("content-type") ?? "");
   const content = isJson ? await answer.json() : undefined;
   if (answer.ok && content) return content;
-  throw new Error(content?.detail ?? `The server answered ${answer.status}.`);
+  throw new Error(content?.detail ?? words("answered", { status: String(answer.status) }));
 }

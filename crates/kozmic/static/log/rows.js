@@ -2,6 +2,7 @@
 // that they are not copied with the text.
 
 import { parts } from "../dom.js";
+import { words } from "../words.js";
 
 /** @typedef {import("./lines.js").Row} Row */
 
@@ -58,7 +59,7 @@ export class Rows {
     const number = document.createElement("a");
     number.href = `#L${n}`;
     number.dataset.n = String(n);
-    number.setAttribute("aria-label", `Line ${n}`);
+    number.setAttribute("aria-label", words("line", { n }));
     line.append(number);
     if (this.times !== "off") {
       const time = document.createElement("i");
@@ -90,9 +91,11 @@ export class Rows {
     button.type = "button";
     button.className = "fold";
     button.dataset.fold = String(section.first);
-    if (isFolded) line.dataset.hidden = `${count.toLocaleString()} lines`;
+    if (isFolded) line.dataset.hidden = words("lines", { count });
+    const title = section.title || words("section");
+    const named = words("section-with", { title, lines: words("lines", { count }) });
     button.setAttribute("aria-expanded", String(!isFolded));
-    button.setAttribute("aria-label", `${section.title || "Section"}, ${count} lines`);
+    button.setAttribute("aria-label", named);
     line.classList.add("head");
     return button;
   }

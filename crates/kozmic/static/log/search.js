@@ -2,6 +2,7 @@
 // are drawn.
 
 import { around, control } from "../dom.js";
+import { tell, words } from "../words.js";
 import { ask, isAborted, told } from "./lines.js";
 
 /** Milliseconds after the last key before the search begins. */
@@ -100,7 +101,7 @@ export class Search {
     this.#next = this.text.value ? 1 : undefined;
     this.#at = -1;
     const sought = (this.#sought = JSON.stringify(this.query));
-    this.#say(this.text.value ? "Searching…" : "");
+    this.#say(this.text.value ? words("searching") : "");
     this.#draw();
     this.mark();
     // The server answers in portions.
@@ -112,6 +113,7 @@ export class Search {
       this.#draw();
       this.mark();
     }
+    tell(this.said.textContent ?? "");
   }
 
   /**
@@ -177,6 +179,7 @@ export class Search {
     if (!match) return;
     this.#at = at;
     this.#draw();
+    tell(this.said.textContent ?? "");
     this.show(match.n);
   }
 
@@ -189,10 +192,11 @@ export class Search {
 
   #draw() {
     const count = this.#matches.length;
-    const total = `${count.toLocaleString()}${this.#next ? "+" : ""}`;
+    const isMore = this.#next !== undefined;
     if (this.text.value && !this.said.classList.contains("wrong")) {
-      if (!count) this.#say(this.#next ? "Searching…" : "No match");
-      else this.#say(this.#at < 0 ? `${total} lines` : `${(this.#at + 1).toLocaleString()} of ${total}`);
+      if (!count) this.#say(words(isMore ? "searching" : "no-match"));
+      else if (this.#at < 0) this.#say(words(isMore ? "lines-at-least" : "lines", { count }));
+      else this.#say(words(isMore ? "match-at-least" : "match", { at: this.#at + 1, count }));
     }
     if (!this.text.value || count) this.said.classList.remove("wrong");
     const listed = this.#matches.slice(0, LISTED).map((match, at) => this.#item(match, at));
@@ -202,10 +206,10 @@ export class Search {
         const more = document.createElement("button");
         more.type = "button";
         more.dataset.more = "1";
-        more.textContent = "Search on";
+        more.textContent = words("search-on");
         rest.append(more);
       } else {
-        rest.textContent = "More are reached by stepping through them.";
+        rest.textContent = words("more-matches");
       }
       listed.push(rest);
     }
@@ -228,7 +232,7 @@ export class Search {
     button.type = "button";
     button.dataset.at = String(at);
     button.dataset.n = String(n);
-    button.setAttribute("aria-label", `Line ${n}: ${text}`);
+    button.setAttribute("aria-label", words("line-with", { n, text }));
     if (at === this.#at) button.setAttribute("aria-current", "true");
     button.append(line);
     const item = document.createElement("li");

@@ -3,6 +3,7 @@
 
 import { around, control, part, partIfAny, parts } from "../dom.js";
 import { listen, remember, remembered } from "../keys.js";
+import { tell, words } from "../words.js";
 import { Folds } from "./folds.js";
 import { Tail, rowOf } from "./follow.js";
 import { ask, Lines, told } from "./lines.js";
@@ -49,6 +50,11 @@ export function view(viewer, onChange) {
   /** @param {string} text */
   const say = (text) => {
     said.textContent = text;
+  };
+  /** @param {string} text what somebody asked for */
+  const sayAloud = (text) => {
+    say(text);
+    tell(text);
   };
 
   // Following the end.
@@ -137,14 +143,14 @@ export function view(viewer, onChange) {
     });
   };
   const nextError = async () => {
-    say("Looking for the next error…");
+    say(words("looking"));
     const from = rows.chosen ? rows.chosen[0] + 1 : pane.visible[0];
     try {
       const found = (await errorFrom(from)) ?? (from > 1 ? await errorFrom(1) : undefined);
       if (found) chooseAndShow(found);
-      say(found ? `Line ${found.toLocaleString()}` : "No line of this log looks like an error.");
+      sayAloud(found ? words("line", { n: found }) : words("no-error"));
     } catch (error) {
-      say(told(error));
+      sayAloud(told(error));
     }
   };
   /** @param {number} from */
@@ -212,18 +218,18 @@ export function view(viewer, onChange) {
   };
   foldsAll.addEventListener("click", () => {
     pane.keeping(() => folds.all(!folds.anyFolded));
-    foldsAll.textContent = folds.anyFolded ? "Unfold all sections" : "Fold all sections";
+    foldsAll.textContent = words(folds.anyFolded ? "unfold" : "fold");
   });
 
   const copy = async () => {
-    if (!rows.chosen) return say("Click a line's number first, and another one with Shift held.");
+    if (!rows.chosen) return sayAloud(words("choose-first"));
     const [from, to] = rows.chosen;
     try {
       const text = await textOf(url, from, Math.min(to, from + COPIED - 1, lines.total));
       await toClipboard(text);
-      say(from === to ? "The line is copied." : `${(to - from + 1).toLocaleString()} lines are copied.`);
+      sayAloud(words("copied", { count: to - from + 1 }));
     } catch (error) {
-      say(`Not copied: ${told(error)}`);
+      sayAloud(words("not-copied", { why: told(error) }));
     }
   };
 
@@ -350,7 +356,7 @@ async function toClipboard(text) {
   area.select();
   const isCopied = document.execCommand("copy");
   area.remove();
-  if (!isCopied) throw new Error("the browser refused.");
+  if (!isCopied) throw new Error(words("refused"));
 }
 
 /**
