@@ -22,7 +22,7 @@ test: ## Install what the tests need and run them all: Rust, then browser
 	@scripts/test
 
 .PHONY: check
-check: format lint imports deny book ## Everything about the code that needs no running service
+check: format lint types imports deny book ## Everything about the code that needs no running service
 
 .PHONY: format
 format: ## Is the code formatted as `cargo fmt` does it?
@@ -31,6 +31,10 @@ format: ## Is the code formatted as `cargo fmt` does it?
 .PHONY: lint
 lint: ## Clippy, without mercy
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: types
+types: ## Do the types of the pages' and the browser tests' JavaScript fit? (TypeScript checks, nothing is compiled)
+	@scripts/types
 
 .PHONY: imports
 imports: ## Does every room import only what it may?
