@@ -114,8 +114,10 @@ async fn undress_postgres(connection: &mut AnyConnection) -> Vec<String> {
     for text in texts(connection, &format!("SELECT 'DROP INDEX ' || indexname {of_these}")).await {
         run(connection, &text).await;
     }
-    run(connection, "ALTER TABLE builds DISABLE TRIGGER USER").await;
-    again.push("ALTER TABLE builds ENABLE TRIGGER USER".to_owned());
+    for table in ["builds", "jobs"] {
+        run(connection, &format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await;
+        again.push(format!("ALTER TABLE {table} ENABLE TRIGGER USER"));
+    }
     for table in ["projects", "hooks", "builds", "hook_calls"] {
         again.push(format!(
             "SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT MAX(id) FROM {table}))"

@@ -17,3 +17,6 @@ CREATE INDEX builds_speaking_by_ref ON builds (project_id, gh_commit_ref, number
 -- What runs, in the order of the queue, and whose jobs at once are limited.
 CREATE INDEX jobs_running ON jobs (id) WHERE status = 'pending';
 CREATE INDEX projects_limited ON projects (id) WHERE jobs_at_once IS NOT NULL;
+
+-- What is still to be reported of a project, however much was.
+CREATE INDEX outbox_due_by_project ON outbox (project_id, next_attempt_at) WHERE version > sent_version;

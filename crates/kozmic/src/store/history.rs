@@ -207,8 +207,9 @@ impl Store {
              ORDER BY {by} {order} LIMIT $3",
             conditions.text
         );
-        let mut query =
-            sqlx::query(sqlx::AssertSqlSafe(query)).bind(project.0).bind(bound).bind(limit);
+        // How words are best looked for depends on the words: PostgreSQL is to plan for these.
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).persistent(!conditions.by_words);
+        let mut query = query.bind(project.0).bind(bound).bind(limit);
         for value in &conditions.values {
             query = query.bind(value);
         }

@@ -305,6 +305,8 @@ impl Store {
             self.dialect.has_words(1)
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            // As in a project's history: planned for these words.
+            .persistent(false)
             .bind(self.dialect.words_query(projects, &words))
             .bind(limit)
             .fetch_all(&self.pool)

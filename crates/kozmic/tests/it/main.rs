@@ -70,6 +70,7 @@ mod start;
 mod store;
 mod store_asked;
 mod store_kept;
+mod store_listen;
 mod store_logs;
 mod store_order;
 mod store_plans;
