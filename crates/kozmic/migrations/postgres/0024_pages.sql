@@ -14,8 +14,9 @@ CREATE INDEX builds_speaking ON builds (project_id, number)
 CREATE INDEX builds_speaking_by_ref ON builds (project_id, gh_commit_ref, number)
     WHERE is_partial = 0 AND triggered_by <> 'try';
 
--- What runs, in the order of the queue, and whose jobs at once are limited.
+-- What runs, in the order of the queue; whose log was removed lately; whose jobs at once are limited.
 CREATE INDEX jobs_running ON jobs (id) WHERE status = 'pending';
+CREATE INDEX jobs_by_log_removal ON jobs (log_removed_at) WHERE log_removed_at IS NOT NULL;
 CREATE INDEX projects_limited ON projects (id) WHERE jobs_at_once IS NOT NULL;
 
 -- What is still to be reported of a project, however much was.

@@ -106,8 +106,10 @@ impl Store {
     pub async fn images_wanted(&self) -> Result<Vec<String>> {
         let rows = sqlx::query(
             "SELECT docker_image FROM hooks UNION \
-             SELECT docker_image FROM jobs WHERE status = 'enqueued' UNION \
-             SELECT docker_image FROM jobs WHERE status = 'pending'",
+             SELECT docker_image FROM (SELECT docker_image FROM jobs \
+             WHERE status = 'enqueued' ORDER BY id LIMIT 1000000000) AS waiting UNION \
+             SELECT docker_image FROM (SELECT docker_image FROM jobs \
+             WHERE status = 'pending' ORDER BY id LIMIT 1000000000) AS running",
         )
         .fetch_all(&self.pool)
         .await
@@ -144,17 +146,17 @@ impl Store {
     }
 
     /// The commits of a project that are being built, and of its `newest` builds.
-    // The limits keep a database from beginning with all that the project has built.
+    // Limits and CROSS keep SQLite from beginning with all that the project has built.
     pub async fn commits_needed(&self, project: ProjectId, newest: i64) -> Result<Vec<CommitSha>> {
         let rows = sqlx::query(
             "SELECT gh_commit_sha FROM (SELECT gh_commit_sha FROM builds WHERE project_id = $1 \
              ORDER BY number DESC LIMIT $2) AS newest UNION \
              SELECT builds.gh_commit_sha FROM \
              (SELECT build_id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1000000000) AS waiting \
-             JOIN builds ON builds.id = waiting.build_id WHERE builds.project_id = $1 UNION \
+             CROSS JOIN builds WHERE builds.id = waiting.build_id AND builds.project_id = $1 UNION \
              SELECT builds.gh_commit_sha FROM \
              (SELECT build_id FROM jobs WHERE status = 'pending' ORDER BY id LIMIT 1000000000) AS running \
-             JOIN builds ON builds.id = running.build_id WHERE builds.project_id = $1",
+             CROSS JOIN builds WHERE builds.id = running.build_id AND builds.project_id = $1",
         )
         .bind(project.0)
         .bind(newest)

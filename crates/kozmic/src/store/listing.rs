@@ -319,13 +319,15 @@ impl Store {
     /// when a job of it ended last, of those that ended after `since`.
     pub async fn work_under_way(&self, since: Timestamp) -> Result<BTreeMap<ProjectId, Work>> {
         let open = sqlx::query(
-            "SELECT builds.project_id, COUNT(*) AS count, CAST(SUM(jobs.id) AS BIGINT) AS ids, \
-             CAST(SUM(jobs.attempt * 4 + LENGTH(jobs.reason)) AS BIGINT) AS states, \
-             CAST(SUM(CASE jobs.status WHEN 'pending' THEN 1 ELSE 0 END) AS BIGINT) AS running FROM \
-             (SELECT id, build_id, status, attempt, reason FROM jobs WHERE status = 'pending' \
+            "SELECT project_id, COUNT(*) AS count, CAST(SUM(id) AS BIGINT) AS ids, \
+             CAST(SUM(attempt * 4 + LENGTH(reason)) AS BIGINT) AS states, \
+             CAST(SUM(CASE status WHEN 'pending' THEN 1 ELSE 0 END) AS BIGINT) AS running FROM \
+             (SELECT (SELECT project_id FROM builds WHERE builds.id = jobs.build_id) AS project_id, \
+              id, status, attempt, reason FROM jobs WHERE status = 'pending' \
               UNION ALL \
-              SELECT id, build_id, status, attempt, reason FROM jobs WHERE status = 'enqueued') AS jobs \
-             JOIN builds ON builds.id = jobs.build_id GROUP BY builds.project_id",
+              SELECT (SELECT project_id FROM builds WHERE builds.id = jobs.build_id), \
+              id, status, attempt, reason FROM jobs WHERE status = 'enqueued') AS open \
+             GROUP BY project_id",
         )
         .fetch_all(&self.pool)
         .await
