@@ -16,7 +16,7 @@ use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
 use crate::log::{Bus, Logs};
-use crate::report::{self, Reporter};
+use crate::report::{self, Notifier, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
@@ -114,6 +114,8 @@ pub async fn serve(
     };
     let (terminals, asks) = terminal::terminals();
     let reporter = reporter(&store, &github, &public_url);
+    let notifier =
+        Notifier::new(&settings.notify, store.clone(), logs.clone(), public_url.clone())?;
     let oauth = oauth_app(&settings, &github)?;
     let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
     let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
@@ -131,6 +133,7 @@ pub async fn serve(
         logs,
         terminals,
         trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
+        mail: notifier.mail(),
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
@@ -146,6 +149,7 @@ pub async fn serve(
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
+    let notices = shutdown.spawn(report::notify(notifier, shutdown.clone()));
     let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
     let (missed, clock) = (shutdown.spawn(missed), shutdown.spawn(clock));
     let stop_web = web.abort_handle();
@@ -160,6 +164,7 @@ pub async fn serve(
         ended = kept => ended.context("the care of kept containers"),
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
+        ended = notices => ended.context("mails and webhooks"),
         ended = upkeep => ended.context("the upkeep"),
         ended = missed => ended.context("the reconciliation"),
         ended = clock => ended.context("the schedules"),

@@ -37,6 +37,8 @@ mod kept;
 mod live;
 mod log_page;
 mod log_view;
+mod mail_choices;
+mod notifications;
 mod page;
 mod phases;
 mod plain_log;
@@ -62,6 +64,7 @@ use futures_util::future::BoxFuture;
 use crate::config::Admission;
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
+use crate::model::MailChoice;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terminal::Terminals;
@@ -101,6 +104,8 @@ pub struct App {
     pub terminals: Terminals,
     /// What is taken to be tried.
     pub trees: TreeLimits,
+    /// Which mails who chose nothing gets; none: no mail can be sent.
+    pub mail: Option<MailChoice>,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.
