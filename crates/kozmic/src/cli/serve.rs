@@ -21,6 +21,7 @@ use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
+use crate::telemetry::{self, start_logging};
 use crate::terminal;
 use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
@@ -33,7 +34,7 @@ const KEY_TIME: Duration = Duration::from_secs(10);
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
-    start_logging();
+    let _telemetry = start_logging(&settings.watch)?;
     raise_open_files();
     web::check_listen(&settings)?;
     let listener = TcpListener::bind(settings.listen)
@@ -75,6 +76,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening address")?;
+    telemetry::install();
     make_data_dir(&settings)?;
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
@@ -133,7 +135,8 @@ pub async fn serve(
         logs,
         terminals,
         trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
-        mail: notifier.mail(),
+        mail: notifier.default_choice(),
+        metrics_token: settings.watch.metrics_token.clone(),
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
@@ -332,17 +335,6 @@ pub(super) fn lock(settings: &Settings) -> anyhow::Result<Vec<Locked>> {
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
     };
     paths.iter().map(lock).collect()
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KOZMIC_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
-    // Standard error, so that standard output stays free for a command's answer.
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    let _ = subscriber.try_init();
 }
 
 /// A line for whoever started the server.

@@ -114,8 +114,9 @@ impl MailServer {
             return Err(malformed(FROM, &from, "must be an address like Kozmic <ci@example.org>"));
         }
         let ca = values.text(CA).map(|path| {
-            std::fs::read_to_string(&path)
-                .map_err(|error| malformed(CA, &path, &format!("must be a file that can be read: {error}")))
+            std::fs::read_to_string(&path).map_err(|error| {
+                malformed(CA, &path, &format!("must be a file that can be read: {error}"))
+            })
         });
         // As RFC 8314 and RFC 6409 have it; a plain one is a relay of one's own.
         let port = url.port().unwrap_or(match tls {
@@ -140,7 +141,8 @@ fn decoded(text: &str) -> String {
 
 impl WatchSettings {
     pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
-        let (token, format, dsn) = ("KOZMIC_METRICS_TOKEN", "KOZMIC_LOG_FORMAT", "KOZMIC_SENTRY_DSN");
+        let (token, format, dsn) =
+            ("KOZMIC_METRICS_TOKEN", "KOZMIC_LOG_FORMAT", "KOZMIC_SENTRY_DSN");
         let metrics_token = values.text(token);
         if metrics_token.as_ref().is_some_and(|token| token.len() < 16) {
             return Err(ConfigError::Malformed {

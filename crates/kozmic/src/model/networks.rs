@@ -32,7 +32,8 @@ impl FromStr for Block {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let wrong = || Invalid::new(format!("`{text}` is not a block of addresses like 10.0.0.0/8"));
+        let wrong =
+            || Invalid::new(format!("`{text}` is not a block of addresses like 10.0.0.0/8"));
         let (first, prefix) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
         let first: IpAddr = first.parse().map_err(|_| wrong())?;
         let longest = if first.is_ipv4() { 32 } else { 128 };
@@ -147,7 +148,8 @@ mod tests {
         ] {
             assert!(!allows("", address), "{address}");
         }
-        for address in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+        for address in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
+        {
             assert!(allows("", address), "{address}");
         }
     }

@@ -155,7 +155,8 @@ impl WebhookSpec {
     ) -> Result<Self, Invalid> {
         let format = format.parse()?;
         // Neither is repeated in what is said: it may hold a secret.
-        let wrong = || Invalid::new("the URL must be an http or https URL, like https://example.org/ci");
+        let wrong =
+            || Invalid::new("the URL must be an http or https URL, like https://example.org/ci");
         let url = url.trim();
         if url.len() > LONGEST_URL {
             return Err(Invalid::new(format!("the URL has more than {LONGEST_URL} characters")));
@@ -213,7 +214,8 @@ mod tests {
             ("slack", url, "SECRET", "failed", "has no secret"),
             ("json", url, SECRET, "red", "finished, failed or fixed"),
         ] {
-            let problem = WebhookSpec::parse(format, url, secret, [events]).unwrap_err().to_string();
+            let problem =
+                WebhookSpec::parse(format, url, secret, [events]).unwrap_err().to_string();
             assert!(problem.contains(said) && !problem.contains("SECRET"), "{problem}");
         }
         assert!(WebhookSpec::parse("json", url, SECRET, []).is_err());
@@ -221,7 +223,8 @@ mod tests {
 
     #[test]
     fn only_the_host_is_shown() {
-        let spec = WebhookSpec::parse("slack", "https://hooks.example.org:8443/T/B/xyz", "", ["fixed"]);
+        let spec =
+            WebhookSpec::parse("slack", "https://hooks.example.org:8443/T/B/xyz", "", ["fixed"]);
         let spec = spec.unwrap();
         assert_eq!(spec.host(), "hooks.example.org:8443");
         assert!(!format!("{spec:?}").contains("xyz"));

@@ -95,7 +95,9 @@ pub(super) fn test(of: &Project, public_url: &str, format: WebhookFormat, uuid: 
         }),
         WebhookFormat::Slack => {
             let name = escaped(&of.repository.full_name.to_string());
-            json(&Text { text: format!("Kozmic can reach this channel: builds of {name} are told here.") })
+            json(&Text {
+                text: format!("Kozmic can reach this channel: builds of {name} are told here."),
+            })
         }
     }
 }

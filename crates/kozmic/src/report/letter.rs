@@ -197,11 +197,13 @@ pub(super) fn of_many(
             BuildStatus::Success => BuildEvent::Fixed,
             _ => BuildEvent::Failed,
         };
-        let _ = writeln!(text, "{}: {}\n{}\n", facts.full_name(), facts.headline(event), facts.url());
+        let _ =
+            writeln!(text, "{}: {}\n{}\n", facts.full_name(), facts.headline(event), facts.url());
     }
     let _ = write!(text, "-- \nYour choice of mails: {}\n", to.choices_url);
     let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let html = format!("<!DOCTYPE html>\n<html lang=\"en\"><body><pre>{html}</pre></body></html>\n");
+    let html =
+        format!("<!DOCTYPE html>\n<html lang=\"en\"><body><pre>{html}</pre></body></html>\n");
     let envelope = Envelope { mailer, message, to };
     envelope.sealed(&format!("[Kozmic] {count} more builds within the hour"), &[], text, html)
 }

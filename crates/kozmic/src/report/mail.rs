@@ -4,9 +4,9 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use lettre::message::{Mailbox, MessageBuilder};
+use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::transport::smtp::Error as SmtpError;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::ExposeSecret as _;
 
@@ -35,7 +35,9 @@ impl Mailer {
     pub(super) fn new(server: &MailServer) -> Result<Self, Invalid> {
         let from = server.from.parse().map_err(|_| {
             let from = &server.from;
-            Invalid::new(format!("KOZMIC_MAIL_FROM is `{from}`: it must be like Kozmic <ci@example.org>"))
+            Invalid::new(format!(
+                "KOZMIC_MAIL_FROM is `{from}`: it must be like Kozmic <ci@example.org>"
+            ))
         })?;
         Ok(Self { transport: transport(server)?, from })
     }
@@ -63,7 +65,8 @@ impl Mailer {
         };
         match sent {
             Err(_) => {
-                let words = format!("the mail server gave no answer within {} s", TIMEOUT.as_secs());
+                let words =
+                    format!("the mail server gave no answer within {} s", TIMEOUT.as_secs());
                 (again(), Reply { words, code: None, took })
             }
             Ok(Ok(response)) => {
@@ -73,7 +76,8 @@ impl Mailer {
             }
             Ok(Err(error)) => {
                 let code = error.status().map(u16::from);
-                let is_final = error.is_permanent() && !code.is_some_and(|code| OURS.contains(&code));
+                let is_final =
+                    error.is_permanent() && !code.is_some_and(|code| OURS.contains(&code));
                 let reply = Reply { words: in_words(&error), code: code.map(i64::from), took };
                 (if is_final { Outcome::Refused } else { again() }, reply)
             }
@@ -98,8 +102,8 @@ fn transport(server: &MailServer) -> Result<Transport, Invalid> {
         let mut parameters = TlsParameters::builder(server.host.clone());
         if let Some(pem) = &server.ca {
             let wrong = |_| Invalid::new("KOZMIC_SMTP_CA has no certificate in PEM");
-            parameters =
-                parameters.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(wrong)?);
+            parameters = parameters
+                .add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(wrong)?);
         }
         parameters
             .build()

@@ -15,6 +15,7 @@ use crate::log::Logs;
 use crate::model::{BuildId, Invalid, MailChoice, Timestamp, UserId};
 use crate::shutdown::Shutdown;
 use crate::store::{Digest, Message, Outcome, Recipient, Reply, Store, StoreError};
+use crate::telemetry::count;
 
 /// Messages that are sent at once.
 const AT_ONCE: usize = 8;
@@ -56,8 +57,9 @@ impl Notifier {
         logs: Logs,
         public_url: String,
     ) -> Result<Self, Invalid> {
-        let webhooks = Webhooks::new(settings.webhook_networks.clone())
-            .map_err(|error| Invalid::new(format!("a client for webhooks can't be made: {error}")))?;
+        let webhooks = Webhooks::new(settings.webhook_networks.clone()).map_err(|error| {
+            Invalid::new(format!("a client for webhooks can't be made: {error}"))
+        })?;
         Ok(Self {
             store,
             logs,
@@ -72,7 +74,7 @@ impl Notifier {
     }
 
     /// Which mails who chose nothing gets; none: no mail can be sent.
-    pub fn mail(&self) -> Option<MailChoice> {
+    pub fn default_choice(&self) -> Option<MailChoice> {
         self.mailer.as_ref().map(|_| self.mail_by_default)
     }
 
@@ -81,14 +83,17 @@ impl Notifier {
         loop {
             let announcements = self.store.announcements(BATCH).await?;
             for announcement in &announcements {
-                let Some(facts) = Facts::of(&self.store, announcement.build, &self.public_url).await?
+                let Some(facts) =
+                    Facts::of(&self.store, announcement.build, &self.public_url).await?
                 else {
                     continue;
                 };
                 let body = |told: crate::store::Told, uuid| {
                     body::of_build(&facts, announcement, told.format, uuid)
                 };
-                self.store.announced(announcement, self.mail(), body, Timestamp::now()).await?;
+                self.store
+                    .announced(announcement, self.default_choice(), body, Timestamp::now())
+                    .await?;
             }
             if announcements.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
                 return Ok(());
@@ -114,6 +119,7 @@ impl Notifier {
             }
         });
         let (words, code) = (&reply.words, reply.code);
+        count::message(message.to.kind(), outcome.word());
         match &outcome {
             Outcome::Sent | Outcome::Dropped => {
                 tracing::debug!(message = %message.uuid, code, words, "a message is settled");
@@ -126,7 +132,8 @@ impl Notifier {
                 tracing::warn!(message = %message.uuid, code, words, "a message was refused for good");
             }
         }
-        let settled = self.store.message_settled(&message, &outcome, &reply, Timestamp::now()).await;
+        let settled =
+            self.store.message_settled(&message, &outcome, &reply, Timestamp::now()).await;
         if let Err(error) = settled {
             tracing::error!(%error, message = %message.uuid, "what became of a message can't be kept");
         }

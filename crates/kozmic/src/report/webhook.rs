@@ -30,7 +30,9 @@ pub(super) struct Webhooks {
 struct Resolver(Arc<Networks>);
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0} leads to an address of this server's own networks; KOZMIC_WEBHOOK_NETWORKS can allow it")]
+#[error(
+    "{0} leads to an address of this server's own networks; KOZMIC_WEBHOOK_NETWORKS can allow it"
+)]
 struct NotAllowed(String);
 
 impl Resolve for Resolver {
@@ -38,7 +40,8 @@ impl Resolve for Resolver {
         let networks = self.0.clone();
         Box::pin(async move {
             let name = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let there = !found.is_empty();
             let allowed: Vec<SocketAddr> =
                 found.into_iter().filter(|address| networks.allow(address.ip())).collect();
@@ -78,7 +81,8 @@ impl Webhooks {
         let pause = (age < PATIENCE).then(|| Outcome::Again(pause(message.attempts)));
         match answer {
             Ok(status) => {
-                let reply = Reply { words: in_words(status), code: Some(status.as_u16().into()), took };
+                let reply =
+                    Reply { words: in_words(status), code: Some(status.as_u16().into()), took };
                 let outcome = if status.is_success() {
                     Outcome::Sent
                 } else if may_pass(status) {

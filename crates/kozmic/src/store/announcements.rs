@@ -202,17 +202,18 @@ impl Of<'_> {
         tx: &mut Transaction,
         body: impl Fn(Told, JobUuid) -> String + Send,
     ) -> Result<()> {
-        let rows = sqlx::query("SELECT id, format, events FROM webhooks WHERE project_id = $1 ORDER BY id")
-            .bind(self.project.0)
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(failed("list a project's webhooks"))?;
+        let rows = sqlx::query(
+            "SELECT id, format, events FROM webhooks WHERE project_id = $1 ORDER BY id",
+        )
+        .bind(self.project.0)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed("list a project's webhooks"))?;
         for row in &rows {
-            let wants = |event: BuildEvent| Ok(row.text("events")?.split(',').any(|one| one == event.as_str()));
+            let events = row.text("events")?;
+            let wants = |event: BuildEvent| events.split(',').any(|one| one == event.as_str());
             // Who wants all ends wants these, too.
-            let is_wanted: Result<bool> =
-                Ok(wants(BuildEvent::Finished)? || wants(self.announcement.event)?);
-            if !is_wanted? {
+            if !wants(BuildEvent::Finished) && !wants(self.announcement.event) {
                 continue;
             }
             let told = Told { webhook: row.int("id")?, format: row.text("format")?.parse()? };

@@ -19,11 +19,12 @@ pub struct MailChoices {
 
 impl Store {
     pub async fn mail_choices(&self, user: UserId) -> Result<MailChoices> {
-        let row = sqlx::query("SELECT mail, mail_trouble, mail_trouble_at FROM users WHERE id = $1")
-            .bind(user.0)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("read which mails somebody wants"))?;
+        let row =
+            sqlx::query("SELECT mail, mail_trouble, mail_trouble_at FROM users WHERE id = $1")
+                .bind(user.0)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("read which mails somebody wants"))?;
         let Some(row) = row else { return Ok(MailChoices::default()) };
         let at = row.int_or_null("mail_trouble_at")?.map(Timestamp);
         let rows = sqlx::query(
@@ -101,11 +102,12 @@ impl Store {
 
     /// Where somebody's mail goes, and their login; none: nowhere.
     pub async fn mail_address(&self, user: UserId) -> Result<Option<(String, String)>> {
-        let row = sqlx::query("SELECT gh_login, email FROM users WHERE id = $1 AND email IS NOT NULL")
-            .bind(user.0)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("look up an address"))?;
+        let row =
+            sqlx::query("SELECT gh_login, email FROM users WHERE id = $1 AND email IS NOT NULL")
+                .bind(user.0)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("look up an address"))?;
         row.map(|row| Ok((row.text("email")?, row.text("gh_login")?))).transpose()
     }
 

@@ -33,6 +33,16 @@ pub enum Recipient {
     Webhook(i64),
 }
 
+impl Recipient {
+    /// What they get.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Person(_) => "mail",
+            Self::Webhook(_) => "webhook",
+        }
+    }
+}
+
 /// What came of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -43,6 +53,17 @@ pub enum Outcome {
     Refused,
     /// Not sent, because nobody wants it any more.
     Dropped,
+}
+
+impl Outcome {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Again(_) => "again",
+            Self::Refused => "refused",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 /// What was answered, for people.
@@ -216,7 +237,12 @@ impl Store {
 
     /// The same bytes once more, at once; false when the project has no such delivery, or it
     /// is being sent.
-    pub async fn delivery_again(&self, project: ProjectId, id: i64, now: Timestamp) -> Result<bool> {
+    pub async fn delivery_again(
+        &self,
+        project: ProjectId,
+        id: i64,
+        now: Timestamp,
+    ) -> Result<bool> {
         let again = sqlx::query(
             "UPDATE messages SET state = 'waiting', attempts = 0, next_attempt_at = $1, updated_at = $1 \
              WHERE id = $2 AND project_id = $3 AND webhook_id IS NOT NULL AND claimed_until <= $1",
@@ -257,7 +283,9 @@ impl Store {
         .await
         .map_err(failed("count a webhook's tests"))?;
         if row.int("waiting")? > 0 {
-            return Err(StoreError::Refused("A test of this webhook is on its way already.".into()));
+            return Err(StoreError::Refused(
+                "A test of this webhook is on its way already.".into(),
+            ));
         }
         let uuid = JobUuid::random();
         let message = New { uuid, project, build: None, event: "test", payload: "", at: now };

@@ -51,6 +51,7 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod watched;
 mod webhooks;
 mod words;
 mod workers;

@@ -86,12 +86,13 @@ impl Store {
     /// It with what is still on its way to it. None when the project has no such webhook;
     /// else its host.
     pub async fn webhook_removed(&self, project: ProjectId, id: i64) -> Result<Option<String>> {
-        let row = sqlx::query("DELETE FROM webhooks WHERE id = $1 AND project_id = $2 RETURNING host")
-            .bind(id)
-            .bind(project.0)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("remove a webhook"))?;
+        let row =
+            sqlx::query("DELETE FROM webhooks WHERE id = $1 AND project_id = $2 RETURNING host")
+                .bind(id)
+                .bind(project.0)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("remove a webhook"))?;
         row.map(|row| row.text("host")).transpose()
     }
 
@@ -104,7 +105,8 @@ impl Store {
             .map_err(failed("find a webhook"))?;
         let Some(row) = row else { return Ok(None) };
         let Webhook { format, events, .. } = read(&row)?;
-        let opened = self.open_sealed(&place(id), row.bytes_or_null("target")?)?.unwrap_or_default();
+        let opened =
+            self.open_sealed(&place(id), row.bytes_or_null("target")?)?.unwrap_or_default();
         let corrupt = || StoreError::Corrupt(Invalid::new("where a webhook leads"));
         let Target { url, secret } =
             serde_json::from_str(opened.expose_secret()).map_err(|_| corrupt())?;

@@ -95,10 +95,7 @@ struct UnsubscribePage {
 }
 
 /// A button: what only looks at links, as filters of mail do, must not press it.
-pub(super) async fn unsubscribe_form(
-    State(app): State<App>,
-    Path(token): Path<String>,
-) -> Page {
+pub(super) async fn unsubscribe_form(State(app): State<App>, Path(token): Path<String>) -> Page {
     unsubscribe_page(&app, token, false).await
 }
 

@@ -38,6 +38,7 @@ mod live;
 mod log_page;
 mod log_view;
 mod mail_choices;
+mod metrics;
 mod notifications;
 mod page;
 mod phases;
@@ -60,6 +61,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
 use crate::config::Admission;
 use crate::github::{Client, OAuthApp};
@@ -106,6 +108,8 @@ pub struct App {
     pub trees: TreeLimits,
     /// Which mails who chose nothing gets; none: no mail can be sent.
     pub mail: Option<MailChoice>,
+    /// Opens `/metrics` from other machines.
+    pub metrics_token: Option<SecretString>,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

@@ -158,7 +158,8 @@ pub(super) async fn again(
 }
 
 fn to(done: &str, project: ProjectId) -> Response {
-    Redirect::to(&format!("/projects/{project}/notifications/?done={done}#webhooks")).into_response()
+    Redirect::to(&format!("/projects/{project}/notifications/?done={done}#webhooks"))
+        .into_response()
 }
 
 async fn page(

@@ -1,6 +1,7 @@
 //! Webhooks of a project: where its builds are told of. No answer holds a URL or a secret.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -80,11 +81,18 @@ pub(super) async fn add(
     State(app): State<App>,
     account: Account,
     Access { project, .. }: Access,
-    Json(new): Json<NewWebhook>,
+    body: Bytes,
 ) -> Result<(StatusCode, Json<WebhookAnswer>), Problem> {
+    let new: NewWebhook = serde_json::from_slice(&body).map_err(|problem| {
+        Problem::bad_request(format!(
+            "The body must be JSON with format, url, secret and events: {problem}."
+        ))
+    })?;
     let events = new.events.iter().map(String::as_str);
-    let spec = WebhookSpec::parse(&new.format, &new.url, &new.secret, events)
-        .map_err(|problem| Problem::bad_request(format!("The webhook was not added: {problem}.")))?;
+    let spec =
+        WebhookSpec::parse(&new.format, &new.url, &new.secret, events).map_err(|problem| {
+            Problem::bad_request(format!("The webhook was not added: {problem}."))
+        })?;
     let now = Timestamp::now();
     let id = app.store.webhook_added(project.id, &spec, &account.login, now).await?;
     tracing::info!(project = %project.id, webhook = id, by = account.login, host = spec.host(), "a webhook was added");
