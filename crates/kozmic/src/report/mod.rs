@@ -23,6 +23,7 @@ use retry::pause_before_retry;
 
 pub use mail::try_mail_server;
 pub use notify::{Notifier, notify};
+pub use webhook::try_webhook;
 
 /// Reports of one project taken at once.
 const BATCH: i64 = 50;

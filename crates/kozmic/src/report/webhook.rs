@@ -14,6 +14,7 @@ use crate::model::{Networks, WebhookSpec};
 use crate::store::{Message, Outcome, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// What could not be delivered for so long is given up.
@@ -59,7 +60,7 @@ impl Webhooks {
         let http = reqwest::Client::builder()
             .user_agent(concat!("kozmic/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             // A proxy would look up names by itself.
             .no_proxy()
@@ -121,6 +122,26 @@ impl Webhooks {
         let answer = request.body(message.payload.clone()).send().await.map_err(failure)?;
         // Nothing is read of what it says: the status is all that counts.
         Ok(answer.status())
+    }
+}
+
+/// Connects to where a webhook leads, and sends nothing.
+pub async fn try_webhook(networks: &Networks, to: &WebhookSpec) -> Result<(), String> {
+    let host = to.url.host_str().unwrap_or_default();
+    let port = to.url.port_or_known_default().unwrap_or_default();
+    let reach = async {
+        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+        let found: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+        let allowed = |address: &&SocketAddr| networks.allow(address.ip());
+        let Some(address) = found.iter().find(allowed) else {
+            return Err(NotAllowed(host.to_owned()).to_string());
+        };
+        tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        Ok(())
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, reach).await {
+        Ok(reached) => reached,
+        Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
     }
 }
 

@@ -46,6 +46,7 @@ mod logins;
 mod logs;
 mod look_inside;
 mod mails;
+mod metrics;
 mod namesake;
 mod order;
 mod pages;
