@@ -5,6 +5,7 @@
 
 mod beside;
 mod database_url;
+mod notify;
 mod objects;
 mod sign_in;
 mod table;
@@ -20,6 +21,7 @@ use url::Url;
 
 pub use beside::BesideSettings;
 pub use database_url::DatabaseUrl;
+pub use notify::{MailServer, MailTls, NotifySettings, WatchSettings};
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 pub use table::{SETTINGS, Setting};
@@ -106,6 +108,8 @@ pub struct Settings {
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
     pub beside: BesideSettings,
+    pub notify: NotifySettings,
+    pub watch: WatchSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
     /// All of them, without what is secret.
@@ -214,6 +218,8 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             beside: BesideSettings::read(values)?,
+            notify: NotifySettings::read(values)?,
+            watch: WatchSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             cached_images_limit: values

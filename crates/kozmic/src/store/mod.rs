@@ -3,6 +3,7 @@
 //! one transaction. Each query's text is written once for SQLite and
 //! PostgreSQL; only `dialect` knows which one it is.
 
+mod announcements;
 mod approvals;
 mod artifacts;
 mod asked;
@@ -26,8 +27,10 @@ mod keys;
 mod leases;
 mod listing;
 mod logs;
+mod mail_choices;
 mod many;
 mod members;
+mod messages;
 mod named_logins;
 mod order;
 mod outbox;
@@ -49,6 +52,8 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod watched;
+mod webhooks;
 mod words;
 mod workers;
 
@@ -67,6 +72,7 @@ use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectI
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
+pub use announcements::{Announcement, Digest, Told};
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
@@ -87,7 +93,9 @@ pub use kept::{KeptContainer, Opening};
 pub use leases::{LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
+pub use mail_choices::MailChoices;
 pub use members::Member;
+pub use messages::{Message, Outcome, Recipient, Reply, SentMessage};
 pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use phases::PhaseTime;
 pub use projects::{Project, ProjectChange, ProjectOptions};
@@ -104,6 +112,7 @@ pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, User};
+pub use webhooks::Webhook;
 pub use workers::WorkerState;
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
@@ -162,12 +171,14 @@ struct Wakes {
 #[derive(Default)]
 struct BuildsWake {
     reports: Notify,
+    messages: Notify,
     changes: watch::Sender<u64>,
 }
 
 impl BuildsWake {
     fn notify_one(&self) {
         self.reports.notify_one();
+        self.messages.notify_one();
         self.shown();
     }
 
@@ -279,6 +290,11 @@ impl Store {
     /// Resolves when there may be something to report.
     pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.outbox.reports.notified()
+    }
+
+    /// Resolves when there may be a build's end to announce, or a message to send.
+    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.messages.notified()
     }
 
     /// How often this process has changed builds or jobs since it was started.

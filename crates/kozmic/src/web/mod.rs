@@ -37,6 +37,9 @@ mod kept;
 mod live;
 mod log_page;
 mod log_view;
+mod mail_choices;
+mod metrics;
+mod notifications;
 mod page;
 mod phases;
 mod plain_log;
@@ -59,10 +62,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
 use crate::config::Admission;
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
+use crate::model::MailChoice;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terminal::Terminals;
@@ -102,6 +107,10 @@ pub struct App {
     pub terminals: Terminals,
     /// What is taken to be tried.
     pub trees: TreeLimits,
+    /// Which mails who chose nothing gets; none: no mail can be sent.
+    pub mail: Option<MailChoice>,
+    /// Opens `/metrics` from other machines.
+    pub metrics_token: Option<SecretString>,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

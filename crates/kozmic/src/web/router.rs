@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use axum::extract::Request;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -15,15 +16,14 @@ use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
-use tower_http::normalize_path::NormalizePathLayer;
+use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::TraceLayer;
 
 use super::api::Problem;
 use super::error::{self, PageError};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
-use super::{App, access};
+use super::{App, access, metrics};
 
 /// Nothing from elsewhere, no inline script and no inline style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -35,9 +35,7 @@ pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
     let shutdown = app.shutdown.clone();
     // Outside of the router: a path with and without its last slash is one route.
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(app));
-    let service =
-        axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
-    axum::serve(listener, service)
+    axum::serve(listener, make_service(service))
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await
 }
@@ -47,7 +45,10 @@ fn router(app: App) -> Router {
     let (mut pages, mut rest) = (Router::new(), Router::new());
     for Route { entry, handler } in routes::table() {
         let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
-        let handler = handler.layer(gate);
+        let watch = middleware::from_fn(move |request: Request, next: Next| {
+            metrics::watch(entry, request, next)
+        });
+        let handler = handler.layer(gate).layer(watch);
         // Logs and artifacts come as they are: they may be followed, or be compressed already.
         let handler = match entry.door {
             Door::Page => compressed(handler),
@@ -76,8 +77,14 @@ fn router(app: App) -> Router {
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
-        .layer(TraceLayer::new_for_http())
         .with_state(app)
+}
+
+/// Who asks is known by the address of their connection.
+fn make_service(
+    service: NormalizePath<Router>,
+) -> IntoMakeServiceWithConnectInfo<NormalizePath<Router>, SocketAddr> {
+    axum::ServiceExt::<Request>::into_make_service_with_connect_info(service)
 }
 
 fn compressed(handler: MethodRouter<App>) -> MethodRouter<App> {

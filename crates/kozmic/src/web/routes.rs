@@ -8,8 +8,8 @@ use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, artifacts, badge, builds, cache_folders, health, history, home,
-    hook, hook_form, jobs, live, log_view, repositories, secrets, services, settings, sign_in,
-    start, static_files, tailer, tests,
+    hook, hook_form, jobs, live, log_view, mail_choices, metrics, notifications, repositories,
+    secrets, services, settings, sign_in, start, static_files, tailer, tests,
 };
 
 /// A line of the table.
@@ -65,6 +65,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/badges/{login}/{name}/{*ref}", Open, Anyone, badge::badge),
         get("/healthz", Open, Anyone, health::healthz),
         get("/readyz", Open, Anyone, health::readyz),
+        get("/metrics", Open, Anyone, metrics::metrics),
         get("/static/{*path}", Open, Anyone, static_files::file),
         // Signing in and out.
         get("/login", Page, Anyone, sign_in::login),
@@ -76,6 +77,10 @@ pub(super) fn table() -> Vec<Route> {
         post("/account/tokens/create", Page, SignedIn, account::create_token),
         post("/account/tokens/{token}/revoke", Page, SignedIn, account::revoke_token),
         post("/account/sessions/{session}/end", Page, SignedIn, account::end_session),
+        post("/account/mail", Page, SignedIn, mail_choices::choose),
+        // By who has a mail's link, without signing in.
+        get("/unsubscribe/{token}", Open, Anyone, mail_choices::unsubscribe_form),
+        post("/unsubscribe/{token}", Open, Anyone, mail_choices::unsubscribe),
         // Repositories become projects.
         get("/repositories", Page, SignedIn, repositories::list),
         post("/repositories/sync", Page, SignedIn, repositories::sync),
@@ -94,6 +99,16 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit_form),
         post("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit),
         post("/projects/{project}/hooks/{hook}/delete", Page, Manager, hook_form::delete),
+        get("/projects/{project}/notifications", Page, Manager, notifications::show),
+        post("/projects/{project}/webhooks/add", Page, Manager, notifications::add),
+        post("/projects/{project}/webhooks/{webhook}/remove", Page, Manager, notifications::remove),
+        post("/projects/{project}/webhooks/{webhook}/test", Page, Manager, notifications::test),
+        post(
+            "/projects/{project}/deliveries/{delivery}/again",
+            Page,
+            Manager,
+            notifications::again,
+        ),
         // Projects.
         get("/", Page, SignedIn, home::home),
         get("/projects", Page, SignedIn, home::home),

@@ -62,6 +62,59 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("POST", "/account/tokens/create", "/account/tokens/create/", 422, SIGNED_IN),
     ("POST", "/account/tokens/{token}/revoke", "/account/tokens/999/revoke/", 404, SIGNED_IN),
     ("POST", "/account/sessions/{session}/end", "/account/sessions/999/end/", 404, SIGNED_IN),
+    // Of nothing.
+    ("POST", "/account/mail", "/account/mail/", 400, SIGNED_IN),
+    // Who has the link of a mail need be nobody here.
+    ("GET", "/unsubscribe/{token}", "/unsubscribe/none/", 404, FOR_ALL),
+    ("POST", "/unsubscribe/{token}", "/unsubscribe/none/", 404, FOR_ALL),
+    ("GET", "/projects/{project}/notifications", "/projects/1/notifications/", 200, MANAGERS),
+    // Of no kind, and what is not there.
+    ("POST", "/projects/{project}/webhooks/add", "/projects/1/webhooks/add/", 422, MANAGERS),
+    (
+        "POST",
+        "/projects/{project}/webhooks/{webhook}/remove",
+        "/projects/1/webhooks/9/remove/",
+        404,
+        MANAGERS_OF_NOTHING,
+    ),
+    (
+        "POST",
+        "/projects/{project}/webhooks/{webhook}/test",
+        "/projects/1/webhooks/9/test/",
+        404,
+        MANAGERS_OF_NOTHING,
+    ),
+    (
+        "POST",
+        "/projects/{project}/deliveries/{delivery}/again",
+        "/projects/1/deliveries/9/again/",
+        404,
+        MANAGERS_OF_NOTHING,
+    ),
+    (
+        "GET",
+        "/api/v1/projects/{project}/webhooks",
+        "/api/v1/projects/1/webhooks",
+        200,
+        API_MANAGERS,
+    ),
+    // Without a body.
+    (
+        "POST",
+        "/api/v1/projects/{project}/webhooks",
+        "/api/v1/projects/1/webhooks",
+        400,
+        API_MANAGERS,
+    ),
+    (
+        "DELETE",
+        "/api/v1/projects/{project}/webhooks/{webhook}",
+        "/api/v1/projects/1/webhooks/9",
+        404,
+        API_MANAGERS_OF_NOTHING,
+    ),
+    // From this machine; from another one a token opens it: see metrics.rs.
+    ("GET", "/metrics", "/metrics", 200, FOR_ALL),
     ("GET", "/repositories", "/repositories/", 200, SIGNED_IN),
     ("POST", "/repositories/sync", "/repositories/sync/", 303, SIGNED_IN),
     ("POST", "/repositories/{repository}/on", "/repositories/1/on/", 404, SIGNED_IN),

@@ -24,6 +24,7 @@ use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError};
+use crate::telemetry::count;
 use room::Room;
 
 pub use tidy::{Removed, Tidied};
@@ -32,6 +33,8 @@ pub use tidy::{Removed, Tidied};
 const EVERY: Duration = Duration::from_mins(1);
 /// Counting is dear.
 const COUNT_EVERY: Duration = Duration::from_mins(10);
+/// Counted so often for who watches, where no bound is kept.
+const MEASURE_EVERY: Duration = Duration::from_hours(1);
 /// After an image has come; more than one may.
 const SETTLE: Duration = Duration::from_secs(1);
 const CHORES_EVERY: Duration = Duration::from_hours(24);
@@ -136,6 +139,11 @@ impl Disk {
             match self.tidy(false).await {
                 Ok(tidied) => tidied.log(),
                 Err(error) => tracing::warn!(%error, "the disks could not be counted"),
+            }
+            last.counted = Some(Instant::now());
+        } else if count::is_watched() && is_due(last.counted, MEASURE_EVERY) {
+            if let Err(error) = self.count().await {
+                tracing::warn!(%error, "the disks could not be counted");
             }
             last.counted = Some(Instant::now());
         }
