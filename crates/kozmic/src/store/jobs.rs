@@ -243,11 +243,14 @@ impl Store {
 
     /// A build's jobs in the order of its hooks, without those that a restart replaced.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>> {
-        let rows = sqlx::query("SELECT * FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place, id")
-            .bind(build.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("list a build's jobs"))?;
+        self.jobs_of_all(&[build]).await
+    }
+
+    /// The same of several builds.
+    pub async fn jobs_of_all(&self, builds: &[BuildId]) -> Result<Vec<Job>> {
+        let text = "SELECT * FROM jobs WHERE build_id IN ({}) AND replaced_by_id IS NULL \
+                    ORDER BY hook_call_id, place, id";
+        let rows = self.of_builds(text, builds, "list a build's jobs").await?;
         rows.iter().map(Job::read).collect()
     }
 

@@ -25,6 +25,7 @@ mod jobs;
 mod kept;
 mod keys;
 mod leases;
+mod listen;
 mod listing;
 mod logs;
 mod mail_choices;
@@ -58,7 +59,7 @@ mod words;
 mod workers;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -67,6 +68,7 @@ use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
@@ -154,9 +156,17 @@ pub struct Store {
     wakes: Arc<Wakes>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    /// Where others may enqueue jobs; listened to from when somebody first waits for them.
+    others: Option<Arc<Others>>,
 }
 
-/// Told in this process when there may be work; other processes poll.
+struct Others {
+    url: String,
+    listener: OnceLock<AbortOnDropHandle<()>>,
+}
+
+/// Told in this process when there may be work; other processes poll, and are told of jobs by
+/// PostgreSQL.
 #[derive(Default)]
 struct Wakes {
     jobs: Notify,
@@ -211,7 +221,9 @@ impl Store {
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor })
+        let others = || Arc::new(Others { url: url.to_owned(), listener: OnceLock::new() });
+        let others = dialect.is_shared().then(others);
+        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
@@ -274,6 +286,10 @@ impl Store {
 
     /// Resolves when a job may wait for a worker. Register before looking.
     pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        if let Some(others) = &self.others {
+            let start = || listen::start(others.url.clone(), self.wakes.clone());
+            others.listener.get_or_init(start);
+        }
         self.wakes.jobs.notified()
     }
 

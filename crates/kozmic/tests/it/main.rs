@@ -12,6 +12,8 @@
 #![allow(unreachable_pub, reason = "modules of a test binary")]
 
 mod harness;
+#[path = "../../benches/million/mod.rs"]
+mod million;
 
 mod again;
 mod archived;
@@ -70,8 +72,10 @@ mod start;
 mod store;
 mod store_asked;
 mod store_kept;
+mod store_listen;
 mod store_logs;
 mod store_order;
+mod store_plans;
 mod store_secrets;
 mod store_wanted;
 mod synced;
