@@ -14,7 +14,9 @@ use crate::config::NotifySettings;
 use crate::log::Logs;
 use crate::model::{BuildId, Invalid, MailChoice, Timestamp, UserId};
 use crate::shutdown::Shutdown;
-use crate::store::{Digest, Message, Outcome, Recipient, Reply, Store, StoreError};
+use crate::store::{
+    Announcement, Digest, Message, Outcome, Recipient, Reply, Store, StoreError, Told,
+};
 use crate::telemetry::count;
 
 /// Messages that are sent at once.
@@ -83,22 +85,29 @@ impl Notifier {
         loop {
             let announcements = self.store.announcements(BATCH).await?;
             for announcement in &announcements {
-                let Some(facts) =
-                    Facts::of(&self.store, announcement.build, &self.public_url).await?
-                else {
-                    continue;
-                };
-                let body = |told: crate::store::Told, uuid| {
-                    body::of_build(&facts, announcement, told.format, uuid)
-                };
-                self.store
-                    .announced(announcement, self.default_choice(), body, Timestamp::now())
-                    .await?;
+                match self.announce_one(announcement).await {
+                    // It would be so each time, and the others would never be told.
+                    Err(StoreError::Corrupt(problem)) => {
+                        let build = announcement.build;
+                        tracing::error!(%build, %problem, "a build's end can't be told");
+                        self.store.announcement_dropped(announcement).await?;
+                    }
+                    told => told?,
+                }
             }
             if announcements.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
                 return Ok(());
             }
         }
+    }
+
+    async fn announce_one(&self, announcement: &Announcement) -> Result<(), StoreError> {
+        let facts = Facts::of(&self.store, announcement.build, &self.public_url).await?;
+        // With the build its end is gone.
+        let Some(facts) = facts else { return Ok(()) };
+        let body = |told: Told, uuid| body::of_build(&facts, announcement, told.format, uuid);
+        self.store.announced(announcement, self.default_choice(), body, Timestamp::now()).await?;
+        Ok(())
     }
 
     async fn send(self, message: Message) {

@@ -147,6 +147,16 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// Nobody is told.
+    pub async fn announcement_dropped(&self, announcement: &Announcement) -> Result<()> {
+        sqlx::query("DELETE FROM announcements WHERE id = $1")
+            .bind(announcement.id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("drop an announcement"))?;
+        Ok(())
+    }
+
     /// Makes the messages of an announcement, which is gone then; false when another process
     /// has made them. `body` says what a webhook is told under this delivery's id; `mail` is
     /// what holds for who chose nothing, and none where no mail can be sent.

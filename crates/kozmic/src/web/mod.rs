@@ -38,7 +38,6 @@ mod live;
 mod log_page;
 mod log_view;
 mod mail_choices;
-mod metrics;
 mod notifications;
 mod page;
 mod phases;
@@ -56,6 +55,7 @@ mod tail;
 mod tailer;
 mod tests;
 mod visitor;
+mod watch;
 mod words;
 
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ use super::api::Problem;
 use super::error::{self, PageError};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
-use super::{App, access, metrics};
+use super::{App, access, watch};
 
 /// Nothing from elsewhere, no inline script and no inline style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -45,10 +45,10 @@ fn router(app: App) -> Router {
     let (mut pages, mut rest) = (Router::new(), Router::new());
     for Route { entry, handler } in routes::table() {
         let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
-        let watch = middleware::from_fn(move |request: Request, next: Next| {
-            metrics::watch(entry, request, next)
+        let watched = middleware::from_fn(move |request: Request, next: Next| {
+            watch::around(entry, request, next)
         });
-        let handler = handler.layer(gate).layer(watch);
+        let handler = handler.layer(gate).layer(watched);
         // Logs and artifacts come as they are: they may be followed, or be compressed already.
         let handler = match entry.door {
             Door::Page => compressed(handler),

@@ -8,8 +8,8 @@ use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, artifacts, badge, builds, cache_folders, health, history, home,
-    hook, hook_form, jobs, live, log_view, mail_choices, metrics, notifications, repositories,
-    secrets, services, settings, sign_in, start, static_files, tailer, tests,
+    hook, hook_form, jobs, live, log_view, mail_choices, notifications, repositories, secrets,
+    services, settings, sign_in, start, static_files, tailer, tests, watch,
 };
 
 /// A line of the table.
@@ -65,7 +65,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/badges/{login}/{name}/{*ref}", Open, Anyone, badge::badge),
         get("/healthz", Open, Anyone, health::healthz),
         get("/readyz", Open, Anyone, health::readyz),
-        get("/metrics", Open, Anyone, metrics::metrics),
+        get("/metrics", Open, Anyone, watch::metrics),
         get("/static/{*path}", Open, Anyone, static_files::file),
         // Signing in and out.
         get("/login", Page, Anyone, sign_in::login),

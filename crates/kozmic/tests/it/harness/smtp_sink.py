@@ -42,7 +42,7 @@ class Handler:
         kept = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "tls": session.ssl is not None,
+            "tls": server.transport.get_extra_info("ssl_object") is not None,
             "login": session.auth_data and session.auth_data.decode(),
             "kind": mail.get_content_type(),
             "headers": {name.lower(): str(value) for name, value in mail.items()},
@@ -61,7 +61,7 @@ def authenticate(server, session, envelope, mechanism, data):
     is_right = (data.login, data.password) == (b"kozmic", b"p/w+d & more")
     if is_right:
         session.auth_data = data.login
-    return AuthResult(success=is_right, auth_data=data.login)
+    return AuthResult(success=is_right, handled=False, auth_data=data.login)
 
 
 def context():

@@ -82,7 +82,7 @@ async fn may_read(app: &App, headers: &HeaderMap) -> Result<bool, StoreError> {
 }
 
 /// Around every handler of the table.
-pub(super) async fn watch(entry: Entry, request: Request, next: Next) -> Response {
+pub(super) async fn around(entry: Entry, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = JobUuid::random().to_string();
     let (method, route) = (entry.method, entry.path);
