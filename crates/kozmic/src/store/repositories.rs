@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::many::{at_once, rows};
 use super::{Columns as _, Result, Store, Transaction, commit, failed, members};
-use crate::model::{FullName, ProjectId, RemoteRepository, Timestamp, UserId};
+use crate::model::{Action, Event, FullName, ProjectId, RemoteRepository, Timestamp, UserId};
 
 /// A repository that its user administers.
 #[derive(Debug, Clone)]
@@ -110,7 +110,15 @@ impl Store {
             .map_err(failed("keep an organization"))?;
             insert(&mut tx, OF_ORGANIZATION, row.int("id")?, &organization.repositories).await?;
         }
-        members::of_user(&mut tx, user, accessible, now).await?;
+        members::of_user(&mut tx, &self.actor, user, accessible, now).await?;
+        let login = sqlx::query("SELECT gh_login FROM users WHERE id = $1")
+            .bind(user.0)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("find a user"))?;
+        let login = login.map(|row| row.text("gh_login")).transpose()?.unwrap_or_default();
+        let event = Event::of(Action::UserSynchronized, "user", Some(user.0), login);
+        self.note(&mut tx, event).await?;
         commit(tx).await
     }
 

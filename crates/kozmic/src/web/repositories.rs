@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render};
-use super::visitor::{Account, Visitor};
+use super::visitor::{Account, Acting, Visitor};
 use crate::model::Timestamp;
 use crate::store::Offer;
 use crate::upkeep::UpkeepError;
@@ -54,7 +54,7 @@ pub(super) async fn list(
 }
 
 /// Shows the list again, or what kept GitHub from telling.
-pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Response, PageError> {
+pub(super) async fn sync(Acting(app): Acting, account: Account) -> Result<Response, PageError> {
     Ok(match synchronize(&app, &account).await {
         None => Redirect::to("/repositories/").into_response(),
         trouble => page(&app, account, trouble, "").await?.into_response(),
@@ -63,7 +63,7 @@ pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Res
 
 /// Turns one on; its first hook comes next.
 pub(super) async fn on(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(gh_id): Path<i64>,
 ) -> Result<Response, PageError> {
