@@ -1,0 +1,122 @@
+// A walk through every screen as everybody: it answers as it must, can be read and operated in
+// light, in dark and on phones, and asks nobody else for anything.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { furnish } from "./furnished.mjs";
+import { judge, judgeNarrow, LOOKS, unseenFocus, wear } from "./looks.mjs";
+import { NO_SCREENS, SCREENS } from "./screens.mjs";
+
+const VISITORS = ["owner", "manager", "member", "administrator", "stranger", "anonymous"];
+/** So many pages at once. */
+const WALKERS = 2;
+
+let world;
+before(async () => {
+  world = await furnish();
+});
+after(() => world?.end());
+
+/** What a visitor gets at a screen: its status, or `login` for being sent there. */
+function expected({ who, isPublic, status = 200 }, visitor) {
+  if (who === "nobody") return 200;
+  if (who === "anyone") return status;
+  if (visitor === "anonymous") return isPublic ? 200 : "login";
+  if (who === "signed in") return status;
+  if (who === "administrators") return visitor === "administrator" ? 200 : 403;
+  if (visitor === "stranger") return isPublic ? 200 : 404;
+  if (who === "managers" && visitor === "member") return 403;
+  return 200;
+}
+
+/** What a page is made of, without its words: two that are the same look alike. */
+async function shape(page) {
+  const parts = await page.evaluate(() =>
+    [...document.querySelectorAll("body *")]
+      .map((it) => `${it.tagName}.${it.className?.baseVal ?? it.className}[${[...it.getAttributeNames()].join()}]${it.getAttribute("role") ?? ""}`)
+      .join("\n"),
+  );
+  return createHash("sha256").update(parts).digest("hex");
+}
+
+/** What is wrong with a screen as a visitor sees it. */
+async function visit(page, screen, visitor, seen) {
+  const { name, isFile, act } = screen;
+  const as = `${name}, ${visitor}`;
+  page.problems.length = page.strangers.length = 0;
+  await wear(page, LOOKS[0]);
+  const path = screen.path(world);
+  if (isFile) return visitFile(page, screen, visitor, path);
+  const answer = await page.goto(world.url + path, { waitUntil: "load" });
+  const told = page.url().startsWith(`${world.url}/login/`) && name !== "sign-in" ? "login" : answer.status();
+  const wanted = act ? 200 : expected(screen, visitor);
+  if (told !== wanted) return [`${as}: ${told} instead of ${wanted} at ${path}`];
+  if (act) await act(page, world);
+  const wrong = [];
+  const kind = await shape(page);
+  if (!seen.has(kind)) {
+    seen.add(kind);
+    for (const look of LOOKS) wrong.push(...(await judge(page, `${name}-${visitor}`, look)));
+    wrong.push(...(await unseenFocus(page, as)));
+    wrong.push(...(await judgeNarrow(page, as)));
+  }
+  const isRefused = typeof told === "number" && (told >= 400 || (screen.status ?? 200) >= 400);
+  const problems = page.problems.filter((problem) => !(isRefused && /the server responded with a status of 4/.test(problem)));
+  wrong.push(...problems.map((problem) => `${as}, console: ${problem}`));
+  wrong.push(...page.strangers.map((url) => `${as} asks another host: ${url}`));
+  return wrong;
+}
+
+/** A file is saved by browsers and not shown: what matters is who gets it. */
+async function visitFile(page, screen, visitor, path) {
+  const answer = await page.context().request.get(world.url + path, { maxRedirects: 0 });
+  const told = answer.status() === 303 ? "login" : answer.status();
+  const wanted = expected(screen, visitor);
+  const wrong = told === wanted ? [] : [`${screen.name}, ${visitor}: ${told} instead of ${wanted} at ${path}`];
+  const policy = answer.headers()["content-security-policy"];
+  if (told === 200 && !/sandbox/.test(policy ?? "")) wrong.push(`${screen.name}: its policy is ${policy}`);
+  return wrong;
+}
+
+/** A page of a visitor's that remembers whom it asked. */
+async function pageOf(visitor) {
+  const page = await world.page({ storageState: world.sessions[visitor] });
+  page.strangers = [];
+  page.on("request", (request) => {
+    if (!/^(data|blob|about):/.test(request.url()) && !request.url().startsWith(world.url)) page.strangers.push(request.url());
+  });
+  return page;
+}
+
+test("every screen, as everybody, in light and dark and on phones", async () => {
+  const turns = VISITORS.map((visitor) => ({
+    visitor,
+    screens: SCREENS.filter(({ act, who }) => (act ? visitor === "owner" : who !== "nobody" || visitor === "anonymous")),
+  }));
+  const wrong = [];
+  const seen = new Set();
+  const walk = async () => {
+    for (let turn = turns.shift(); turn; turn = turns.shift()) {
+      const page = await pageOf(turn.visitor);
+      for (const screen of turn.screens) {
+        const found = visit(page, screen, turn.visitor, seen);
+        wrong.push(...(await found.catch((error) => [`${screen.name}, ${turn.visitor}: ${error.message}`])));
+      }
+      await page.context().close();
+    }
+  };
+  await Promise.all(Array.from({ length: WALKERS }, walk));
+  assert.ok(seen.size > 30, `${seen.size} kinds of pages`);
+  assert.equal(wrong.join("\n"), "");
+});
+
+test("no page of the table of routes is left out", async () => {
+  const table = await readFile(new URL("../docs/who-may-do-what.md", import.meta.url), "utf8");
+  const routes = [...table.matchAll(/^\| GET \| `([^`]+)` \|/gm)].map(([, path]) => path);
+  assert.ok(routes.length > 30, `${routes.length} routes`);
+  const visited = new Set(SCREENS.map(({ route }) => route));
+  const left = routes.filter((path) => !path.startsWith("/api/") && !visited.has(path) && !NO_SCREENS[path]);
+  assert.deepEqual(left, []);
+});
