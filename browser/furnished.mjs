@@ -126,7 +126,7 @@ const PUSHES = [
 
 export const ended = ({ status }) => !["enqueued", "pending"].includes(status);
 
-/** The world, and in `world.at` the paths of its builds by what became of them. */
+/** The world; in `world.builds` are builds by what became of them, `world.test` is a test that fails. */
 export async function furnish() {
   const files = {
     "tests.sh": TESTS, "style.sh": STYLE, "deploy.sh": DEPLOY, "nightly.sh": NIGHTLY, "integration.sh": INTEGRATION,
@@ -220,6 +220,9 @@ async function furnishBuilds(world) {
   ids.waiting = await start(world, "Render");
   ids.running = await start(world, "Soak");
   await once(world, ids.running, "runs", ({ status }) => status === "pending");
+  const { jobs } = await build(world, ids.failure);
+  const { tests } = await world.api(`/jobs/${jobs.find(({ title }) => title === "Tests").id}/tests`);
+  world.test = tests[0].id;
   world.builds = {};
   for (const [name, id] of Object.entries(ids)) world.builds[name] = await build(world, id);
 }

@@ -96,7 +96,8 @@ export async function unseenFocus(page, name, most = 150) {
   // From here on the browser shows what has the focus.
   await page.keyboard.press("Tab");
   const wrong = await page.evaluate((most) => {
-    const places = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]")];
+    const inside = document.querySelector("dialog[open]") ?? document;
+    const places = [...inside.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]")];
     const reached = places.filter((it) => it.tabIndex >= 0 && !it.disabled && it.checkVisibility({ checkVisibilityCSS: true }));
     const ring = (it) => {
       const style = getComputedStyle(it);

@@ -71,7 +71,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await world.push("code", "1", "Stand still");
   await page.getByRole("link", { name: "Latest build" }).click();
   await reloadUntil(page, "the first build's end", () => mark(page, "failure").count());
-  await page.getByText("1 of 1 test failed").waitFor();
+  await page.locator("strong").getByText("1 of 1 test failed").waitFor();
   await page.getByText("it stood still").waitFor();
   await page.getByText("1 artifact").click();
   const download = page.waitForEvent("download");

@@ -3,9 +3,10 @@
 
 /**
  * `route` is the route's path as that table has it, `path` an address of it in the furnished
- * world. `who` may enter: `anyone`, `signed in`, `members`, `managers`, `administrators`; where
- * `isPublic`, everybody may who has not signed in, too. `status` is what those are answered with.
- * `act` leads from there to the screen, as the owner, who alone is asked for it.
+ * world. `who` may enter: `nobody` (who has not signed in, and is the only one to visit it),
+ * `anyone`, `signed in`, `members`, `managers`, `administrators`; where `isPublic`, strangers as
+ * well. `status` is what those are answered with. `act` leads from there to the screen, as the
+ * owner, who alone is asked for it.
  *
  * @typedef {{name: string, route: string, path: (world: any) => string, who: string, isPublic?: boolean,
  *   status?: number, isFile?: boolean, act?: (page: any, world: any) => Promise<void>}} Screen
@@ -56,10 +57,10 @@ export const SCREENS = [
   { name: "tests-of-a-job", route: `${PROJECT}/jobs/{job}/tests`, path: ofJob("failure", "Tests", "tests/"), who: "members" },
   { name: "tests", route: `${PROJECT}/tests`, path: at("/projects/1/tests/"), who: "members" },
   { name: "tests-none", route: `${PROJECT}/tests`, path: at("/projects/2/tests/"), who: "members", isPublic: true },
-  { name: "test", route: `${PROJECT}/tests/{test}`, path: at("/projects/1/tests/1/"), who: "members" },
+  { name: "test", route: `${PROJECT}/tests/{test}`, path: (world) => `/projects/1/tests/${world.test}/`, who: "members" },
   { name: "artifacts-tar", route: `${PROJECT}/jobs/{job}/artifacts`, path: ofJob("success", "Tests", "artifacts/"), who: "members", isFile: true },
   { name: "artifact", route: `${PROJECT}/jobs/{job}/artifacts/{*path}`, path: ofJob("success", "Tests", "artifacts/orbit-1.4.0.tar.gz"), who: "members", isFile: true },
-  { name: "artifact-of-build", route: `${BUILD}/artifacts/{*path}`, path: (world) => `${build("success")(world)}artifacts/orbit-1.4.0.tar.gz`, who: "members", isFile: true },
+  { name: "artifact-of-build", route: `${BUILD}/artifacts/{*path}`, path: (world) => `${build("success")(world)}artifacts/orbit-1.4.0.tar.gz`, who: "members", isFile: true, status: 303 },
   { name: "history", route: `${PROJECT}/history`, path: at("/projects/1/history/"), who: "members" },
   { name: "history-public", route: `${PROJECT}/history`, path: at("/projects/2/history/"), who: "members", isPublic: true },
   { name: "history-filtered", route: `${PROJECT}/history`, path: at("/projects/1/history/?text=moon&status=failure"), who: "members" },
@@ -105,7 +106,7 @@ export const SCREENS = [
       await page.getByRole("dialog").waitFor();
     },
   },
-  { name: "error-401", route: "/tailer/{uuid}", path: (world) => `/tailer/${world.builds.success.jobs[0].uuid ?? "00000000-0000-0000-0000-000000000000"}/`, who: "anyone", status: 401 },
+  { name: "error-401", route: "/tailer/{uuid}", path: at("/tailer/00000000-0000-0000-0000-000000000000/"), who: "nobody", status: 401 },
   { name: "error-404", route: PROJECT, path: at("/projects/999/"), who: "signed in", status: 404 },
   { name: "error-404-path", route: "/", path: at("/no/such/page/"), who: "anyone", status: 404 },
   { name: "error-405", route: "/logout", path: at("/logout/"), who: "anyone", status: 405 },
