@@ -126,8 +126,11 @@ const PUSHES = [
 
 export const ended = ({ status }) => !["enqueued", "pending"].includes(status);
 
-/** The world; in `world.builds` are builds by what became of them, `world.test` is a test that fails. */
-export async function furnish() {
+/**
+ * The world; in `world.builds` are builds by what became of them, `world.test` is a test that
+ * fails. `past` is called before there are builds; `projects` are turned on besides.
+ */
+export async function furnish({ past = async (_world) => {}, projects = [] } = {}) {
   const files = {
     "tests.sh": TESTS, "style.sh": STYLE, "deploy.sh": DEPLOY, "nightly.sh": NIGHTLY, "integration.sh": INTEGRATION,
     "soak.sh": SOAK, "render.sh": GPU, "arm.sh": ARM,
@@ -136,6 +139,8 @@ export async function furnish() {
   const world = await World.start(files, settings, { owner: PEOPLE.owner, repository: "lumen/orbit" });
   try {
     await furnishProjects(world);
+    for (const name of projects) await world.addProject(name, {});
+    await past(world);
     await furnishBuilds(world);
   } catch (error) {
     await world.end();
