@@ -78,6 +78,8 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByRole("link", { name: "All as a tar" }).click();
   await (await download).path();
   const log = page.getByRole("navigation", { name: "Pages of the log" });
+  await log.getByRole("link", { name: "Last" }).click();
+  await page.getByText("step 1200", { exact: true }).waitFor();
   await log.getByRole("link", { name: "First" }).click();
   await page.getByText("step 500", { exact: true }).waitFor();
   assert.equal(await page.locator("#log .l").count(), 500);
