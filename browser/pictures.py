@@ -81,4 +81,10 @@ def age(db, now):
 if __name__ == "__main__":
     what, path = sys.argv[1:]
     with sqlite3.connect(path, timeout=30) as connection:
+        # The index of words may need a newer SQLite than Python's: it stays as it is.
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
         {"past": past, "age": age}[what](connection, int(time.time() * 1000))
+        for _, sql in triggers:
+            connection.execute(sql)

@@ -27,6 +27,9 @@ async function reloadUntil(page, what, is) {
   await eventually(what, async () => (await is()) || (await page.reload(), false));
 }
 
+/** A project's first tab, which is called Build on the page of one. */
+const toLatest = (page) => page.getByRole("navigation", { name: "Project" }).getByRole("link", { name: /uild$/ }).click();
+
 const mark = (page, word) => page.locator('[data-live="build"] h2 .mark').filter({ hasText: word });
 
 test("a project's life, from the sign-in to its deletion", async () => {
@@ -69,7 +72,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
 
   // A build that fails, and its log by pages.
   await world.push("code", "1", "Stand still");
-  await page.getByRole("link", { name: "Latest build" }).click();
+  await toLatest(page);
   await reloadUntil(page, "the first build's end", () => mark(page, "failure").count());
   await page.locator("strong").getByText("1 of 1 test failed").waitFor();
   await page.getByText("it stood still").waitFor();
@@ -94,12 +97,12 @@ test("a project's life, from the sign-in to its deletion", async () => {
 
   // One that is cancelled, and run again.
   await world.push("code", "wait", "Wait for the window");
-  await page.getByRole("link", { name: "Latest build" }).click();
+  await toLatest(page);
   await reloadUntil(page, "the second build's start", () => mark(page, "pending").count());
   await page.getByRole("button", { name: "Cancel the build" }).click();
   await reloadUntil(page, "the second build's end", () => mark(page, "cancelled").count());
   await world.push("code", "0", "Go round");
-  await page.getByRole("link", { name: "Latest build" }).click();
+  await toLatest(page);
   await reloadUntil(page, "the third build's end", () => mark(page, "success").count());
   await page.getByRole("button", { name: "Run all again" }).click();
   await reloadUntil(page, "its end again", async () =>
