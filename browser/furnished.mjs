@@ -1,7 +1,7 @@
 // A server that is in use: projects, people, and a build in each state. The walk through all
 // screens and the pictures of the documentation are of it.
 
-import { eventually, World } from "./world.mjs";
+import { eventually, jobOf, World } from "./world.mjs";
 
 const IMAGE = "kozmic/debian:bookworm";
 /** Who is there; the first one owns what there is. */
@@ -114,7 +114,10 @@ echo '==> Render'
 for page in index docs/start docs/reference blog/2026-11; do echo "wrote $page.html"; done
 `;
 
-/** What was pushed, the oldest first: outcome, message, who, branch. */
+/**
+ * What was pushed, the oldest first: outcome, message, who, branch.
+ * @type {[string, string, string, string][]}
+ */
 const PUSHES = [
   ["0", "Solve Kepler’s equation by Newton’s method", "mara", "main"],
   ["0", "Count leap seconds from the table of IERS", "jonas", "main"],
@@ -124,32 +127,65 @@ const PUSHES = [
   ["1", "Let the observer stand on a mountain", "mara", "observer-height"],
 ];
 
-export const ended = ({ status }) => !["enqueued", "pending"].includes(status);
+/** @param {{status: string}} job */
+const ended = ({ status }) => !["enqueued", "pending"].includes(status);
+
+/** @typedef {import("./world.mjs").Build} Build */
+
+/** A world with all that. */
+export class Furnished {
+  /** @type {Record<string, Build>} by what became of them */
+  #builds = {};
+  /** @type {Record<string, import("playwright-core").BrowserContextOptions["storageState"]>} of people, by their roles */
+  sessions = {};
+  /** A test that fails. */
+  test = "";
+
+  /** @param {World} world */
+  constructor(world) {
+    this.world = world;
+    this.url = world.url;
+  }
+
+  /** @param {string} name */
+  build(name) {
+    const build = this.#builds[name];
+    if (!build) throw new Error(`no build is ${name}`);
+    return build;
+  }
+
+  /** @param {Record<string, Build>} builds */
+  keep(builds) {
+    this.#builds = builds;
+  }
+}
 
 /**
- * The world; in `world.builds` are builds by what became of them, `world.test` is a test that
- * fails. `past` is called before there are builds; `projects` are turned on besides.
+ * `past` is called before there are builds; `projects` are turned on besides.
+ * @param {{past?: (world: World) => Promise<unknown>, projects?: string[]}} more
  */
-export async function furnish({ past = async (_world) => {}, projects = [] } = {}) {
+export async function furnish({ past = async () => {}, projects = [] } = {}) {
   const files = {
     "tests.sh": TESTS, "style.sh": STYLE, "deploy.sh": DEPLOY, "nightly.sh": NIGHTLY, "integration.sh": INTEGRATION,
     "soak.sh": SOAK, "render.sh": GPU, "arm.sh": ARM,
   };
   const settings = { KOZMIC_KEEP_FAILED: "3600", KOZMIC_CONCURRENCY: "4", KOZMIC_ADMINS: PEOPLE.administrator };
   const world = await World.start(files, settings, { owner: PEOPLE.owner, repository: "lumen/orbit" });
+  const furnished = new Furnished(world);
   try {
-    await furnishProjects(world);
+    await furnishProjects(furnished);
     for (const name of projects) await world.addProject(name, {});
     await past(world);
-    await furnishBuilds(world);
+    await furnishBuilds(furnished);
   } catch (error) {
     await world.end();
     throw error;
   }
-  return world;
+  return furnished;
 }
 
-async function furnishProjects(world) {
+/** @param {Furnished} furnished */
+async function furnishProjects({ world, sessions }) {
   for (const login of Object.values(PEOPLE).filter((login) => login !== world.owner)) {
     await world.github("user", "add", login);
   }
@@ -167,40 +203,69 @@ async function furnishProjects(world) {
   await world.kozmic("project", "set", "lumen/website", "--visible-to-all", "on");
   await world.api("/projects/1/secrets/DEPLOY_TOKEN", "PUT", "very-secret-words");
   // Members are known once they have signed in.
-  world.sessions = {};
-  for (const [who, login] of Object.entries(PEOPLE)) world.sessions[who] ??= await world.signIn(login);
+  for (const [who, login] of Object.entries(PEOPLE)) sessions[who] = await world.signIn(login);
 }
 
-/** A build that somebody starts by hand. */
+/**
+ * A build that somebody starts by hand.
+ * @param {World} world
+ * @param {string} hook
+ * @param {Record<string, string>} variables
+ * @returns {Promise<number>}
+ */
 async function start(world, hook, variables = {}) {
   const build = await world.api("/projects/1/builds", "POST", JSON.stringify({ hooks: [hook], variables }));
   return build.id;
 }
 
+/** @type {(world: World, id: number) => Promise<Build>} */
 const build = (world, id) => world.api(`/builds/${id}`);
 
-/** A build, once it is like this. */
+/**
+ * A build, once it is like this.
+ * @param {World} world
+ * @param {number} id
+ * @param {string} what
+ * @param {(build: Build) => boolean} is
+ */
 const once = (world, id, what, is) => eventually(`build ${id} ${what}`, async () => {
   const now = await build(world, id);
   return is(now) && now;
 });
 
+/**
+ * @param {World} world
+ * @param {string} sha
+ * @returns {Promise<Build | undefined>}
+ */
+const buildOf = async (world, sha) =>
+  (await world.api("/projects/1/builds")).builds.find((/** @type {Build} */ build) => build.sha === sha);
+
+/**
+ * @param {World} world
+ * @param {string} outcome
+ * @param {string} message
+ * @param {string} login
+ * @param {string} branch
+ */
 async function pushed(world, outcome, message, login, branch) {
   const sha = await world.push("outcome", outcome, message, { login, branch });
-  const found = await eventually(`the build of “${message}”`, async () =>
-    (await world.api("/projects/1/builds")).builds.find((build) => build.sha === sha));
-  return found.id;
+  return (await eventually(`the build of “${message}”`, () => buildOf(world, sha))).id;
 }
 
-async function furnishBuilds(world) {
+/** @param {Furnished} furnished */
+async function furnishBuilds(furnished) {
+  const { world } = furnished;
+  /** @type {Record<string, number>} */
   const ids = {};
+  /** @type {number[]} */
   const inTurn = [];
   for (const [outcome, message, login, branch] of PUSHES) {
     inTurn.push(await pushed(world, outcome, message, login, branch));
   }
   await world.push("outcome", "0", "Show the tracks of the night", { repository: "lumen/website" });
   for (const id of inTurn) await once(world, id, "is over", (now) => now.jobs.every(ended));
-  [ids.success, ids.failure] = [inTurn[3], inTurn[2]];
+  [, , ids.failure = 0, ids.success = 0] = inTurn;
   await world.kozmic("project", "set", "lumen/orbit", "--cancel-superseded", "on");
   ids.superseded = await pushed(world, "wait", "Turn the antenna faster", world.owner, "antenna");
   await once(world, ids.superseded, "runs", ({ jobs }) => jobs.some(({ status }) => status === "pending"));
@@ -217,17 +282,17 @@ async function furnishBuilds(world) {
   const sha = await world.push("outcome", "0", "Start Newton’s method at Danby’s guess", fork);
   const opened = ["--as", PEOPLE.stranger, "--head", `${PEOPLE.stranger}:faster-solver`, "--title", "A faster solver"];
   await world.github("pull-request", "lumen/orbit", ...opened);
-  ids.approval = await eventually("the fork's build", async () =>
-    (await world.api("/projects/1/builds")).builds.find((build) => build.sha === sha)?.id);
+  ids.approval = (await eventually("the fork's build", () => buildOf(world, sha))).id;
   for (const name of ["superseded", "superseding", "nightly", "services", "error", "cancelled"]) {
-    await once(world, ids[name], `(${name}) is over`, (now) => now.jobs.every(ended));
+    await once(world, ids[name] ?? 0, `(${name}) is over`, (now) => now.jobs.every(ended));
   }
   ids.waiting = await start(world, "Render");
   ids.running = await start(world, "Soak");
   await once(world, ids.running, "runs", ({ status }) => status === "pending");
-  const { jobs } = await build(world, ids.failure);
-  const { tests } = await world.api(`/jobs/${jobs.find(({ title }) => title === "Tests").id}/tests`);
-  world.test = tests[0].id;
-  world.builds = {};
-  for (const [name, id] of Object.entries(ids)) world.builds[name] = await build(world, id);
+  const { id } = jobOf(await build(world, ids.failure), "Tests");
+  furnished.test = (await world.api(`/jobs/${id}/tests`)).tests[0].id;
+  /** @type {Record<string, Build>} */
+  const builds = {};
+  for (const [name, id] of Object.entries(ids)) builds[name] = await build(world, id);
+  furnished.keep(builds);
 }

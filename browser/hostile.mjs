@@ -28,9 +28,16 @@ export const TEXTS = [
   ["lines", "first\n\n<b>second</b>\nthird"],
 ];
 
-/** On one line and no longer than so many characters, as titles and names must be. */
+/**
+ * On one line and no longer than so many characters, as titles and names must be.
+ * @param {string} text
+ * @param {number} most
+ */
 export const short = (text, most) => [...text.replace(/\p{Cc}+/gu, " ").trim()].slice(0, most).join("").trim();
 
-/** As git allows a branch's name to be. */
+/**
+ * As git allows a branch's name to be.
+ * @param {string} text
+ */
 export const branch = (text) =>
   short(text, 80).replace(/[ ~^:?*[\\]+|\.\.|@\{|\/\/+/g, "-").replace(/^[-./]+|[./]+$|\.lock/g, "");

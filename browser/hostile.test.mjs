@@ -9,18 +9,30 @@ import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { branch, short, TEXTS } from "./hostile.mjs";
 import { overflow } from "./looks.mjs";
-import { eventually, World } from "./world.mjs";
+import { eventually, jobOf, World } from "./world.mjs";
 
 const run = promisify(execFile);
 const ALL = TEXTS.map(([, text]) => text);
-/** XML has no control characters but these. */
+/** @param {string} text */
+const first = (text) => text.split("\n")[0] ?? "";
+/**
+ * XML has no control characters but these.
+ * @param {string} text
+ */
 const xml = (text) =>
   text.replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "")
     .replace(/[&<>"\n]/g, (sign) => `&#${sign.codePointAt(0)};`);
-/** Any text as one of bash's words. */
+/**
+ * Any text as one of bash's words.
+ * @param {string} text
+ */
 const word = (text) => `$'${[...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}'`;
-/** As JUnit's readers have it: on one line. */
+/**
+ * As JUnit's readers have it: on one line.
+ * @param {string} text
+ */
 const named = (text) => short(text, 200);
+/** @param {string} text */
 const file = (text) => short(text, 60).replaceAll("/", "∕");
 
 const REPORT = `<testsuites><testsuite name="${xml(named(ALL[0]))}">${ALL.map((text, n) =>
@@ -40,7 +52,9 @@ exit 1
 `;
 const TITLE = short(`${ALL[1]}`, 100);
 
+/** @type {World} */
 let world;
+/** @type {import("./world.mjs").Seen} */
 let page;
 before(async () => {
   world = await World.start();
@@ -57,25 +71,39 @@ async function hostilePage() {
     dialog.dismiss();
   });
   await page.addInitScript(() => {
-    window.__refused = [];
-    addEventListener("securitypolicyviolation", (event) => window.__refused.push(`${event.violatedDirective} ${event.blockedURI}`));
+    /** @type {string[]} */
+    const refused = [];
+    Object.assign(window, { __refused: refused });
+    addEventListener("securitypolicyviolation", (event) => refused.push(`${event.violatedDirective} ${event.blockedURI}`));
   });
   return page;
 }
 
-/** Nothing ran, nothing was refused, nothing is wider than a phone. */
+/**
+ * Nothing ran, nothing was refused, nothing is wider than a phone.
+ * @param {import("./world.mjs").Seen} page
+ * @param {string} what
+ */
 async function isHarmless(page, what) {
   const [ran, refused, elements] = await page.evaluate(() => [
-    window.__ran, window.__refused, document.querySelectorAll("main [onerror], main [onload], main [onfocus], main [onmouseover], main script, main img[src=x]").length,
+    Reflect.get(window, "__ran"), Reflect.get(window, "__refused"),
+    document.querySelectorAll("main [onerror], main [onload], main [onfocus], main [onmouseover], main script, main img[src=x]").length,
   ]);
   assert.deepEqual([ran, refused, elements], [undefined, [], 0], what);
   assert.equal(await overflow(page), 0, `${what} is wider than a phone`);
   assert.deepEqual(page.problems, [], what);
 }
 
-/** Parsers of HTML know one kind of line end. */
+/**
+ * Parsers of HTML know one kind of line end.
+ * @param {string} text
+ */
 const shown = (text) => text.replace(/\r\n?/g, "\n").trim();
 
+/**
+ * @param {import("./world.mjs").Seen} page
+ * @param {string} selector
+ */
 async function text(page, selector) {
   return (await page.locator(selector).allTextContents()).map((text) => text.trim());
 }
@@ -88,7 +116,10 @@ test("a hook, and what it is refused for", async () => {
     await page.getByLabel("Title").fill(name);
     for (const id of ["image", "tracked", "options"]) {
       // What is typed, not what the browser would cut.
-      await page.locator(`#${id}`).evaluate((field, bad) => { field.removeAttribute("maxlength"); field.value = bad; }, bad);
+      await page.locator(`#${id}`).evaluate((field, bad) => {
+        field.removeAttribute("maxlength");
+        Reflect.set(field, "value", bad);
+      }, bad);
     }
     for (const id of ["install_script", "build_script"]) await page.locator(`#${id}`).fill(bad);
     const sent = await page.locator("#build_script").inputValue();
@@ -130,17 +161,18 @@ test("a job whose output, tests and artifacts are hostile, as it runs and after"
   // The list, as it is kept up to date.
   await live.locator(".builds .subject").first().waitFor();
   await isHarmless(live, "the history as it changes");
-  const job = (await world.latestBuild()).jobs.find(({ title }) => title === TITLE);
+  const job = jobOf(await eventually("the build", () => world.latestBuild()), TITLE);
   await live.goto(job.url);
   await live.locator("#log .l").filter({ hasText: "again 20" }).waitFor();
   await live.locator('[data-live="facts"] .mark').filter({ hasText: "failure" }).waitFor();
   await isHarmless(live, "the job as it ran");
   assert.equal(await live.locator("nav.jobs bdi").textContent(), TITLE);
-  assert.match(await live.locator('[data-live="build"] ul.meta').textContent(), /was not run. Not wanted/);
-  const lines = await live.evaluate(async (url) => (await fetch(`${url}?plain=1`)).text(), job.log_url ?? `/projects/1/jobs/${job.id}/log/`);
+  assert.match((await live.locator('[data-live="build"] ul.meta').textContent()) ?? "", /was not run. Not wanted/);
+  const lines = await (await live.context().request.get(`${world.url}/projects/1/jobs/${job.id}/log/?plain=1`)).text();
   for (const [name, bad] of TEXTS.filter(([name]) => !["control", "lines"].includes(name))) {
     assert.ok(lines.includes(bad), `${name} is in the plain log`);
   }
+  /** @param {number} n */
   const row = (n) => live.locator("#log .l > span").filter({ hasText: new RegExp(`^${n} `) }).first();
   for (const n of [0, 1, 4, 9, 10]) assert.equal((await row(n).textContent()), `${n} ${ALL[n]}`);
   // Searched for.
@@ -165,7 +197,7 @@ test("a job whose output, tests and artifacts are hostile, as it runs and after"
   await isHarmless(live, "the tests of the job");
   for (const summary of await live.locator(".results summary").all()) await summary.click();
   await isHarmless(live, "the details of the tests");
-  const urls = await live.locator(".results a").evaluateAll((links) => links.map((link) => link.href));
+  const urls = await live.locator(".results a").evaluateAll((links) => links.map((link) => (link instanceof HTMLAnchorElement ? link.href : "")));
   for (const url of urls) {
     await live.goto(url);
     await isHarmless(live, `the test ${url}`);
@@ -176,14 +208,15 @@ test("a job whose output, tests and artifacts are hostile, as it runs and after"
   // Artifacts.
   await live.goto(job.url);
   await live.locator(".artifacts summary").click();
-  const files = await live.locator(".artifacts li a").evaluateAll((links) => links.map((link) => [link.textContent, link.href]));
+  const files = await live.locator(".artifacts li a").evaluateAll((links) =>
+    links.map((link) => [link.textContent ?? "", link instanceof HTMLAnchorElement ? link.href : ""]));
   assert.equal(files.length, new Set(ALL.map(file)).size);
-  for (const [name, url] of files) {
+  for (const [name = "", url = ""] of files) {
     const bad = ALL.find((text) => file(text) === name);
     assert.ok(bad !== undefined, `an artifact is called ${name}`);
     const answer = await live.context().request.get(url);
     assert.equal(await answer.text(), bad, name);
-    assert.match(answer.headers()["content-security-policy"], /sandbox/);
+    assert.match(answer.headers()["content-security-policy"] ?? "", /sandbox/);
     assert.equal(answer.headers()["x-content-type-options"], "nosniff");
   }
   await isHarmless(live, "the artifacts");
@@ -191,7 +224,7 @@ test("a job whose output, tests and artifacts are hostile, as it runs and after"
   // What answers with data, opened as a page.
   for (const path of [`log/lines/?from=1&count=50`, `log/search/?q=${encodeURIComponent(ALL[0])}`, "log/sections/", "log/?plain=1"]) {
     await live.goto(`${world.url}/projects/1/jobs/${job.id}/${path}`);
-    assert.equal(await live.evaluate(() => window.__ran), undefined, path);
+    assert.equal(await live.evaluate(() => Reflect.get(window, "__ran")), undefined, path);
     assert.match(await live.evaluate(() => document.contentType), /json|plain/, path);
   }
 });
@@ -201,11 +234,13 @@ test("commits and branches with every text", async () => {
   const { token } = await (await fetch(`${world.githubUrl}/_sim/users/octo/token`)).json();
   const folder = join(world.folder, "hostile");
   await mkdir(folder);
+  /** @param {string[]} args */
   const git = (...args) => run("git", args, { cwd: folder });
   await git("init", "--quiet");
   const authorization = `Authorization: Basic ${Buffer.from(`octo:${token}`).toString("base64")}`;
   const asOcto = ["-c", `http.extraHeader=${authorization}`];
   await git(...asOcto, "fetch", "--quiet", `${world.githubUrl}/octo/orbit.git`, "main");
+  /** @type {string[]} */
   const branches = [];
   for (const [n, [name, bad]] of TEXTS.entries()) {
     await git("checkout", "--quiet", "--detach", "FETCH_HEAD");
@@ -219,8 +254,10 @@ test("commits and branches with every text", async () => {
   }
   await git(...asOcto, "push", "--quiet", `${world.githubUrl}/octo/orbit.git`, ...branches.map((name) => `refs/heads/${name}`));
   const builds = await eventually("all builds", async () => {
-    const { builds } = await world.api("/projects/1/builds?limit=100");
-    return builds.length > TEXTS.length && builds;
+    const { builds } = await world.api("/projects/1/builds");
+    /** @type {import("./world.mjs").Build[]} */
+    const found = builds;
+    return found.length > TEXTS.length && found;
   });
   for (const { id } of builds) await world.api(`/builds/${id}/cancel`, "POST").catch(() => {});
   for (const [n, [name, bad]] of TEXTS.entries()) {
@@ -229,7 +266,7 @@ test("commits and branches with every text", async () => {
     assert.equal(found.ref.replace("refs/heads/", ""), branches[n]);
     await page.goto(found.url);
     const subject = await page.locator('[data-live="build"] .subject').textContent();
-    assert.equal(shown(subject), shown(bad.split("\n")[0]), name);
+    assert.equal(shown(subject ?? ""), shown(first(bad)), name);
     assert.equal(await page.locator('[data-live="build"] .ref').first().textContent(), branches[n]);
     const details = page.getByText("Whole message");
     if (await details.count()) await details.click();
@@ -237,7 +274,7 @@ test("commits and branches with every text", async () => {
   }
   await page.goto(`${world.url}/projects/1/history/`);
   const subjects = await text(page, ".builds .subject");
-  for (const [name, bad] of TEXTS) assert.ok(subjects.some((subject) => shown(subject) === shown(bad.split("\n")[0])), `${name} in the history`);
+  for (const [name, bad] of TEXTS) assert.ok(subjects.some((subject) => shown(subject) === shown(first(bad))), `${name} in the history`);
   await isHarmless(page, "the history");
   await page.goto(world.url);
   await isHarmless(page, "home");
@@ -287,11 +324,13 @@ test("what is looked for, and other fields", async () => {
   const given = await text(page, '[data-live="build"] dl.facts dd');
   assert.deepEqual(given, values.map(([, bad]) => bad.trim()));
   await isHarmless(page, "variables");
-  await world.api(`/builds/${(await world.latestBuild()).id}/cancel`, "POST");
+  await world.api(`/builds/${(await world.latestBuild())?.id}/cancel`, "POST");
   // A secret's name is one of a shell's, and its value is never shown.
   await page.goto(`${world.url}/projects/1/settings/`);
   const secrets = page.getByRole("region", { name: "Secrets" });
-  await secrets.getByLabel("Name").evaluate((field) => { field.removeAttribute("pattern"); field.removeAttribute("maxlength"); });
+  await secrets.getByLabel("Name").evaluate((field) => {
+    for (const name of ["pattern", "maxlength"]) field.removeAttribute(name);
+  });
   await secrets.getByLabel("Name").fill(ALL[1]);
   await secrets.getByLabel("Value").fill(ALL[0]);
   await secrets.getByRole("button", { name: "Save the secret" }).click();
@@ -310,7 +349,10 @@ test("a stranger's pull request", async () => {
     const sha = await world.push("b", name, bad, { repository: "mallory/orbit", login: "mallory", branch: head });
     const title = short(bad, 250);
     await world.github("pull-request", "octo/orbit", "--as", "mallory", "--head", `mallory:${head}`, "--title", title, "--body", bad);
-    const build = await eventually("its build", async () => (await world.api("/projects/1/builds")).builds.find((build) => build.sha === sha));
+    const build = await eventually("its build", async () => {
+      const build = await world.latestBuild();
+      return build?.sha === sha && build;
+    });
     await page.goto(build.url);
     await page.getByText("nothing of it has run").waitFor();
     assert.ok((await text(page, '[data-live="build"] bdi')).includes(title), name);

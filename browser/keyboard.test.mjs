@@ -12,30 +12,43 @@ for n in $(seq 30); do echo "step $n of the way to the moon"; done
 echo 'a needle'
 `;
 
+/** @type {World} */
 let world;
 before(async () => {
   world = await World.start();
 });
 after(() => world?.end());
 
-/** Where the keyboard is: what it is called, and what is wrong with how that is shown. */
+/** @typedef {import("playwright-core").Page} Page */
+
+/**
+ * Where the keyboard is: what it is called, and what is wrong with how that is shown.
+ * @param {Page} page
+ */
 const stop = (page) =>
   page.evaluate(() => {
     const it = document.activeElement;
-    if (!it || it === document.body) return { name: "", html: "", wrong: [] };
+    /** @type {string[]} */
+    const wrong = [];
+    if (!(it instanceof HTMLElement) || it === document.body) return { name: "", html: "", wrong };
+    /** @param {string | null | undefined} text */
     const words = (text) => text?.replace(/\s+/g, " ").trim();
-    const label = it.labels?.[0]?.cloneNode(true);
-    for (const inner of label?.querySelectorAll("select, textarea, option") ?? []) inner.remove();
-    const name = words(it.getAttribute("aria-label")) || words(label?.textContent) || words(it.textContent) || it.name || "";
+    const isField = it instanceof HTMLInputElement || it instanceof HTMLSelectElement || it instanceof HTMLTextAreaElement;
+    const label = isField ? it.labels?.[0]?.cloneNode(true) : undefined;
+    if (label instanceof HTMLElement) for (const inner of label.querySelectorAll("select, textarea, option")) inner.remove();
+    const name = words(it.getAttribute("aria-label")) || words(label?.textContent) || words(it.textContent) || it.getAttribute("name") || "";
+    /** @param {Element | null} one */
     const ring = (one) => one && getComputedStyle(one).outlineStyle !== "none" && Number.parseFloat(getComputedStyle(one).outlineWidth) >= 2;
     const { left, right, top, bottom } = it.getBoundingClientRect();
-    const wrong = [];
     if (!ring(it) && !ring(it.nextElementSibling)) wrong.push("has no ring");
     if (bottom <= 0 || top >= innerHeight || right <= 0 || left >= innerWidth) wrong.push("is not on the screen");
     return { name, html: it.outerHTML.slice(0, 160), wrong };
   });
 
-/** One stop on, or back. */
+/**
+ * One stop on, or back.
+ * @param {Page} page
+ */
 async function step(page, back = false) {
   const from = await page.evaluateHandle(() => document.activeElement);
   await page.keyboard.press(back ? "Shift+Tab" : "Tab");
@@ -46,8 +59,13 @@ async function step(page, back = false) {
   return at;
 }
 
-/** By Tab to what is called so. */
+/**
+ * By Tab to what is called so.
+ * @param {Page} page
+ * @param {string | RegExp} name
+ */
 async function go(page, name) {
+  /** @type {string[]} */
   const met = [];
   for (let n = 0; n < MOST; n++) {
     const at = await step(page);
@@ -57,20 +75,32 @@ async function go(page, name) {
   return assert.fail(`Tab does not lead to ${name}, but to ${[...new Set(met)].join(" | ")}`);
 }
 
+/**
+ * @param {Page} page
+ * @param {string | RegExp} name
+ */
 async function press(page, name, key = "Enter") {
   await go(page, name);
   await page.keyboard.press(key);
 }
 
+/**
+ * @param {Page} page
+ * @param {string | RegExp} name
+ * @param {string} text
+ */
 async function write(page, name, text) {
   await go(page, name);
   await page.keyboard.press("ControlOrMeta+A");
   await page.keyboard.type(text);
 }
 
-/** Tab leads through all there is and out again, and Shift+Tab back. */
+/**
+ * Tab leads through all there is and out again, and Shift+Tab back.
+ * @param {Page} page
+ */
 async function isNoTrap(page) {
-  await page.evaluate(() => document.activeElement.blur());
+  await page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
   for (const back of [false, true]) {
     let left = MOST;
     do {
@@ -79,6 +109,7 @@ async function isNoTrap(page) {
   }
 }
 
+/** @type {(page: Page, name: string) => Promise<void>} */
 const heading = (page, name) => page.getByRole("heading", { name }).first().waitFor();
 
 test("from the sign-in to the sign-out", async () => {
@@ -140,7 +171,7 @@ test("from the sign-in to the sign-out", async () => {
   await press(page, "Run all again");
   await eventually("another job", async () => {
     const text = await page.locator('[data-live="facts"]').textContent();
-    return /Earlier/.test(text) && /✓ success/.test(text);
+    return /Earlier/.test(text ?? "") && /✓ success/.test(text ?? "");
   });
 
   await press(page, "History");

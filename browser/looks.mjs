@@ -4,12 +4,17 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 
+/**
+ * @typedef {import("playwright-core").Page} Page
+ * @typedef {readonly [string, {readonly width: number, readonly height: number}, "light" | "dark"]} Look
+ */
+
 /** Every page is looked at in these. */
-export const LOOKS = [
+export const LOOKS = /** @type {const} */ ([
   ["light", { width: 1200, height: 800 }, "light"],
   ["dark", { width: 1200, height: 800 }, "dark"],
   ["phone", { width: 390, height: 844 }, "light"],
-];
+]);
 /** The narrowest window that WCAG asks for (1.4.10). */
 const NARROW = { width: 320, height: 640 };
 /** WCAG 2.2 AA, which has the size of targets, and what axe's makers hold to be good besides. */
@@ -23,27 +28,40 @@ const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.
  */
 const ROW = /class="fold"|aria-label="Line \d+"/;
 
-/** What axe finds on a page as it is; of colours alone, where nothing else can have changed. */
+/**
+ * What axe finds on a page as it is; of colours alone, where nothing else can have changed.
+ * @param {Page} page
+ * @returns {Promise<string[]>}
+ */
 export async function violations(page, isOfColours = false) {
   // By the debugger, which no policy for scripts forbids.
   await page.evaluate(axe);
   const runOnly = isOfColours ? { type: "rule", values: ["color-contrast"] } : { type: "tag", values: RULES };
   const found = await page.evaluate(
+    // @ts-expect-error it was put there just now
     (runOnly) => globalThis.axe.run(document, { runOnly, resultTypes: ["violations"] }),
     runOnly,
   );
-  const told = found.violations.map(({ id, help, nodes }) => {
+  /** @type {{id: string, help: string, nodes: {html: string}[]}[]} */
+  const all = found.violations;
+  const told = all.map(({ id, help, nodes }) => {
     const places = nodes.map(({ html }) => html).filter((html) => id !== "target-size" || !ROW.test(html));
-    return places.length && `${id}: ${help}\n${places.slice(0, 5).join("\n")}`;
+    return places.length ? `${id}: ${help}\n${places.slice(0, 5).join("\n")}` : "";
   });
-  return told.filter(Boolean);
+  return told.filter((one) => one !== "");
 }
 
-/** How much wider than its window a page is. */
+/**
+ * How much wider than its window a page is.
+ * @param {Page} page
+ */
 export const overflow = (page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
-/** What stands out, where a page is wider than its window. */
+/**
+ * What stands out, where a page is wider than its window.
+ * @param {Page} page
+ */
 const widest = (page) =>
   page.evaluate(() =>
     [...document.querySelectorAll("body *")]
@@ -53,13 +71,22 @@ const widest = (page) =>
       .join("\n"),
   );
 
-/** A page in one of the looks. */
+/**
+ * A page in one of the looks.
+ * @param {Page} page
+ * @param {Look} look
+ */
 export async function wear(page, [, size, colorScheme]) {
   await page.setViewportSize(size);
   await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
 }
 
-/** What is wrong with a page in one of the looks. */
+/**
+ * What is wrong with a page in one of the looks.
+ * @param {Page} page
+ * @param {string} name
+ * @param {Look} look
+ */
 export async function judge(page, name, look) {
   await wear(page, look);
   if (process.env.SCREENSHOTS) {
@@ -72,7 +99,11 @@ export async function judge(page, name, look) {
   return wrong.map((what) => `${name} in ${look[0]}: ${what}`);
 }
 
-/** What is wrong with a page in a very narrow window. */
+/**
+ * What is wrong with a page in a very narrow window.
+ * @param {Page} page
+ * @param {string} name
+ */
 export async function judgeNarrow(page, name) {
   await wear(page, ["narrow", NARROW, "light"]);
   return (await overflow(page)) ? [`${name} is wider than 320 pixels:\n${await widest(page)}`] : [];
@@ -81,6 +112,8 @@ export async function judgeNarrow(page, name) {
 /**
  * In each of them nothing is wider than its window, and axe finds nothing. `SCREENSHOTS` is a
  * folder for pictures of what was seen.
+ * @param {Page} page
+ * @param {string} name
  */
 export async function isGood(page, name) {
   for (const look of LOOKS) assert.deepEqual(await judge(page, name, look), []);
@@ -91,18 +124,23 @@ export async function isGood(page, name) {
 /**
  * What the keyboard reaches and nobody could see that it is there: without a ring, or behind
  * something that lies above it (WCAG 2.4.7 and 2.4.11). At most so many places are looked at.
+ * @param {Page} page
+ * @param {string} name
  */
 export async function unseenFocus(page, name, most = 150) {
   // From here on the browser shows what has the focus.
   await page.keyboard.press("Tab");
   const wrong = await page.evaluate((most) => {
     const inside = document.querySelector("dialog[open]") ?? document;
-    const places = [...inside.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]")];
-    const reached = places.filter((it) => it.tabIndex >= 0 && !it.disabled && it.checkVisibility({ checkVisibilityCSS: true }));
+    /** @type {NodeListOf<HTMLElement>} */
+    const places = inside.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]");
+    const reached = [...places].filter((it) => it.tabIndex >= 0 && !it.matches(":disabled") && it.checkVisibility({ visibilityProperty: true }));
+    /** @param {Element} it */
     const ring = (it) => {
       const style = getComputedStyle(it);
       return style.outlineStyle !== "none" && Number.parseFloat(style.outlineWidth) >= 2;
     };
+    /** @type {string[]} */
     const told = [];
     for (const it of reached.slice(0, most)) {
       it.focus();

@@ -54,12 +54,16 @@ def past(db, now):
 
 
 def age(db, now):
-    real = db.execute("SELECT id, number, status, gh_commit_message FROM builds WHERE id IN "
+    real = db.execute("SELECT id, number, triggered_by, gh_commit_message FROM builds WHERE id IN "
                       "(SELECT build_id FROM jobs) ORDER BY id DESC").fetchall()
-    for back, (id, number, status, message) in enumerate(real):
+    for back, (id, number, trigger, message) in enumerate(real):
         # Half a unit more than is told, so that what is told stays the same for a while.
         minutes = [4, 11, 19, 27, 38, 52][back] if back < 6 else 60 * (back - 4) + 30
         created = now - minutes * MINUTE - 30_000
+        if trigger == "manual":
+            # Those that somebody started would all be of one commit.
+            message, author, _ = MESSAGES[(number * 5) % len(MESSAGES)]
+            db.execute("UPDATE builds SET gh_commit_message = ?, gh_commit_author = ? WHERE id = ?", (message, author, id))
         db.execute("UPDATE builds SET created_at = ? WHERE id = ?", (created, id))
         db.execute("UPDATE OR IGNORE builds SET gh_commit_sha = ? WHERE id = ?", (sha(message), id))
         longest = 0

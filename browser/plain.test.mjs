@@ -16,20 +16,32 @@ for n in $(seq 1200); do echo "step $n"; done
 exit $code
 `;
 
+/** @type {World} */
 let world;
 before(async () => {
   world = await World.start(undefined, { KOZMIC_CONCURRENCY: "2" });
 });
 after(() => world?.end());
 
-/** Looks again until it is so: nothing tells a page without scripts. */
+/** @typedef {import("playwright-core").Page} Page */
+
+/**
+ * Looks again until it is so: nothing tells a page without scripts.
+ * @param {Page} page
+ * @param {string} what
+ * @param {() => Promise<unknown>} is
+ */
 async function reloadUntil(page, what, is) {
-  await eventually(what, async () => (await is()) || (await page.reload(), false));
+  await eventually(what, async () => Boolean(await is()) || (await page.reload(), false));
 }
 
-/** A project's first tab, which is called Build on the page of one. */
+/**
+ * A project's first tab, which is called Build on the page of one.
+ * @param {Page} page
+ */
 const toLatest = (page) => page.getByRole("navigation", { name: "Project" }).getByRole("link", { name: /uild$/ }).click();
 
+/** @type {(page: Page, word: string) => import("playwright-core").Locator} */
 const mark = (page, word) => page.locator('[data-live="build"] h2 .mark').filter({ hasText: word });
 
 test("a project's life, from the sign-in to its deletion", async () => {
@@ -114,6 +126,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByLabel("Variables").fill("GREETING=moon");
   await page.getByRole("button", { name: "Start the build" }).click();
   await reloadUntil(page, "the started build's end", () => mark(page, "success").count());
+  await log.getByRole("link", { name: "Last" }).click();
   await page.getByText("hello moon").waitFor();
 
   // A history of more than one page, of builds that wait for a worker nobody has.
@@ -143,7 +156,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.locator("a.who").click();
   await page.getByLabel("Name, to know it again").fill("laptop");
   await page.getByRole("button", { name: "Make a token" }).click();
-  assert.match(await page.locator("pre.token").textContent(), /^kozmic_[0-9a-f]+$/);
+  assert.match((await page.locator("pre.token").textContent()) ?? "", /^kozmic_[0-9a-f]+$/);
   await page.getByRole("button", { name: "Revoke laptop" }).click();
   await page.getByText("The token is revoked.").waitFor();
 

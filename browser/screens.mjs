@@ -1,31 +1,33 @@
 // Every screen of the product, who may see it, and how one gets there. The walk visits them all,
 // and compares them with the table of routes in docs/who-may-do-what.md.
 
+import { jobOf } from "./world.mjs";
+
 /**
  * `route` is the route's path as that table has it, `path` an address of it in the furnished
  * world. `who` may enter: `nobody` (who has not signed in, and is the only one to visit it),
- * `anyone`, `signed in`, `members`, `managers`, `administrators`; where `isPublic`, strangers as
- * well. `status` is what those are answered with. `act` leads from there to the screen, as the
+ * `anyone`, `signed in`, `members`, `insiders` (members also of what everybody sees), `managers`,
+ * `administrators`; where `isPublic`, strangers see the project as well. `status` is what those are answered with. `act` leads from there to the screen, as the
  * owner, who alone is asked for it.
  *
- * @typedef {{name: string, route: string, path: (world: any) => string, who: string, isPublic?: boolean,
- *   status?: number, isFile?: boolean, act?: (page: any, world: any) => Promise<void>}} Screen
+ * @typedef {import("./furnished.mjs").Furnished} Furnished
+ * @typedef {{name: string, route: string, path: (world: Furnished) => string, who: string, isPublic?: boolean,
+ *   status?: number, isFile?: boolean, act?: (page: import("playwright-core").Page) => Promise<void>}} Screen
  */
 
 const BUILD = "/projects/{project}/builds/{build}";
 const JOB = `${BUILD}/jobs/{job}`;
 const PROJECT = "/projects/{project}";
 
-const build = (name) => (world) => `/projects/1/builds/${world.builds[name].id}/`;
-const job = (name, title, rest = "") => (world) => {
-  const { id, jobs } = world.builds[name];
-  const { id: job } = jobs.find((job) => !title || job.title === title);
-  return `/projects/1/builds/${id}/jobs/${job}/${rest}`;
-};
-const ofJob = (name, title, rest) => (world) => {
-  const { id } = world.builds[name].jobs.find((job) => job.title === title);
-  return `/projects/1/jobs/${id}/${rest}`;
-};
+/** @typedef {(world: Furnished) => string} Path */
+/** @type {(name: string) => Path} */
+const build = (name) => (world) => `/projects/1/builds/${world.build(name).id}/`;
+/** @type {(name: string, title: string, rest?: string) => Path} */
+const job = (name, title, rest = "") => (world) =>
+  `/projects/1/builds/${world.build(name).id}/jobs/${jobOf(world.build(name), title).id}/${rest}`;
+/** @type {(name: string, title: string, rest: string) => Path} */
+const ofJob = (name, title, rest) => (world) => `/projects/1/jobs/${jobOf(world.build(name), title).id}/${rest}`;
+/** @type {(path: string) => Path} */
 const at = (path) => () => path;
 
 /** @type {Screen[]} */
@@ -67,7 +69,7 @@ export const SCREENS = [
   { name: "history-nothing-found", route: `${PROJECT}/history`, path: at("/projects/1/history/?author=nobody"), who: "members" },
   { name: "history-empty", route: `${PROJECT}/history`, path: at("/projects/3/history/"), who: "members" },
   { name: "settings", route: `${PROJECT}/settings`, path: at("/projects/1/settings/"), who: "members" },
-  { name: "settings-public", route: `${PROJECT}/settings`, path: at("/projects/2/settings/"), who: "members" },
+  { name: "settings-public", route: `${PROJECT}/settings`, path: at("/projects/2/settings/"), who: "insiders", isPublic: true },
   { name: "settings-without-hooks", route: `${PROJECT}/settings`, path: at("/projects/3/settings/"), who: "members" },
   {
     name: "settings-not-deleted", route: `${PROJECT}/settings`, path: at("/projects/1/settings/"), who: "members",
@@ -112,7 +114,10 @@ export const SCREENS = [
   { name: "error-405", route: "/logout", path: at("/logout/"), who: "anyone", status: 405 },
 ];
 
-/** Routes that answer browsers and are no screens: why. */
+/**
+ * Routes that answer browsers and are no screens: why.
+ * @type {Record<string, string>}
+ */
 export const NO_SCREENS = {
   "/_hooks/hook/{hook}": "for GitHub",
   "/badges/{login}/{name}/{*ref}": "a picture",

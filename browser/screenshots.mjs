@@ -22,7 +22,10 @@ const MOST = 2.5 * 1024 * 1024;
 const WIDE = { width: 1200, height: 780 };
 const PHONE = { width: 390, height: 780 };
 
-/** Name of the picture; name of the screen; its look; what is done there before. */
+/**
+ * Name of the picture; name of the screen; its look.
+ * @type {[string, string, string][]}
+ */
 const PICTURES = [
   ["home", "home", "light"],
   ["home-dark", "home", "dark"],
@@ -47,11 +50,13 @@ const PICTURES = [
 ];
 
 const run = promisify(execFile);
+/** @type {(world: import("./world.mjs").World, what: string) => Promise<unknown>} */
 const rewrite = (world, what) =>
   run("python3", [fileURLToPath(new URL("pictures.py", import.meta.url)), what, join(world.folder, "data", "kozmic.db")]);
 
 /** What differs from run to run, as it is in every picture. */
 function settle() {
+  /** @type {[RegExp, string][]} */
   const fixed = [
     [/http:\/\/127\.0\.0\.1:\d+/g, "https://ci.lumen.example"],
     [/\d{4}-\d\d-\d\dT[\d:]+Z/g, "2026-12-01T18:30:00Z"],
@@ -62,23 +67,30 @@ function settle() {
   ];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    let text = node.data;
+    let text = node.nodeValue ?? "";
     for (const [pattern, instead] of fixed) text = text.replace(pattern, instead);
-    if (text !== node.data) node.data = text;
+    if (text !== node.nodeValue) node.nodeValue = text;
   }
 }
 
-async function take(world, [name, screen, look]) {
-  const { path } = SCREENS.find((one) => one.name === screen);
+/**
+ * Takes one; its bytes.
+ * @param {import("./furnished.mjs").Furnished} furnished
+ * @param {[string, string, string]} picture
+ */
+async function take(furnished, [name, screen, look]) {
+  const { world, sessions } = furnished;
+  const found = SCREENS.find((one) => one.name === screen);
+  if (!found) throw new Error(`there is no screen ${screen}`);
   const isPhone = look === "phone";
   const page = await world.page({
     viewport: isPhone ? PHONE : WIDE,
     deviceScaleFactor: SCALE,
     colorScheme: look === "dark" ? "dark" : "light",
     reducedMotion: "reduce",
-    storageState: screen === "sign-in" ? undefined : world.sessions.owner,
+    storageState: screen === "sign-in" ? undefined : sessions.owner,
   });
-  await page.goto(world.url + path(world), { waitUntil: "load" });
+  await page.goto(world.url + found.path(furnished), { waitUntil: "load" });
   if (/build|log/.test(screen)) await page.locator("#log .l").first().waitFor({ timeout: 3000 }).catch(() => {});
   // Nothing that comes later changes what was settled.
   await page.context().setOffline(true);
@@ -94,13 +106,13 @@ async function take(world, [name, screen, look]) {
   return (await stat(join(IMAGES, `${name}.webp`))).size;
 }
 
-const world = await furnish({ past: (world) => rewrite(world, "past"), projects: ["lumen/star-catalogue"] });
+const furnished = await furnish({ past: (world) => rewrite(world, "past"), projects: ["lumen/star-catalogue"] });
 try {
-  await rewrite(world, "age");
+  await rewrite(furnished.world, "age");
   let bytes = 0;
-  for (const picture of PICTURES) bytes += await take(world, picture);
+  for (const picture of PICTURES) bytes += await take(furnished, picture);
   console.log(`${PICTURES.length} pictures, ${Math.ceil(bytes / 1024)} KiB`);
   if (bytes > MOST) throw new Error(`the pictures have ${bytes} bytes, more than ${MOST}`);
 } finally {
-  await world.end();
+  await furnished.world.end();
 }
