@@ -56,6 +56,7 @@ mod tailer;
 mod tests;
 mod visitor;
 mod watch;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
