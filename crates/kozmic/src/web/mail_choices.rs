@@ -100,7 +100,7 @@ pub(super) async fn unsubscribe_form(State(app): State<App>, Path(token): Path<S
 }
 
 /// By the button, or by a mail program in one click (RFC 8058).
-pub(super) async fn unsubscribe(State(app): State<App>, Path(token): Path<String>) -> Page {
+pub(super) async fn unsubscribe(Acting(app): Acting, Path(token): Path<String>) -> Page {
     unsubscribe_page(&app, token, true).await
 }
 
