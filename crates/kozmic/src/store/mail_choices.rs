@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Columns as _, Project, Result, Store, commit, failed};
-use crate::model::{MailChoice, ProjectId, Timestamp, UserId};
+use crate::model::{Action, Event, MailChoice, ProjectId, Timestamp, UserId};
 
 /// Somebody's choices.
 #[derive(Debug, Clone, Default)]
@@ -51,13 +51,15 @@ impl Store {
 
     /// What somebody wants of all projects; none: as the settings say.
     pub async fn mail_chosen(&self, user: UserId, choice: Option<MailChoice>) -> Result<()> {
+        let mut tx = self.begin().await?;
         sqlx::query("UPDATE users SET mail = $1 WHERE id = $2")
             .bind(choice.map(MailChoice::as_str))
             .bind(user.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("keep which mails somebody wants"))?;
-        Ok(())
+        self.note(&mut tx, chosen(user, choice)).await?;
+        commit(tx).await
     }
 
     /// What somebody wants of one project; none: as of all. What is still on its way to
@@ -97,6 +99,7 @@ impl Store {
             .await
             .map_err(failed("take back somebody's mails"))?;
         }
+        self.note(&mut tx, chosen(user, choice).in_project(project)).await?;
         commit(tx).await
     }
 
@@ -123,6 +126,11 @@ impl Store {
         .map_err(failed("list whose mails are refused"))?;
         rows.iter().map(|row| Ok((row.text("gh_login")?, row.text("mail_trouble")?))).collect()
     }
+}
+
+fn chosen(user: UserId, choice: Option<MailChoice>) -> Event {
+    let event = Event::of(Action::MailChosen, "user", Some(user.0), "mails");
+    event.with("choice", choice.map_or("default", MailChoice::as_str))
 }
 
 /// What a link that ends somebody's mails is sealed for.

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, StoreError, commit, failed, to_json};
-use crate::model::{BuildEvent, Invalid, ProjectId, Timestamp, WebhookFormat, WebhookSpec};
+use crate::model::{
+    Action, BuildEvent, Event, Invalid, ProjectId, Timestamp, WebhookFormat, WebhookSpec,
+};
 
 /// Of one project.
 const WEBHOOKS: i64 = 20;
@@ -70,6 +72,9 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(failed("keep where a webhook leads"))?;
+        let event = Event::of(Action::WebhookAdded, "webhook", Some(id), spec.host());
+        let event = event.with("format", spec.format.as_str()).with("events", events.join(","));
+        self.note(&mut tx, event.in_project(project)).await?;
         commit(tx).await?;
         Ok(id)
     }
@@ -86,14 +91,20 @@ impl Store {
     /// It with what is still on its way to it. None when the project has no such webhook;
     /// else its host.
     pub async fn webhook_removed(&self, project: ProjectId, id: i64) -> Result<Option<String>> {
+        let mut tx = self.begin().await?;
         let row =
             sqlx::query("DELETE FROM webhooks WHERE id = $1 AND project_id = $2 RETURNING host")
                 .bind(id)
                 .bind(project.0)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *tx)
                 .await
                 .map_err(failed("remove a webhook"))?;
-        row.map(|row| row.text("host")).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let host = row.text("host")?;
+        let event = Event::of(Action::WebhookRemoved, "webhook", Some(id), &host);
+        self.note(&mut tx, event.in_project(project)).await?;
+        commit(tx).await?;
+        Ok(Some(host))
     }
 
     /// Where a webhook leads, and what signs; none when it was removed.

@@ -8,7 +8,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Time, render};
 use super::settings::Said;
-use super::visitor::Account;
+use super::visitor::{Account, Acting};
 use crate::model::{Invalid, MailChoice, ProjectId, Timestamp};
 use crate::store::StoreError;
 
@@ -47,7 +47,7 @@ impl MailPart {
 
 /// One choice for all projects, and one for each that differs.
 pub(super) async fn choose(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     RawForm(body): RawForm,
 ) -> Result<Response, PageError> {
@@ -100,7 +100,7 @@ pub(super) async fn unsubscribe_form(State(app): State<App>, Path(token): Path<S
 }
 
 /// By the button, or by a mail program in one click (RFC 8058).
-pub(super) async fn unsubscribe(State(app): State<App>, Path(token): Path<String>) -> Page {
+pub(super) async fn unsubscribe(Acting(app): Acting, Path(token): Path<String>) -> Page {
     unsubscribe_page(&app, token, true).await
 }
 

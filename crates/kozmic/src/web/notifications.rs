@@ -13,7 +13,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::settings::Said;
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use crate::model::{BuildEvent, ProjectId, Timestamp, WebhookSpec};
 use crate::store::{Project, SentMessage, StoreError, Webhook};
 
@@ -84,7 +84,7 @@ pub(super) async fn show(
 }
 
 pub(super) async fn add(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     RawForm(body): RawForm,
@@ -121,7 +121,7 @@ pub(super) async fn add(
 }
 
 pub(super) async fn remove(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Path((_, webhook)): Path<(i64, i64)>,

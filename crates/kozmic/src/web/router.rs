@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 
 use axum::extract::Request;
-use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -16,7 +15,7 @@ use tower::Layer as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
-use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
+use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::api::Problem;
@@ -35,7 +34,9 @@ pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
     let shutdown = app.shutdown.clone();
     // Outside of the router: a path with and without its last slash is one route.
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(app));
-    axum::serve(listener, make_service(service))
+    let service =
+        axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    axum::serve(listener, service)
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await
 }
@@ -78,13 +79,6 @@ fn router(app: App) -> Router {
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
         .with_state(app)
-}
-
-/// Who asks is known by the address of their connection.
-fn make_service(
-    service: NormalizePath<Router>,
-) -> IntoMakeServiceWithConnectInfo<NormalizePath<Router>, SocketAddr> {
-    axum::ServiceExt::<Request>::into_make_service_with_connect_info(service)
 }
 
 fn compressed(handler: MethodRouter<App>) -> MethodRouter<App> {

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use crate::model::{Timestamp, WebhookSpec};
 use crate::store::{SentMessage, Webhook};
 use crate::web::App;
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Account, Acting};
 
 /// Deliveries of each that are told of.
 const DELIVERIES: i64 = 10;
@@ -78,7 +78,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn add(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     body: Bytes,
@@ -108,7 +108,7 @@ pub(super) async fn add(
 }
 
 pub(super) async fn remove(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, id)): Path<(i64, i64)>,
