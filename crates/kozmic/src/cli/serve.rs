@@ -25,7 +25,7 @@ use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::terminal;
 use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Cookies, Feeds, Live, Unready};
+use crate::web::{self, App, Avatars, Cookies, Feeds, Live, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// How long a fetch waits for GitHub to tell of the deploy key.
@@ -137,6 +137,8 @@ pub async fn serve(
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
         public_url: public_url.clone(),
+        in_force: settings.in_force.clone().into(),
+        avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
         shutdown: shutdown.clone(),
     };
     announce(&settings, address, &public_url, &version);
@@ -149,6 +151,8 @@ pub async fn serve(
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
     let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
+    let audit = upkeep::keep_audit(store.clone(), settings.keep_audit, shutdown.clone());
+    let audit = shutdown.spawn(audit);
     let (missed, clock) = (shutdown.spawn(missed), shutdown.spawn(clock));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
@@ -164,6 +168,7 @@ pub async fn serve(
         ended = reports => ended.context("the reports"),
         ended = upkeep => ended.context("the upkeep"),
         ended = missed => ended.context("the reconciliation"),
+        ended = audit => ended.context("the audit log"),
         ended = clock => ended.context("the schedules"),
     };
     shutdown.finish().await;

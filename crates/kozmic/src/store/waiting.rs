@@ -109,10 +109,11 @@ impl Store {
     }
 
     /// The jobs that run or wait in these projects, each with its project's number and
-    /// name, the longest-waiting first, at most `limit`. Those that wait say what for.
+    /// name, the longest-waiting first, at most `limit`, those after `after`. Those that wait say what for.
     pub async fn queued(
         &self,
         of: Listed,
+        after: JobId,
         limit: i64,
         now: Timestamp,
     ) -> Result<Vec<(ProjectId, String, Job)>> {
@@ -124,11 +125,12 @@ impl Store {
              WHERE jobs.status IN ('enqueued', 'pending') \
              AND ($1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) OR owner_id = $3 \
              OR projects.id IN (SELECT project_id FROM memberships WHERE user_id = $3)) \
-             ORDER BY jobs.id LIMIT $4",
+             AND jobs.id > $4 ORDER BY jobs.id LIMIT $5",
         )
         .bind(i64::from(of == Listed::All))
         .bind(i64::from(of == Listed::VisibleToAll))
         .bind(user)
+        .bind(after.0)
         .bind(limit)
         .fetch_all(&self.pool)
         .await

@@ -14,9 +14,12 @@
 mod access;
 mod account;
 mod actions;
+mod administration;
 mod admission;
 mod api;
 mod artifacts;
+mod audit;
+mod avatars;
 mod badge;
 mod builds;
 mod cache_folders;
@@ -59,7 +62,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::config::Admission;
+use crate::config::{Admission, InForce};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::shutdown::Shutdown;
@@ -69,6 +72,7 @@ use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
+pub use avatars::Avatars;
 pub use cookies::Cookies;
 pub use exchanges::Exchanges;
 pub use feed::Feeds;
@@ -109,6 +113,9 @@ pub struct App {
     pub github_url: String,
     /// Names under which browsers may reach this server.
     pub hosts: Arc<[String]>,
+    /// What administrators are shown.
+    pub in_force: Arc<[InForce]>,
+    pub avatars: Avatars,
     pub shutdown: Shutdown,
 }
 

@@ -20,7 +20,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
 use super::api::Problem;
-use super::error::{self, PageError};
+use super::error::{self, PageError, RequestId};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
 use super::{App, access};
@@ -76,8 +76,16 @@ fn router(app: App) -> Router {
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
-        .layer(TraceLayer::new_for_http())
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(middleware::from_fn(error::finish))
         .with_state(app)
+}
+
+/// What is logged of a request has its name, by which people ask for it.
+fn span(request: &Request) -> tracing::Span {
+    let id = request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id.as_str());
+    let (method, path) = (request.method(), request.uri().path());
+    tracing::debug_span!("request", %method, path, id)
 }
 
 fn compressed(handler: MethodRouter<App>) -> MethodRouter<App> {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod artifacts;
+mod audit;
 mod builds;
 mod cache_folders;
 mod jobs;
@@ -17,7 +18,7 @@ mod tests;
 mod tries;
 
 use super::gate::Door::{Api, Socket};
-use super::gate::Who::{Manager, Member, SignedIn};
+use super::gate::Who::{Administrator, Manager, Member, SignedIn};
 use super::log_view;
 use super::routes::{Route, delete, get, post, put};
 
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             cache_folders::drop,
         ),
         get("/api/v1/queue", Api, SignedIn, queue::list),
+        get("/api/v1/audit", Api, Administrator, audit::list),
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
         post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),
