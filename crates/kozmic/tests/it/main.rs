@@ -13,11 +13,13 @@
 
 mod harness;
 
+mod administration;
 mod again;
 mod archived;
 mod artifacts;
 mod asked;
 mod at_once;
+mod audit;
 mod badge;
 mod build;
 mod cache;
@@ -67,6 +69,7 @@ mod signin;
 mod start;
 mod store;
 mod store_asked;
+mod store_audit;
 mod store_kept;
 mod store_logs;
 mod store_order;
