@@ -26,7 +26,7 @@ use crate::telemetry::{self, start_logging};
 use crate::terminal;
 use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Cookies, Feeds, Live, Unready};
+use crate::web::{self, App, Avatars, Cookies, Feeds, Live, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// How long a fetch waits for GitHub to tell of the deploy key.
@@ -143,6 +143,8 @@ pub async fn serve(
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
         public_url: public_url.clone(),
+        in_force: settings.in_force.clone().into(),
+        avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
         shutdown: shutdown.clone(),
     };
     announce(&settings, address, &public_url, &version);
@@ -156,6 +158,8 @@ pub async fn serve(
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
     let notices = shutdown.spawn(report::notify(notifier, shutdown.clone()));
     let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
+    let audit = upkeep::keep_audit(store.clone(), settings.keep_audit, shutdown.clone());
+    let audit = shutdown.spawn(audit);
     let (missed, clock) = (shutdown.spawn(missed), shutdown.spawn(clock));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
@@ -172,6 +176,7 @@ pub async fn serve(
         ended = notices => ended.context("mails and webhooks"),
         ended = upkeep => ended.context("the upkeep"),
         ended = missed => ended.context("the reconciliation"),
+        ended = audit => ended.context("the audit log"),
         ended = clock => ended.context("the schedules"),
     };
     shutdown.finish().await;

@@ -100,6 +100,8 @@ pub struct Settings {
     pub cached_images_limit: usize,
     /// How long a failed job's container is kept; zero: not kept.
     pub keep_failed: Duration,
+    /// How long the audit log is kept; zero: for good.
+    pub keep_audit: Duration,
     /// Bytes; none: as much as there is.
     pub disk_budget: Option<u64>,
     /// Bytes; none: by the size of the disk.
@@ -222,6 +224,7 @@ impl Settings {
             watch: WatchSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
+            keep_audit: values.seconds_or_none("KOZMIC_KEEP_AUDIT")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             in_force,

@@ -122,6 +122,11 @@ pub const SETTINGS: &[Setting] = &[
         "seconds for which a failed job's container is kept, to be opened; 0: not kept",
     ),
     setting(
+        "KOZMIC_KEEP_AUDIT",
+        "31536000",
+        "seconds for which the audit log is kept; 0: for good",
+    ),
+    setting(
         "KOZMIC_NETWORK_POOL",
         "10.213.0.0/16",
         "addresses of the networks of jobs with services, 16 for each",

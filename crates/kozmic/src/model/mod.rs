@@ -32,6 +32,7 @@ mod user;
 mod variant;
 mod waiting;
 mod wanted;
+mod worker;
 
 pub use audit::{Action, Actor, Event, Via};
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
@@ -66,6 +67,7 @@ pub use user::{GithubUser, Role, TokenHolder};
 pub use variant::Variant;
 pub use waiting::Waiting;
 pub use wanted::{Change, HookEvent, Wanted};
+pub use worker::WorkerAbout;
 
 /// A value from outside that is not what it should be. The text says what is
 /// wrong and what would be right, and is fit to be shown to a person.

@@ -3,6 +3,7 @@
 //! one transaction. Each query's text is written once for SQLite and
 //! PostgreSQL; only `dialect` knows which one it is.
 
+mod administration;
 mod announcements;
 mod approvals;
 mod artifacts;
@@ -74,6 +75,7 @@ use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectI
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
+pub use administration::{DatabaseVersion, ProjectFacts};
 pub use announcements::{Announcement, Digest, Told};
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
@@ -113,9 +115,9 @@ pub use tokens::{Token, TokenUse};
 pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
-pub use users::{KnownUser, User};
+pub use users::{KnownUser, Portrait, User};
 pub use webhooks::Webhook;
-pub use workers::WorkerState;
+pub use workers::{KnownWorker, WorkerState};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -138,6 +140,24 @@ pub enum StoreError {
     /// The lease of this attempt is gone; whatever it wanted to write is not written.
     #[error("another attempt of this job is under way, or it has ended")]
     Stale,
+}
+
+impl StoreError {
+    /// The database did not answer; the same may succeed in a minute.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Database { source, .. } => match source {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+                // PostgreSQL's class "operator intervention": it starts, or is being stopped.
+                sqlx::Error::Database(told) => {
+                    told.code().is_some_and(|code| code.starts_with("57P"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, StoreError>;

@@ -4,12 +4,13 @@ use axum::handler::Handler;
 use axum::routing::MethodRouter;
 
 use super::gate::Door::{Delivery, File, Open, Page, Socket};
-use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
+use super::gate::Who::{Administrator, Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
-    App, account, actions, api, artifacts, badge, builds, cache_folders, health, history, home,
-    hook, hook_form, jobs, live, log_view, mail_choices, notifications, repositories, secrets,
-    services, settings, sign_in, start, static_files, tailer, tests, watch,
+    App, account, actions, administration, api, artifacts, audit, avatars, badge, builds,
+    cache_folders, health, history, home, hook, hook_form, jobs, live, log_view, mail_choices,
+    notifications, repositories, secrets, services, settings, sign_in, start, static_files, tailer,
+    tests, watch,
 };
 
 /// A line of the table.
@@ -109,6 +110,13 @@ pub(super) fn table() -> Vec<Route> {
             Manager,
             notifications::again,
         ),
+        get("/projects/{project}/changes", Page, Manager, audit::of_project),
+        // The installation.
+        get("/administration", Page, Administrator, administration::overview),
+        get("/administration/queue", Page, Administrator, administration::queue),
+        get("/administration/projects", Page, Administrator, administration::projects),
+        get("/administration/audit", Page, Administrator, administration::audit),
+        get("/avatars/{user}", Page, Anyone, avatars::avatar),
         // Projects.
         get("/", Page, SignedIn, home::home),
         get("/projects", Page, SignedIn, home::home),

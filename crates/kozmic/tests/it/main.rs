@@ -15,11 +15,13 @@ mod harness;
 #[path = "../../benches/million/mod.rs"]
 mod million;
 
+mod administration;
 mod again;
 mod archived;
 mod artifacts;
 mod asked;
 mod at_once;
+mod audit;
 mod badge;
 mod build;
 mod cache;
@@ -71,6 +73,7 @@ mod signin;
 mod start;
 mod store;
 mod store_asked;
+mod store_audit;
 mod store_kept;
 mod store_listen;
 mod store_logs;
