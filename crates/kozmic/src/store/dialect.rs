@@ -48,6 +48,13 @@ impl Dialect {
         }
     }
 
+    pub(super) fn version(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT sqlite_version() AS version",
+            Self::Postgres => "SELECT current_setting('server_version') AS version",
+        }
+    }
+
     pub(super) fn connections(self) -> u32 {
         match self {
             // One writes at a time; the others read beside it.

@@ -13,6 +13,7 @@ use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
     JobUuid, ProjectId, Script, Timestamp, TrackedPath, Trigger, Variant, Waiting,
 };
+use crate::telemetry::count;
 
 /// A job as pages show it.
 #[derive(Debug, Clone)]
@@ -186,6 +187,8 @@ impl Store {
         .ok_or(StoreError::Stale)?;
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
+        count::job_ended(end.status().as_str(), end.cause());
+        self.count_phases(job, attempt).await;
         self.wakes.outbox.notify_one();
         // Others may have waited for it, or for its place.
         self.wakes.jobs.notify_one();

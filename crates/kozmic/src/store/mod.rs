@@ -3,6 +3,8 @@
 //! one transaction. Each query's text is written once for SQLite and
 //! PostgreSQL; only `dialect` knows which one it is.
 
+mod administration;
+mod announcements;
 mod approvals;
 mod artifacts;
 mod asked;
@@ -27,8 +29,10 @@ mod leases;
 mod listen;
 mod listing;
 mod logs;
+mod mail_choices;
 mod many;
 mod members;
+mod messages;
 mod named_logins;
 mod order;
 mod outbox;
@@ -50,6 +54,8 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod watched;
+mod webhooks;
 mod words;
 mod workers;
 
@@ -69,6 +75,8 @@ use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectI
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
+pub use administration::{DatabaseVersion, ProjectFacts};
+pub use announcements::{Announcement, Digest, Told};
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
@@ -89,7 +97,9 @@ pub use kept::{KeptContainer, Opening};
 pub use leases::{LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
+pub use mail_choices::MailChoices;
 pub use members::Member;
+pub use messages::{Message, Outcome, Recipient, Reply, SentMessage};
 pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use phases::PhaseTime;
 pub use projects::{Project, ProjectChange, ProjectOptions};
@@ -105,8 +115,9 @@ pub use tokens::{Token, TokenUse};
 pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
-pub use users::{KnownUser, User};
-pub use workers::WorkerState;
+pub use users::{KnownUser, Portrait, User};
+pub use webhooks::Webhook;
+pub use workers::{KnownWorker, WorkerState};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -129,6 +140,24 @@ pub enum StoreError {
     /// The lease of this attempt is gone; whatever it wanted to write is not written.
     #[error("another attempt of this job is under way, or it has ended")]
     Stale,
+}
+
+impl StoreError {
+    /// The database did not answer; the same may succeed in a minute.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Database { source, .. } => match source {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+                // PostgreSQL's class "operator intervention": it starts, or is being stopped.
+                sqlx::Error::Database(told) => {
+                    told.code().is_some_and(|code| code.starts_with("57P"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -172,12 +201,14 @@ struct Wakes {
 #[derive(Default)]
 struct BuildsWake {
     reports: Notify,
+    messages: Notify,
     changes: watch::Sender<u64>,
 }
 
 impl BuildsWake {
     fn notify_one(&self) {
         self.reports.notify_one();
+        self.messages.notify_one();
         self.shown();
     }
 
@@ -295,6 +326,11 @@ impl Store {
     /// Resolves when there may be something to report.
     pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.outbox.reports.notified()
+    }
+
+    /// Resolves when there may be a build's end to announce, or a message to send.
+    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.messages.notified()
     }
 
     /// How often this process has changed builds or jobs since it was started.

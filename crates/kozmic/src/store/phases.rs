@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, Transaction, failed};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
+use crate::telemetry::count;
 
 /// One part of one attempt of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,23 @@ impl Store {
             phases.entry(JobId(row.int("job_id")?)).or_default().push(read(&row)?);
         }
         Ok(phases)
+    }
+}
+
+impl Store {
+    /// How long the parts of an attempt that has ended took. That they are not counted is no
+    /// failure of the job.
+    pub(super) async fn count_phases(&self, job: JobId, attempt: i64) {
+        let rows = sqlx::query("SELECT * FROM phases WHERE job_id = $1 AND attempt = $2")
+            .bind(job.0)
+            .bind(attempt)
+            .fetch_all(&self.pool)
+            .await;
+        for time in rows.iter().flatten().filter_map(|row| read(row).ok()) {
+            if let Some(finished) = time.finished_at {
+                count::phase(time.phase.as_str(), finished.since(time.started_at));
+            }
+        }
     }
 }
 

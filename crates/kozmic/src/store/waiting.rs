@@ -165,17 +165,19 @@ impl Store {
     }
 
     /// The jobs that run or wait in these projects, each with its project's number and
-    /// name, the longest-waiting first, at most `limit`. Those that wait say what for.
+    /// name, the longest-waiting first, at most `limit`, those after `after`. Those that wait say what for.
     pub async fn queued(
         &self,
         of: Listed,
+        after: JobId,
         limit: i64,
         now: Timestamp,
     ) -> Result<Vec<(ProjectId, String, Job)>> {
         let [all, visible, user] = of.parameters();
         let jobs = |status: &str| {
             format!(
-                "SELECT * FROM (SELECT * FROM jobs WHERE status = '{status}' ORDER BY id LIMIT $4) AS {status}"
+                "SELECT * FROM (SELECT * FROM jobs WHERE status = '{status}' AND id > $6 \
+                 ORDER BY id LIMIT $4) AS {status}"
             )
         };
         let query = format!(
@@ -192,6 +194,7 @@ impl Store {
             .bind(user)
             .bind(QUEUE)
             .bind(limit)
+            .bind(after.0)
             .fetch_all(&self.pool)
             .await
             .map_err(failed("list the queue"))?;

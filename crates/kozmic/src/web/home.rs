@@ -13,7 +13,7 @@ use super::error::PageError;
 use super::history::Row;
 use super::page::{Page, Sidebar, StatusMark, Time, render, subject};
 use super::visitor::Visitor;
-use crate::model::{ProjectId, Timestamp};
+use crate::model::{ProjectId, Timestamp, UserId};
 use crate::store::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart};
 
 /// Projects on one page.
@@ -71,6 +71,7 @@ struct Latest {
     status: StatusMark,
     subject: String,
     author: String,
+    author_id: Option<i64>,
     git_ref: String,
     created: Time,
 }
@@ -105,6 +106,9 @@ pub(super) async fn home(
         .iter()
         .filter_map(|project| Some((project.id, project.latest.as_ref()?.number)))
         .collect();
+    let authors = listed.iter().filter_map(|project| project.latest.as_ref());
+    let authors: Vec<&str> = authors.map(|build| build.commit.author.as_str()).collect();
+    let known = app.store.users_called(&authors).await?;
     let mut marks = app.store.latest_marks(&latest, BARS).await?;
     let (work, has_more_work) = if query.is_empty() && page == 1 {
         under_way(&app, of, now).await?
@@ -120,7 +124,7 @@ pub(super) async fn home(
     };
     render(&HomePage {
         found: found(&app, of, &query, now).await?,
-        projects: listed.into_iter().map(|project| row(project, &mut marks, now)).collect(),
+        projects: listed.into_iter().map(|project| row(project, &mut marks, &known, now)).collect(),
         work,
         has_more_work,
         before: (page > 1).then(|| link(page - 1)),
@@ -167,12 +171,14 @@ async fn found(
     }
     let projects = app.store.listed_ids(of, LOOKED_THROUGH).await?;
     let builds = app.store.builds_with_words(&projects, query, FOUND).await?;
-    Ok(builds.into_iter().map(|(project, build)| (project, Row::new(&build, now))).collect())
+    let (projects, builds): (Vec<_>, Vec<_>) = builds.into_iter().unzip();
+    Ok(projects.into_iter().zip(Row::of(app, &builds, now).await?).collect())
 }
 
 fn row(
     project: ProjectSummary,
     marks: &mut BTreeMap<ProjectId, Vec<BuildMark>>,
+    authors: &BTreeMap<String, UserId>,
     now: Timestamp,
 ) -> ProjectRow {
     let marks = marks.remove(&project.id).unwrap_or_default();
@@ -186,6 +192,7 @@ fn row(
             number: build.number,
             status: build.status.into(),
             subject: subject(&build.commit.message).to_owned(),
+            author_id: authors.get(&build.commit.author.to_lowercase()).map(|user| user.0),
             author: build.commit.author,
             git_ref: build.git_ref.to_string(),
             created: Time::new(build.created_at, now),
