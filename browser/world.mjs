@@ -2,7 +2,7 @@
 // the system's Chromium.
 
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile, mkdir } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -43,7 +43,7 @@ async function freePort() {
 /**
  * What the API tells of a build.
  * @typedef {{ id: number, uuid: string, title: string, status: string, url: string }} Job
- * @typedef {{ id: number, number: number, status: string, sha: string, url: string, jobs: Job[] }} Build
+ * @typedef {{ id: number, number: number, status: string, sha: string, ref: string, url: string, jobs: Job[] }} Build
  * A page that remembers what went wrong in it.
  * @typedef {import("playwright-core").Page & { problems: string[] }} Seen
  */
@@ -83,6 +83,9 @@ export class World {
   url = "";
   githubUrl = "";
   token = "";
+  owner = "octo";
+  /** Of the first project. */
+  repository = "octo/orbit";
   /** @type {Record<string, string | undefined>} */
   environment = {};
   /** @type {Record<string, string | undefined>} */
@@ -98,13 +101,16 @@ export class World {
   session = undefined;
 
   /**
-   * Starts everything; `hooks` are the files, by name, of the project octo/orbit. Without them
-   * there is no project yet. `settings` are the server's, besides those that it needs.
+   * Starts everything; `hooks` are the files, by name, of the project octo/orbit, or of another
+   * `repository`, which `owner` administers. Without them there is no project yet. `settings` are
+   * the server's, besides those that it needs.
    * @param {Record<string, string>} [hooks]
    * @param {Record<string, string>} settings
    */
-  static async start(hooks, settings = {}) {
+  static async start(hooks, settings = {}, { owner = "octo", repository = "octo/orbit" } = {}) {
     const world = new World();
+    world.owner = owner;
+    world.repository = repository;
     try {
       await world.#start(hooks, settings);
     } catch (error) {
@@ -126,8 +132,10 @@ export class World {
     this.githubEnvironment = { PATH: process.env.PATH, GITHUB_SIM_SERVER: github };
     this.spawn("GITHUB_SIM_BIN", ["serve", "--listen", github.slice(7), "--root", join(this.folder, "github")]);
     await eventually("GitHub's stand-in", () => fetch(github).then(() => true, () => false));
-    const token = await this.github("user", "add", "octo");
-    await this.github("repo", "add", "octo/orbit");
+    const token = await this.github("user", "add", this.owner);
+    const [account] = this.repository.split("/");
+    if (account !== this.owner) await this.arrange("POST", "/organizations", { login: account, owner: this.owner });
+    await this.github("repo", "add", this.repository);
     const app = await this.github("oauth-app", "add", "Kozmic", `${this.url}/_auth/`);
     const [clientId = "", clientSecret = ""] = app.split("\t");
     this.environment = {
@@ -143,24 +151,28 @@ export class World {
       ...settings,
     };
     await this.#serve();
-    if (hooks) await this.#addProject(hooks);
+    if (hooks) {
+      await this.addProject(this.repository, hooks);
+      this.token = await this.kozmic("token", "create", "--user", this.owner);
+    }
     this.browser = await chromium.launch({
       executablePath: program("CHROMIUM"),
       // Chromium's own sandbox does not work as root, nor in most containers.
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
     });
-    this.session = await this.signIn("octo");
+    this.session = await this.signIn(this.owner);
   }
 
-  /** @param {Record<string, string>} hooks */
-  async #addProject(hooks) {
-    await this.kozmic("project", "add", "octo/orbit");
-    this.token = await this.kozmic("token", "create", "--user", "octo");
-    await mkdir(join(this.folder, "hooks"));
-    for (const [name, text] of Object.entries(hooks)) {
-      await writeFile(join(this.folder, "hooks", name), text);
-    }
-    await this.kozmic("hooks", "apply", "octo/orbit", join(this.folder, "hooks"));
+  /**
+   * A repository becomes a project; `hooks` are files by name.
+   * @param {string} repository
+   * @param {Record<string, string>} hooks
+   */
+  async addProject(repository, hooks) {
+    await this.kozmic("project", "add", repository);
+    const folder = await mkdtemp(join(this.folder, "hooks-"));
+    for (const [name, text] of Object.entries(hooks)) await writeFile(join(folder, name), text);
+    if (Object.keys(hooks).length) await this.kozmic("hooks", "apply", repository, folder);
   }
 
   /**
@@ -248,16 +260,28 @@ export class World {
    * @param {string} path
    * @param {string} content
    */
-  push(path, content, message = "Change something", { repository = "octo/orbit", login = "octo", branch = "main" } = {}) {
+  push(path, content, message = "Change something", { repository = this.repository, login = this.owner, branch = "main" } = {}) {
     const as = ["--as", login, "--branch", branch, "--message", message];
     return this.github("push", repository, ...as, "--write", `${path}=${content}`);
   }
 
+  /**
+   * What the API answers to the owner's token.
+   * @param {string} path
+   * @param {string} [body]
+   * @returns {Promise<any>}
+   */
+  async api(path, method = "GET", body) {
+    const headers = { authorization: `Bearer ${this.token}` };
+    const answer = await fetch(`${this.url}/api/v1${path}`, { method, headers, body });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text && JSON.parse(text);
+  }
+
   /** @returns {Promise<Build | undefined>} */
   async latestBuild() {
-    const headers = { authorization: `Bearer ${this.token}` };
-    const answer = await fetch(`${this.url}/api/v1/projects/1/builds`, { headers });
-    return (await answer.json()).builds[0];
+    return (await this.api("/projects/1/builds")).builds[0];
   }
 
   /** The newest build, once it is finished. */
