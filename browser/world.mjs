@@ -10,6 +10,17 @@ import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const run = promisify(execFile);
+/**
+ * Asks a program to end, and waits until it has.
+ * @param {import("node:child_process").ChildProcess} [child]
+ */
+async function ended(child) {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  await ended;
+}
+
 /** Nothing that a test waits for takes longer. */
 export const PATIENCE = 60_000;
 
@@ -31,7 +42,7 @@ async function freePort() {
 
 /**
  * What the API tells of a build.
- * @typedef {{ id: number, title: string, status: string, url: string }} Job
+ * @typedef {{ id: number, uuid: string, title: string, status: string, url: string }} Job
  * @typedef {{ id: number, number: number, status: string, sha: string, ref: string, url: string, jobs: Job[] }} Build
  * A page that remembers what went wrong in it.
  * @typedef {import("playwright-core").Page & { problems: string[] }} Seen
@@ -79,6 +90,8 @@ export class World {
   environment = {};
   /** @type {Record<string, string | undefined>} */
   githubEnvironment = {};
+  /** @type {import("node:child_process").ChildProcess | undefined} */
+  server = undefined;
   /** @type {import("playwright-core").Browser | undefined} */
   browser = undefined;
   /**
@@ -137,8 +150,7 @@ export class World {
       KOZMIC_GITHUB_CLIENT_SECRET: clientSecret,
       ...settings,
     };
-    this.spawn("KOZMIC_BIN", ["serve"]);
-    await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
+    await this.#serve();
     if (hooks) {
       await this.addProject(this.repository, hooks);
       this.token = await this.kozmic("token", "create", "--user", this.owner);
@@ -187,6 +199,34 @@ export class World {
     const environment = variable === "KOZMIC_BIN" ? this.environment : this.githubEnvironment;
     const child = spawn(program(variable), args, { env: environment, cwd: this.folder, stdio: "ignore" });
     this.children.push(child);
+    return child;
+  }
+
+  async #serve() {
+    this.server = this.spawn("KOZMIC_BIN", ["serve"]);
+    await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
+  }
+
+  /** The server ends as when it is updated; `meanwhile` happens before the next one starts. */
+  async restart(meanwhile = async () => {}) {
+    await ended(this.server);
+    await meanwhile();
+    await this.#serve();
+  }
+
+  /**
+   * Runs something in the container of a job's build script.
+   * @param {Job} job
+   * @param {string[]} command
+   */
+  async inContainer(job, ...command) {
+    const label = `label=kozmic.job=${job.uuid}`;
+    const step = "label=kozmic.step=build";
+    const container = await eventually("the container", async () => {
+      const { stdout } = await run("docker", ["ps", "--quiet", "--filter", label, "--filter", step]);
+      return stdout.trim();
+    });
+    await run("docker", ["exec", "--user", "0", container, ...command]);
   }
 
   /** @param {string[]} args */
@@ -276,11 +316,7 @@ export class World {
 
   async end() {
     await this.browser?.close();
-    for (const child of this.children.reverse()) {
-      const ended = child.exitCode ?? new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await ended;
-    }
+    for (const child of this.children.reverse()) await ended(child);
     await rm(this.folder, { recursive: true, force: true });
   }
 }
