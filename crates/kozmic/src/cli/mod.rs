@@ -1,15 +1,18 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
 mod artifacts;
+mod between;
 mod config;
 mod doctor;
 mod gc;
 mod hooks;
 mod migrate;
+mod node;
 mod project;
 mod pull;
 mod queue;
 mod remote;
+mod role;
 mod run;
 mod secret;
 mod secret_key;
@@ -39,7 +42,8 @@ use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
 use crate::worker::{ArtifactRules, Limits};
 
-pub use serve::serve;
+pub use role::Role;
+pub use serve::{serve, serve_as};
 
 /// A self-hosted continuous-integration server for GitHub, powered by Docker.
 #[derive(Debug, Parser)]
@@ -55,7 +59,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server: web, worker and reports in one process
-    Serve,
+    Serve(serve::Command),
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
     /// Run the checkout here on a server, uncommitted changes included; reported to nobody
@@ -107,7 +111,7 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         let settings = || Settings::load(cli.config.as_deref());
         match cli.command {
-            Command::Serve => serve::run(settings()?).await?,
+            Command::Serve(command) => serve::run(settings()?, &command).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
             Command::Try(command) => return try_tree::run(command).await,

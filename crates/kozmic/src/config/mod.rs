@@ -5,6 +5,7 @@
 
 mod beside;
 mod database_url;
+mod machines;
 mod objects;
 mod sign_in;
 mod table;
@@ -20,6 +21,7 @@ use url::Url;
 
 pub use beside::BesideSettings;
 pub use database_url::DatabaseUrl;
+pub use machines::MachineSettings;
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 pub use table::{SETTINGS, Setting};
@@ -106,6 +108,7 @@ pub struct Settings {
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
     pub beside: BesideSettings,
+    pub machines: MachineSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
     /// All of them, without what is secret.
@@ -214,6 +217,7 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             beside: BesideSettings::read(values)?,
+            machines: MachineSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             cached_images_limit: values
@@ -289,6 +293,8 @@ mod tests {
             ("KOZMIC_CACHE_FOLDER_LIMIT", "much"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
+            ("KOZMIC_REDIS_URL", "localhost:6379"),
+            ("KOZMIC_CACHE_REGISTRY", "https://registry.example.org"),
             ("KOZMIC_SSH_KNOWN_HOSTS", "git.example.org AAAA"),
         ] {
             let error = load(&[(name, value)], "").unwrap_err().to_string();
@@ -328,8 +334,8 @@ mod tests {
 
     #[test]
     fn a_planned_setting_is_told_apart() {
-        let settings = load(&[("KOZMIC_REDIS_URL", "redis://x")], "").unwrap();
-        assert_eq!(settings.without_effect, ["KOZMIC_REDIS_URL"]);
+        let settings = load(&[("KOZMIC_SENTRY_DSN", "x")], "").unwrap();
+        assert_eq!(settings.without_effect, ["KOZMIC_SENTRY_DSN"]);
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
         Ok(log) => Masked::new(log, secrets.masks.clone()),
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };
+    worker.bus.share(job.uuid, job.attempt);
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
     let outcome = pursue(worker, claimed, &secrets, &mut log, &lease).await;
     let mut left = beside::Left::default();

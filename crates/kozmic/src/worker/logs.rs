@@ -15,6 +15,8 @@ use crate::store::StoreError;
 const EVERY: Duration = Duration::from_mins(1);
 /// Looking for what projects don't keep is dearer, and nobody waits for it.
 const EXPIRE_EVERY: Duration = Duration::from_hours(1);
+/// The last ones of a worker that ends may take so long.
+const LAST: Duration = Duration::from_mins(1);
 /// Logs that are removed in one go.
 const AT_ONCE: i64 = 1_000;
 
@@ -71,13 +73,32 @@ async fn archive_all(worker: &Worker) {
     }
 }
 
+/// What a worker that ends has on its disk is read by nobody until it starts again.
+pub(super) async fn archive_at_end(worker: &Worker) {
+    if tokio::time::timeout(LAST, archive_all(worker)).await.is_err() {
+        tracing::warn!("finished logs stay in the data folder until the next start");
+    }
+}
+
 async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
     // That of a deleted project is removed by the sweep.
     let Some(job) = worker.store.job_by_uuid(uuid).await? else { return Ok(()) };
     if !job.status.is_finished() {
         return Ok(());
     }
-    if let Archived::Bytes(bytes) = worker.logs.archive(uuid).await? {
+    // A later attempt was elsewhere, and its log is the job's.
+    if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
+        tracing::info!(job = %uuid, "the log of a lost attempt is removed");
+        return Ok(worker.logs.remove_here(uuid).await?);
+    }
+    if let Some(elsewhere) = worker.logs.elsewhere() {
+        elsewhere.is_here(uuid, 0).await;
+    }
+    let archived = worker.logs.archive(uuid).await?;
+    if let Some(elsewhere) = worker.logs.elsewhere() {
+        elsewhere.is_gone(uuid).await;
+    }
+    if let Archived::Bytes(bytes) = archived {
         tracing::debug!(job = %uuid, bytes, "a log was archived");
         if !worker.store.log_archived(job.id, bytes).await? {
             // It was removed meanwhile.

@@ -1,0 +1,139 @@
+//! What a server consists of, beside what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+
+use super::line;
+use crate::cli::between::in_turn;
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::github::Client;
+use crate::intake::{self, Reconciler};
+use crate::relay::Relay;
+use crate::shutdown::Shutdown;
+use crate::store::{Store, sqlite_file};
+use crate::upkeep::{self, Upkeep};
+use crate::web::Unready;
+use crate::worker::{BeforeFetch, Disk};
+
+/// How long a fetch waits for GitHub to tell of the deploy key.
+const KEY_TIME: Duration = Duration::from_secs(10);
+
+/// What runs in the background. None of them ends by itself, but for a worker that is asked
+/// to; without one of them the others are no server.
+pub(super) struct Parts {
+    shutdown: Shutdown,
+    pub(super) running: FuturesUnordered<BoxFuture<'static, anyhow::Result<()>>>,
+}
+
+impl Parts {
+    pub(super) fn new(shutdown: &Shutdown) -> Self {
+        Self { shutdown: shutdown.clone(), running: FuturesUnordered::new() }
+    }
+
+    pub(super) fn add(&mut self, what: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = self.shutdown.spawn(task);
+        self.running.push(Box::pin(async move { task.await.context(what) }));
+    }
+}
+
+/// Of several processes, one at a time compares with GitHub.
+pub(super) fn compare_with_github(parts: &mut Parts, settings: &Settings, upkeep: &Upkeep, name: &str) {
+    let (store, github, shutdown) = (&upkeep.store, &upkeep.github, &parts.shutdown.clone());
+    let reconciler = reconciler(settings, store, github);
+    let (upkeep, interval) = (upkeep.clone(), settings.sync_interval);
+    if sqlite_file(&settings.database_url).is_some() {
+        parts.add("the upkeep", upkeep::run(upkeep, interval, shutdown.clone()));
+        parts.add("the reconciliation", intake::reconcile(reconciler, shutdown.clone()));
+        return;
+    }
+    let turn = |what| (store.clone(), (what, name.to_owned()), shutdown.clone());
+    let ((store, whose, until), stop) = (turn("upkeep"), shutdown.clone());
+    let run = move || upkeep::run(upkeep.clone(), interval, stop.clone());
+    parts.add("the upkeep", in_turn(store, whose, until, run));
+    let ((store, whose, until), stop) = (turn("reconciliation"), shutdown.clone());
+    let run = move || intake::reconcile(reconciler.clone(), stop.clone());
+    parts.add("the reconciliation", in_turn(store, whose, until, run));
+}
+
+/// The jobs of a worker that was asked to stop have so long.
+pub(super) async fn drained(drain: Shutdown, limit: Duration, shutdown: Shutdown) {
+    let over = async {
+        drain.requested().await;
+        tokio::time::sleep(limit).await;
+    };
+    tokio::select! {
+        () = shutdown.requested() => {}
+        () = over => {
+            line("the time is over: scripts that run go on, and are attended to after the next start");
+            shutdown.request();
+        }
+    }
+}
+
+fn reconciler(settings: &Settings, store: &Store, github: &Client) -> Reconciler {
+    let interval = settings.reconcile_interval;
+    Reconciler { store: store.clone(), github: github.clone(), interval }
+}
+
+/// A private project's deploy key is looked after before it is needed. One that can't
+/// be looked after now may work all the same.
+pub(super) fn ensure_key(upkeep: Upkeep) -> BeforeFetch {
+    Arc::new(move |project| {
+        let upkeep = upkeep.clone();
+        Box::pin(async move {
+            let ensured = tokio::time::timeout(KEY_TIME, upkeep.ensure_deploy_key(&project)).await;
+            match ensured {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => {
+                    tracing::info!(project = %project.id, "a deploy key was registered");
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(project = %project.id, %error, "a deploy key could not be ensured");
+                }
+                Err(_) => {
+                    tracing::warn!(project = %project.id, "GitHub was too slow to tell of a deploy key");
+                }
+            }
+        })
+    })
+}
+
+/// What `/readyz` asks.
+pub(super) fn unready(
+    store: Store,
+    engine: Option<Arc<Engine>>,
+    disk: Option<Disk>,
+    relay: Option<Relay>,
+) -> Unready {
+    Arc::new(move || {
+        let (store, engine) = (store.clone(), engine.clone());
+        let (disk, relay) = (disk.clone(), relay.clone());
+        Box::pin(async move {
+            let engine = async {
+                match &engine {
+                    Some(engine) => engine.ping().await.is_err(),
+                    None => false,
+                }
+            };
+            let relay = async {
+                match &relay {
+                    Some(relay) => relay.ping().await.is_err(),
+                    None => false,
+                }
+            };
+            let (store, engine, relay) = tokio::join!(store.ping(), engine, relay);
+            let parts = [
+                ("no answer from the store", store.is_err()),
+                ("no answer from the engine", engine),
+                ("no answer from Redis", relay),
+                ("no room on the disk", disk.is_some_and(|disk| disk.refusal().is_some())),
+            ];
+            parts.into_iter().filter(|(_, is_so)| *is_so).map(|(words, _)| words).collect()
+        })
+    })
+}
