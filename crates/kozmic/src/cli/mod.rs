@@ -2,6 +2,8 @@
 
 mod artifacts;
 mod between;
+#[cfg(test)]
+mod book_tests;
 mod config;
 mod doctor;
 mod gc;

@@ -24,6 +24,7 @@ use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
+use crate::model::Actor;
 use crate::report::{self, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
@@ -134,7 +135,8 @@ pub async fn serve_as(
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
     let name = node::name(&settings.data_dir)?;
-    let store = connect_store(&settings).await?;
+    // From now on it is nobody's command.
+    let store = connect_store(&settings).await?.by(Actor::kozmic());
     let instance = store.instance(now()).await?;
     let engine = if role.is_worker() {
         Some(Arc::new(connect_engine(&settings, &instance).await?))

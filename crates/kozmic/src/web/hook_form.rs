@@ -13,7 +13,7 @@ use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::secrets::Secrets;
 use super::settings::Done;
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp};
 use crate::store::{Hook, HookChange, Project};
 
@@ -152,7 +152,7 @@ pub(super) async fn add_form(State(app): State<App>, visitor: Visitor, access: A
 }
 
 pub(super) async fn add(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Form(form): Form<HookForm>,
@@ -179,7 +179,7 @@ pub(super) async fn edit_form(
 }
 
 pub(super) async fn edit(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Path((_, hook)): Path<(i64, i64)>,
@@ -203,7 +203,7 @@ pub(super) async fn edit(
 }
 
 pub(super) async fn delete(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Path((_, hook)): Path<(i64, i64)>,
