@@ -57,9 +57,10 @@ pub(super) async fn run(settings: Settings, command: &Command) -> anyhow::Result
     let listener = if role.is_web() {
         web::check_listen(&settings)?;
         let bound = TcpListener::bind(settings.listen).await;
-        Some(bound.with_context(|| {
-            format!("can't listen on {} (KOZMIC_LISTEN)", settings.listen)
-        })?)
+        Some(
+            bound
+                .with_context(|| format!("can't listen on {} (KOZMIC_LISTEN)", settings.listen))?,
+        )
     } else {
         None
     };
@@ -70,7 +71,9 @@ pub(super) async fn run(settings: Settings, command: &Command) -> anyhow::Result
         match shutdown::signal().await {
             Ok(()) => line(match &drained {
                 Some(_) => "stopping: no more jobs are taken; those that run may end",
-                None => "stopping: scripts that run go on, and are attended to after the next start",
+                None => {
+                    "stopping: scripts that run go on, and are attended to after the next start"
+                }
             }),
             Err(error) => line(&format!("signals can't be waited for: {error}")),
         }

@@ -258,6 +258,7 @@ impl Elsewhere {
     ) -> Result<Progress, LogError> {
         let relay = &self.0.relay;
         let mut heard = relay.heard();
+        let mut node: Option<String> = None;
         while *told.borrow() != Progress::Finished {
             let place = relay.log_place(job).await?;
             let Some(place) = place.filter(|place| place.node != relay.node()) else {
@@ -269,6 +270,11 @@ impl Elsewhere {
                 continue;
             };
             *is_copied = true;
+            // Its worker was lost, and another one has begun another log: who reads this one
+            // has to begin anew.
+            if node.get_or_insert_with(|| place.node.clone()) != &place.node {
+                return Ok(Progress::Unheard);
+            }
             let mut pieces = relay.log_pieces(job, place.attempt).await?;
             if let Some(length) = self.bring_from(job, &place).await?.map(|it| it.1) {
                 tell(told, length);

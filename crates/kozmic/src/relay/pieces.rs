@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadReply;
-use redis::AsyncConnectionConfig;
 
 use super::{PATIENCE, Relay, RelayError, Result};
 use crate::model::JobUuid;
@@ -24,7 +24,11 @@ const AT_ONCE: usize = 16;
 const CLAIM: &str = "local known = redis.call('GET', KEYS[1]) \
     if known then \
         local attempt, node = string.match(known, '^(%d+) (.*)$') \
-        if attempt and tonumber(attempt) > tonumber(ARGV[1]) then return 0 end \
+        if attempt and tonumber(attempt) > tonumber(ARGV[1]) then \
+            if node ~= ARGV[2] then return 0 end \
+            redis.call('EXPIRE', KEYS[1], ARGV[3]) \
+            return 1 \
+        end \
     end \
     redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'EX', ARGV[3]) \
     return 1";
@@ -73,8 +77,7 @@ impl Relay {
 
     /// None: no process has it.
     pub async fn log_place(&self, job: JobUuid) -> Result<Option<Place>> {
-        let place: Option<String> =
-            self.query(redis::cmd("GET").arg(self.place_key(job))).await?;
+        let place: Option<String> = self.query(redis::cmd("GET").arg(self.place_key(job))).await?;
         Ok(place.and_then(|place| {
             let (attempt, node) = place.split_once(' ')?;
             Some(Place { attempt: attempt.parse().ok()?, node: node.to_owned() })
@@ -113,7 +116,10 @@ impl Pieces {
     /// The next ones; none when none came for so long.
     pub async fn next(&mut self, wait: Duration) -> Result<Vec<Piece>> {
         let mut read = redis::cmd("XREAD");
-        read.arg("COUNT").arg(AT_ONCE).arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+        read.arg("COUNT")
+            .arg(AT_ONCE)
+            .arg("BLOCK")
+            .arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
         read.arg("STREAMS").arg(&self.stream).arg(&self.last);
         let answer = read.query_async::<Option<StreamReadReply>>(&mut self.connection);
         let answer = tokio::time::timeout(wait + PATIENCE, answer).await;

@@ -115,7 +115,9 @@ async fn bring(run: &mut Run<'_>, install: &Install, print: &Fingerprint) -> Ste
     let cache = run.work.cache.clone();
     let Some(registry) = cache.registry() else { return Ok(false) };
     for scope in install.scope.readable() {
-        (run.tell)(Progress::Prepares("asking the registry for the image of the install step".into()));
+        (run.tell)(Progress::Prepares(
+            "asking the registry for the image of the install step".into(),
+        ));
         let pulled = tokio::select! {
             pulled = run.engine.pull_cached(registry, &print.id, &scope) => pulled,
             interrupted = run.interrupts.next() => return Err(interrupted),

@@ -9,7 +9,7 @@ use super::Worker;
 use crate::log::{Archived, LogError};
 use crate::model::{JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::StoreError;
+use crate::store::{Job, StoreError};
 
 /// What could not be archived is tried again, and what a killed server left is found.
 const EVERY: Duration = Duration::from_mins(1);
@@ -66,9 +66,24 @@ async fn archive_all(worker: &Worker) {
             Err(error @ Failure::Log(LogError::Objects(_))) => {
                 tracing::warn!(%job, %error, "finished logs stay in the data folder for now");
                 // The next one would wait as long for the storage.
-                return;
+                return say_where_they_are(worker).await;
             }
             Err(error) => tracing::warn!(%job, %error, "a finished log stays in the data folder"),
+        }
+    }
+}
+
+/// Other processes read finished logs from here, until they are where all are kept.
+async fn say_where_they_are(worker: &Worker) {
+    let Some(elsewhere) = worker.logs.elsewhere() else { return };
+    for uuid in worker.logs.live_jobs() {
+        if worker.held.contains(uuid) {
+            continue;
+        }
+        match is_of_a_finished_job(worker, uuid).await {
+            Ok(Some(_)) => elsewhere.is_here(uuid, 0).await,
+            Ok(None) => {}
+            Err(error) => return tracing::warn!(%error, "whose logs are here is not known"),
         }
     }
 }
@@ -81,16 +96,7 @@ pub(super) async fn archive_at_end(worker: &Worker) {
 }
 
 async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
-    // That of a deleted project is removed by the sweep.
-    let Some(job) = worker.store.job_by_uuid(uuid).await? else { return Ok(()) };
-    if !job.status.is_finished() {
-        return Ok(());
-    }
-    // A later attempt was elsewhere, and its log is the job's.
-    if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
-        tracing::info!(job = %uuid, "the log of a lost attempt is removed");
-        return Ok(worker.logs.remove_here(uuid).await?);
-    }
+    let Some(job) = is_of_a_finished_job(worker, uuid).await? else { return Ok(()) };
     if let Some(elsewhere) = worker.logs.elsewhere() {
         elsewhere.is_here(uuid, 0).await;
     }
@@ -106,6 +112,22 @@ async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// None: not yet, or it is no job's log, or not any more.
+async fn is_of_a_finished_job(worker: &Worker, uuid: JobUuid) -> Result<Option<Job>, Failure> {
+    // That of a deleted project is removed by the sweep.
+    let Some(job) = worker.store.job_by_uuid(uuid).await? else { return Ok(None) };
+    if !job.status.is_finished() {
+        return Ok(None);
+    }
+    // A later attempt was elsewhere, and its log is the job's.
+    if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
+        tracing::info!(job = %uuid, "the log of a lost attempt is removed");
+        worker.logs.remove_here(uuid).await?;
+        return Ok(None);
+    }
+    Ok(Some(job))
 }
 
 /// Their pages say so first: no log is missing without a word.

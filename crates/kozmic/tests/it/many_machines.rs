@@ -27,8 +27,7 @@ fn expected() -> String {
 async fn go(world: &World) {
     let instance = world.instance().await;
     let of_world = format!("label=kozmic.instance={instance}");
-    let running =
-        crate::harness::docker(&["ps", "--quiet", "--filter", &of_world]).await;
+    let running = crate::harness::docker(&["ps", "--quiet", "--filter", &of_world]).await;
     for container in running.lines() {
         crate::harness::docker(&["exec", container, "touch", "/tmp/go"]).await;
     }
@@ -178,10 +177,8 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_it_has() {
     world.project(&web.url, &[hook("Tests", BASE, WAITS)]).await;
     let sha = world.push(&[("a", b"a")]).await;
     let job = world.build_of(&web.url, &sha).await.job("Tests").clone();
-    eventually("the script", async || {
-        world.log_text(&job).await.contains("begin 1").then_some(())
-    })
-    .await;
+    eventually("the script", async || world.log_text(&job).await.contains("begin 1").then_some(()))
+        .await;
     worker.signal("-TERM").await;
     eventually("the worker to say that it stops", async || {
         machines.said("worker-1").contains("no more jobs are taken").then_some(())
@@ -196,10 +193,8 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_it_has() {
     // One that does not wait leaves its script to its next start.
     let mut worker = machines.worker("worker-1", &[("KOZMIC_DRAIN_TIMEOUT", "0")]).await;
     let job = world.build_of(&web.url, &waits).await.job("Tests").clone();
-    eventually("the script", async || {
-        world.log_text(&job).await.contains("begin 1").then_some(())
-    })
-    .await;
+    eventually("the script", async || world.log_text(&job).await.contains("begin 1").then_some(()))
+        .await;
     worker.signal("-TERM").await;
     assert!(worker.child.wait().await.unwrap().success());
     let _worker = machines.worker("worker-1", &[]).await;
@@ -266,6 +261,36 @@ async fn a_shell_is_opened_from_another_machine() {
     assert!(ended.stdout == format!("42\n{numbers}").into_bytes(), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finished_log_is_read_from_its_worker_while_the_storage_is_away() {
+    let mut machines = Machines::new().await;
+    let web = machines.web("web-1").await;
+    let _worker = machines.worker("worker-1", &[]).await;
+    machines.world.project(&web.url, &[hook("Tests", BASE, WAITS)]).await;
+    let sha = machines.world.push(&[("a", b"a")]).await;
+    let job = machines.world.build_of(&web.url, &sha).await.job("Tests").clone();
+    eventually("the script", async || {
+        machines.world.log_text(&job).await.contains("begin 1").then_some(())
+    })
+    .await;
+    machines.end_s3();
+    go(&machines.world).await;
+    assert_eq!(machines.world.finished(&web.url, &sha).await.status, "success");
+    assert!(machines.world.log_text(&job).await == expected());
+    eventually("the worker to see that the storage is away", async || {
+        machines.said("worker-1").contains("finished logs stay in the data folder").then_some(())
+    })
+    .await;
+    assert!(machines.world.log_text(&job).await == expected());
+    assert_eq!(machines.live_logs("worker-1"), 1);
+    machines.restart_s3().await;
+    eventually("the log to be archived", async || {
+        (machines.live_logs("worker-1") == 0).then_some(())
+    })
+    .await;
+    assert!(machines.world.log_text(&job).await == expected());
+}
+
 /// Two engines: the machine's, and one of the test's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_one_worker_made_is_another_one_s() {
@@ -299,7 +324,9 @@ async fn an_image_that_one_worker_made_is_another_one_s() {
     assert!(log.ends_with("the test of shared images\n"), "{log}");
     // Without the registry it is made again, and that is no error.
     drop(registry);
-    world.apply_files(&web.url, &[("t.sh", &script), ("t.install.sh", &format!("{install}:\n"))]).await;
+    world
+        .apply_files(&web.url, &[("t.sh", &script), ("t.install.sh", &format!("{install}:\n"))])
+        .await;
     let sha = world.push(&[("c", b"c")]).await;
     let build = world.finished(&web.url, &sha).await;
     let log = world.log_text(build.job("Tests")).await;

@@ -35,14 +35,23 @@ impl Parts {
         Self { shutdown: shutdown.clone(), running: FuturesUnordered::new() }
     }
 
-    pub(super) fn add(&mut self, what: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn add(
+        &mut self,
+        what: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let task = self.shutdown.spawn(task);
         self.running.push(Box::pin(async move { task.await.context(what) }));
     }
 }
 
 /// Of several processes, one at a time compares with GitHub.
-pub(super) fn compare_with_github(parts: &mut Parts, settings: &Settings, upkeep: &Upkeep, name: &str) {
+pub(super) fn compare_with_github(
+    parts: &mut Parts,
+    settings: &Settings,
+    upkeep: &Upkeep,
+    name: &str,
+) {
     let (store, github, shutdown) = (&upkeep.store, &upkeep.github, &parts.shutdown.clone());
     let reconciler = reconciler(settings, store, github);
     let (upkeep, interval) = (upkeep.clone(), settings.sync_interval);

@@ -11,7 +11,9 @@ pub struct Machines {
     pub world: World,
     pub redis: Redis,
     _postgres: Postgres,
-    _s3: S3,
+    /// None: it is away.
+    s3: Option<S3>,
+    s3_port: u16,
 }
 
 /// A process of Kozmic.
@@ -25,7 +27,8 @@ pub struct Node {
 impl Machines {
     pub async fn new() -> Self {
         let (postgres, redis) = (Postgres::start().await, Redis::start().await);
-        let s3 = S3::start(free_port(), "kozmic").await;
+        let s3_port = free_port();
+        let s3 = S3::start(s3_port, "kozmic").await;
         let mut world = World::with(&[
             ("KOZMIC_DATABASE_URL", postgres.url.as_str()),
             ("KOZMIC_REDIS_URL", redis.url.as_str()),
@@ -35,7 +38,17 @@ impl Machines {
         for (name, value) in S3::environment(&s3.url, "s3://kozmic/all") {
             world.set(name, value);
         }
-        Self { world, redis, _postgres: postgres, _s3: s3 }
+        Self { world, redis, _postgres: postgres, s3: Some(s3), s3_port }
+    }
+
+    /// The storage ends, and forgets all.
+    pub fn end_s3(&mut self) {
+        self.s3 = None;
+    }
+
+    /// At the same place, empty.
+    pub async fn restart_s3(&mut self) {
+        self.s3 = Some(S3::start(self.s3_port, "kozmic").await);
     }
 
     /// One more setting for whatever starts from now on.
