@@ -234,7 +234,7 @@ pub async fn serve_as(
             logs,
             terminals,
             trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
-            unready: unready(store.clone(), engine, disk, between.relay().cloned()),
+            unready: unready(store.clone(), engine, disk),
             github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
             hosts: App::hosts(address, &settings.public_url),
             public_url: public_url.clone(),

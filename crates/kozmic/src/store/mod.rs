@@ -39,6 +39,7 @@ mod restarts;
 mod schedules;
 mod secrets;
 mod seen_heads;
+mod sending;
 mod service_logs;
 mod sessions;
 mod test_reports;

@@ -9,7 +9,7 @@ use super::Worker;
 use crate::log::{Archived, LogError};
 use crate::model::{JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::{Job, StoreError};
+use crate::store::{ClaimedJob, Job, StoreError};
 
 /// What could not be archived is tried again, and what a killed server left is found.
 const EVERY: Duration = Duration::from_mins(1);
@@ -70,6 +70,20 @@ async fn archive_all(worker: &Worker) {
             }
             Err(error) => tracing::warn!(%job, %error, "a finished log stays in the data folder"),
         }
+    }
+}
+
+/// An attempt that lost its lease has written what belongs to no log, if another worker has
+/// the job by now.
+pub(super) async fn given_up(worker: &Worker, job: &ClaimedJob) {
+    let removed = async {
+        if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
+            worker.logs.remove_here(job.uuid).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(job = %job.uuid, %error, "the log of a lost attempt stays for now");
     }
 }
 

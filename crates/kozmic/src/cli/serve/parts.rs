@@ -13,7 +13,6 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::github::Client;
 use crate::intake::{self, Reconciler};
-use crate::relay::Relay;
 use crate::shutdown::Shutdown;
 use crate::store::{Store, sqlite_file};
 use crate::upkeep::{self, Upkeep};
@@ -112,16 +111,11 @@ pub(super) fn ensure_key(upkeep: Upkeep) -> BeforeFetch {
     })
 }
 
-/// What `/readyz` asks.
-pub(super) fn unready(
-    store: Store,
-    engine: Option<Arc<Engine>>,
-    disk: Option<Disk>,
-    relay: Option<Relay>,
-) -> Unready {
+/// What `/readyz` asks. Not Redis: without it a process still does most of what it is for.
+pub(super) fn unready(store: Store, engine: Option<Arc<Engine>>, disk: Option<Disk>) -> Unready {
     Arc::new(move || {
         let (store, engine) = (store.clone(), engine.clone());
-        let (disk, relay) = (disk.clone(), relay.clone());
+        let disk = disk.clone();
         Box::pin(async move {
             let engine = async {
                 match &engine {
@@ -129,17 +123,10 @@ pub(super) fn unready(
                     None => false,
                 }
             };
-            let relay = async {
-                match &relay {
-                    Some(relay) => relay.ping().await.is_err(),
-                    None => false,
-                }
-            };
-            let (store, engine, relay) = tokio::join!(store.ping(), engine, relay);
+            let (store, engine) = tokio::join!(store.ping(), engine);
             let parts = [
                 ("no answer from the store", store.is_err()),
                 ("no answer from the engine", engine),
-                ("no answer from Redis", relay),
                 ("no room on the disk", disk.is_some_and(|disk| disk.refusal().is_some())),
             ];
             parts.into_iter().filter(|(_, is_so)| *is_so).map(|(words, _)| words).collect()

@@ -75,8 +75,8 @@ impl Machines {
         let mut command = self.command(name, "http://127.0.0.1:0", "worker");
         command.env_remove("KOZMIC_GITHUB_CLIENT_ID").env_remove("KOZMIC_GITHUB_CLIENT_SECRET");
         command.envs(settings.iter().copied());
-        let mut child = command.spawn().unwrap();
         let before = self.workers().await;
+        let mut child = command.spawn().unwrap();
         eventually("a worker to be known", async || {
             assert!(child.try_wait().unwrap().is_none(), "{}", self.said(name));
             (self.workers().await > before).then_some(())
@@ -91,8 +91,11 @@ impl Machines {
     }
 
     fn command(&self, name: &str, url: &str, role: &str) -> Command {
-        let log = std::fs::OpenOptions::new().create(true).append(true);
-        let log = log.clone().open(self.world.folder().join(format!("{name}.log"))).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.world.folder().join(format!("{name}.log")))
+            .unwrap();
         let mut command = self.world.command(url, &["serve", "--role", role]);
         command.env("KOZMIC_DATA_DIR", self.world.folder().join(name));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
