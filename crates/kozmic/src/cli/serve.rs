@@ -30,7 +30,7 @@ use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
-use crate::terminal;
+use crate::terminal::{self, Asks};
 use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 use crate::web::{self, App, Cookies, Feeds, Live};
@@ -164,8 +164,6 @@ pub async fn serve_as(
     if let Some((relay, logs)) = between.relay().zip(between.logs()) {
         parts.add("word from other processes", relay.clone().listen(shutdown.clone()));
         parts.add("the answers for other processes", logs.answer(shutdown.clone()));
-    }
-    if let Some(relay) = between.relay() {
         let word = pass_word(relay.clone(), store.clone(), role, shutdown.clone());
         parts.add("word for other processes", word);
         // The worker of a job may be anywhere, here as well.
@@ -176,43 +174,14 @@ pub async fn serve_as(
         let between = terminal::between(relay.clone(), here, asked, find, shutdown);
         parts.add("the way to shells", between);
     }
-    let mut disk = None;
-    if let Some(engine) = &engine {
-        let registry = settings.machines.cache_registry.as_deref();
-        let cache = CacheKeeper::new(settings.cached_images_limit).shared(engine, registry);
-        let source = Source::new(&settings.data_dir, &settings.known_hosts);
-        source.remove_left_keys()?;
-        let disk = disk.insert(disk_of(&settings, (&store, engine), (&source, &logs), &cache));
-        let worker = Worker {
-            before_fetch: ensure_key(upkeep.clone()),
-            store: store.clone(),
-            engine: engine.clone(),
-            source,
-            logs: logs.clone(),
-            bus: bus.clone(),
-            limits: limits(&settings),
-            artifacts: artifact_rules(&settings),
-            cache,
-            disk: disk.clone(),
-            held: Held::default(),
-            concurrency: settings.concurrency,
-            labels: settings.worker_labels.clone(),
-            keep_failed: settings.keep_failed,
-            engine_timeout: settings.engine_timeout,
-            name: name.clone(),
-            public_url: public_url.clone(),
-            drain: drain.clone(),
-        };
-        parts.add("the sweep", worker::sweep(worker.clone(), shutdown.clone()));
-        parts.add("the care of the logs", worker::keep_logs(worker.clone(), shutdown.clone()));
-        let kept = worker::look_after_kept(worker.clone(), asks, shutdown.clone());
-        parts.add("the care of kept containers", kept);
-        parts.add("the care of the disks", disk.clone().keep(shutdown.clone()));
-        parts.add("the worker", worker::run(worker, shutdown.clone()));
-        if let Some(limit) = drain_timeout(role, &settings) {
-            parts.add("the drain", drained(drain, limit, shutdown.clone()));
+    let disk = match &engine {
+        Some(engine) => {
+            let limit = drain_timeout(role, &settings);
+            let shared = Shared { settings: &settings, name: &name, logs: &logs, bus: &bus };
+            Some(start_worker(&mut parts, shared, (engine, &upkeep), asks, (drain, limit))?)
         }
-    }
+        None => None,
+    };
     let mut web = None;
     if let Some(listener) = listener {
         let reporter = reporter(&store, &github, &name, &public_url);
@@ -267,6 +236,61 @@ pub async fn serve_as(
     ended
 }
 
+/// What a worker has in common with the rest of its process.
+struct Shared<'a> {
+    settings: &'a Settings,
+    name: &'a str,
+    logs: &'a Logs,
+    bus: &'a Bus,
+}
+
+/// Starts all that a worker does; what it knows of the disks.
+fn start_worker(
+    parts: &mut Parts,
+    shared: Shared<'_>,
+    (engine, upkeep): (&Arc<Engine>, &Upkeep),
+    asks: Asks,
+    (drain, limit): (Shutdown, Option<Duration>),
+) -> anyhow::Result<Disk> {
+    let Shared { settings, name, logs, bus } = shared;
+    let (store, shutdown) = (&upkeep.store, parts.shutdown.clone());
+    let registry = settings.machines.cache_registry.as_deref();
+    let cache = CacheKeeper::new(settings.cached_images_limit).shared(engine, registry);
+    let source = Source::new(&settings.data_dir, &settings.known_hosts);
+    source.remove_left_keys()?;
+    let disk = disk(settings, (store, engine), (&source, logs), &cache);
+    let worker = Worker {
+        before_fetch: ensure_key(upkeep.clone()),
+        store: store.clone(),
+        engine: engine.clone(),
+        source,
+        logs: logs.clone(),
+        bus: bus.clone(),
+        limits: limits(settings),
+        artifacts: artifact_rules(settings),
+        cache,
+        disk: disk.clone(),
+        held: Held::default(),
+        concurrency: settings.concurrency,
+        labels: settings.worker_labels.clone(),
+        keep_failed: settings.keep_failed,
+        engine_timeout: settings.engine_timeout,
+        name: name.to_owned(),
+        public_url: upkeep.public_url.clone(),
+        drain: drain.clone(),
+    };
+    parts.add("the sweep", worker::sweep(worker.clone(), shutdown.clone()));
+    parts.add("the care of the logs", worker::keep_logs(worker.clone(), shutdown.clone()));
+    let kept = worker::look_after_kept(worker.clone(), asks, shutdown.clone());
+    parts.add("the care of kept containers", kept);
+    parts.add("the care of the disks", disk.clone().keep(shutdown.clone()));
+    parts.add("the worker", worker::run(worker, shutdown.clone()));
+    if let Some(limit) = limit {
+        parts.add("the drain", drained(drain, limit, shutdown));
+    }
+    Ok(disk)
+}
+
 /// Which worker has what is left of a job.
 fn find_worker(store: &Store) -> terminal::Find {
     let store = store.clone();
@@ -296,7 +320,7 @@ fn oauth_app(settings: &Settings, github: &Client) -> anyhow::Result<Option<OAut
     app.context("KOZMIC_GITHUB_URL")
 }
 
-fn disk_of(
+fn disk(
     settings: &Settings,
     (store, engine): (&Store, &Arc<Engine>),
     (source, logs): (&Source, &Logs),

@@ -25,7 +25,7 @@ const KEY_TIME: Duration = Duration::from_secs(10);
 /// What runs in the background. None of them ends by itself, but for a worker that is asked
 /// to; without one of them the others are no server.
 pub(super) struct Parts {
-    shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
     pub(super) running: FuturesUnordered<BoxFuture<'static, anyhow::Result<()>>>,
 }
 
