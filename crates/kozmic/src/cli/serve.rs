@@ -25,19 +25,20 @@ use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::model::Actor;
-use crate::report::{self, Reporter};
+use crate::report::{self, Notifier, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
+use crate::telemetry::{self, start_logging};
 use crate::terminal::{self, Asks};
 use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
-use crate::web::{self, App, Cookies, Feeds, Live};
+use crate::web::{self, App, Avatars, Cookies, Feeds, Live};
 use crate::worker::{self, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 pub(super) use lock::lock;
-use parts::{Parts, compare_with_github, drained, ensure_key, unready};
+use parts::{Parts, drained, ensure_key, in_turns, unready};
 
 /// Open requests have this long after the jobs have ended.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ pub(super) struct Command {
 }
 
 pub(super) async fn run(settings: Settings, command: &Command) -> anyhow::Result<()> {
-    start_logging();
+    let _telemetry = start_logging(&settings.watch)?;
     raise_open_files();
     let role = command.role;
     role.check(&settings)?;
@@ -134,6 +135,7 @@ pub async fn serve_as(
 ) -> anyhow::Result<()> {
     let listening = listener.as_ref().map(TcpListener::local_addr).transpose();
     let address = listening.context("the listening address")?.unwrap_or(settings.listen);
+    telemetry::install();
     make_data_dir(&settings)?;
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
@@ -187,7 +189,11 @@ pub async fn serve_as(
         let reporter = reporter(&store, &github, &name, &public_url);
         parts.add("the reports", report::run(reporter, shutdown.clone()));
         parts.add("the schedules", schedule::run(scheduler(&store, &github), shutdown.clone()));
-        compare_with_github(&mut parts, &settings, &upkeep, &name);
+        let (to_tell, logs_of_builds) = (store.clone(), logs.clone());
+        let notifier =
+            Notifier::new(&settings.notify, to_tell, logs_of_builds, public_url.clone())?;
+        let mail = notifier.default_choice();
+        in_turns(&mut parts, &settings, (&upkeep, notifier), &name);
         let oauth = oauth_app(&settings, &github)?;
         let app = App {
             store: store.clone(),
@@ -203,10 +209,14 @@ pub async fn serve_as(
             logs,
             terminals,
             trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
+            mail,
+            metrics_token: settings.watch.metrics_token.clone(),
             unready: unready(store.clone(), engine, disk),
             github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
             hosts: App::hosts(address, &settings.public_url),
             public_url: public_url.clone(),
+            in_force: settings.in_force.clone().into(),
+            avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
             shutdown: shutdown.clone(),
         };
         web = Some(tokio::spawn(web::serve(listener, app)));
@@ -391,17 +401,6 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
         let _ = url.set_port(Some(address.port()));
     }
     url.as_str().trim_end_matches('/').to_owned()
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KOZMIC_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
-    // Standard error, so that standard output stays free for a command's answer.
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    let _ = subscriber.try_init();
 }
 
 /// A line for whoever started the server.

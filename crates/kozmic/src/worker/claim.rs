@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use super::job::{self, Claimed};
 use super::{LEASE, Worker, logs, presence};
@@ -38,10 +39,13 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         match claim(&worker, &mut seen).await {
             Ok(Some(claimed)) => {
                 let (worker, shutdown) = (worker.clone(), shutdown.clone());
-                jobs.spawn(async move {
+                let (Claimed::Waiting(job) | Claimed::Running(job)) = &claimed;
+                let span = tracing::info_span!("job", job = %job.uuid, id = %job.id, attempt = job.attempt);
+                let carried = async move {
                     job::carry_out(&worker, &claimed, &shutdown).await;
                     drop(place);
-                });
+                };
+                jobs.spawn(carried.instrument(span));
                 continue;
             }
             Ok(None) => {}

@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::github::Client;
 use crate::intake::{self, Reconciler};
+use crate::report::{self, Notifier};
 use crate::shutdown::Shutdown;
 use crate::store::{Store, sqlite_file};
 use crate::upkeep::{self, Upkeep};
@@ -44,28 +45,37 @@ impl Parts {
     }
 }
 
-/// Of several processes, one at a time compares with GitHub.
-pub(super) fn compare_with_github(
+/// What one of several processes does at a time: it compares with GitHub, and sends mails.
+pub(super) fn in_turns(
     parts: &mut Parts,
     settings: &Settings,
-    upkeep: &Upkeep,
+    (upkeep, notifier): (&Upkeep, Notifier),
     name: &str,
 ) {
-    let (store, github, shutdown) = (&upkeep.store, &upkeep.github, &parts.shutdown.clone());
-    let reconciler = reconciler(settings, store, github);
-    let (upkeep, interval) = (upkeep.clone(), settings.sync_interval);
+    let shutdown = parts.shutdown.clone();
+    let (store, interval) = (upkeep.store.clone(), settings.sync_interval);
+    let reconciler = reconciler(settings, &store, &upkeep.github);
+    let audit = upkeep::keep_audit(store.clone(), settings.keep_audit, shutdown.clone());
+    parts.add("the audit log", audit);
+    let (stop, upkeep) = (shutdown.clone(), upkeep.clone());
+    let keep_up = move || upkeep::run(upkeep.clone(), interval, stop.clone());
+    let stop = shutdown.clone();
+    let reconcile = move || intake::reconcile(reconciler.clone(), stop.clone());
+    let stop = shutdown.clone();
+    let notify = move || report::notify(notifier.clone(), stop.clone());
     if sqlite_file(&settings.database_url).is_some() {
-        parts.add("the upkeep", upkeep::run(upkeep, interval, shutdown.clone()));
-        parts.add("the reconciliation", intake::reconcile(reconciler, shutdown.clone()));
+        parts.add("the upkeep", keep_up());
+        parts.add("the reconciliation", reconcile());
+        parts.add("mails and webhooks", notify());
         return;
     }
-    let turn = |what| (store.clone(), (what, name.to_owned()), shutdown.clone());
-    let ((store, whose, until), stop) = (turn("upkeep"), shutdown.clone());
-    let run = move || upkeep::run(upkeep.clone(), interval, stop.clone());
-    parts.add("the upkeep", in_turn(store, whose, until, run));
-    let ((store, whose, until), stop) = (turn("reconciliation"), shutdown.clone());
-    let run = move || intake::reconcile(reconciler.clone(), stop.clone());
-    parts.add("the reconciliation", in_turn(store, whose, until, run));
+    let whose = |what| (what, name.to_owned());
+    let task = in_turn(store.clone(), whose("upkeep"), shutdown.clone(), keep_up);
+    parts.add("the upkeep", task);
+    let task = in_turn(store.clone(), whose("reconciliation"), shutdown.clone(), reconcile);
+    parts.add("the reconciliation", task);
+    let task = in_turn(store, whose("notices"), shutdown, notify);
+    parts.add("mails and webhooks", task);
 }
 
 /// The jobs of a worker that was asked to stop have so long.
