@@ -6,6 +6,8 @@ SHELL := bash
 CARGO_DENY_VERSION := 0.20.2
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(TOOLS)/bin/mdbook
 
 .PHONY: help
 help: ## List the targets
@@ -20,7 +22,7 @@ test: ## Install what the tests need and run them all: Rust, then browser
 	@scripts/test
 
 .PHONY: check
-check: format lint imports deny ## Everything about the code that needs no running service
+check: format lint types imports deny book ## Everything about the code that needs no running service
 
 .PHONY: format
 format: ## Is the code formatted as `cargo fmt` does it?
@@ -30,6 +32,10 @@ format: ## Is the code formatted as `cargo fmt` does it?
 lint: ## Clippy, without mercy
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
+.PHONY: types
+types: ## Do the types of the pages' and the browser tests' JavaScript fit? (TypeScript checks, nothing is compiled)
+	@scripts/types
+
 .PHONY: imports
 imports: ## Does every room import only what it may?
 	cargo test --package kozmic --test layout --locked
@@ -37,6 +43,10 @@ imports: ## Does every room import only what it may?
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources
 	$(CARGO_DENY) --locked check --hide-inclusion-graph bans licenses sources
+
+.PHONY: book
+book: $(MDBOOK) ## Make docs/ into pages with a search, in target/book
+	$(MDBOOK) build docs
 
 .PHONY: audit
 audit: deny ## deny, and a documentation without warnings
@@ -61,3 +71,6 @@ clean-demo: ## Remove what a demo has left
 
 $(CARGO_DENY):
 	cargo install --locked cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)
+
+$(MDBOOK):
+	cargo install --locked mdbook@$(MDBOOK_VERSION) --root $(TOOLS)

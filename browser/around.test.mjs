@@ -41,7 +41,9 @@ echo never
 `,
 };
 
+/** @type {World} */
 let world;
+/** @type {import("./world.mjs").Seen} */
 let page;
 before(async () => {
   world = await World.start(HOOKS, { KOZMIC_KEEP_FAILED: "3600" });
@@ -49,6 +51,7 @@ before(async () => {
 });
 after(() => world?.end());
 
+/** @param {string} code what the tests return */
 async function built(code) {
   const sha = await world.push("code", code, `End with ${code}`);
   await eventually("the build's end", async () => (await world.finished()).sha === sha);

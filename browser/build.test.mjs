@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { World } from "./world.mjs";
+import { eventually, jobOf, World } from "./world.mjs";
 
 const SLOW = `#!/bin/bash
 # kozmic: title = Tests
@@ -22,13 +22,18 @@ printf '\\033[31msrc/orbit.c:12\\033[0m trailing space\\n'
 exit 1
 `;
 
-/** Screenshots are written where SCREENSHOTS says, for people to look at. */
+/**
+ * Screenshots are written where SCREENSHOTS says, for people to look at.
+ * @param {import("playwright-core").Page} page
+ * @param {string} name
+ */
 async function picture(page, name) {
   if (!process.env.SCREENSHOTS) return;
   await mkdir(process.env.SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png` });
 }
 
+/** @type {World} */
 let world;
 before(async () => {
   world = await World.start({ "tests.sh": SLOW, "style.sh": RED });
@@ -40,8 +45,8 @@ test("lines appear while the job runs, and then its end, without a reload", asyn
   const loads = [];
   page.on("framenavigated", (frame) => loads.push(frame.url()));
   await world.push("a", "a", "Add the moon's orbit");
-  const build = await world.latestBuild();
-  const job = build.jobs.find((job) => job.title === "Tests");
+  const build = await eventually("the build", () => world.latestBuild());
+  const job = jobOf(build, "Tests");
   await page.goto(job.url);
   await page.locator("#log .l").nth(2).waitFor();
   const status = page.locator('[data-live="facts"] .mark');
@@ -63,15 +68,15 @@ test("lines appear while the job runs, and then its end, without a reload", asyn
 
 test("a line has an address, and its number is not copied", async () => {
   const build = await world.finished();
-  const job = build.jobs.find((job) => job.title === "Tests");
+  const job = jobOf(build, "Tests");
   const page = await world.page();
   await page.goto(job.url);
   await page.locator("#L5 > a").click();
   assert.ok(page.url().endsWith("#L5"));
   assert.equal(await page.locator("#L5.chosen").count(), 1);
   const copied = await page.evaluate(() => {
-    getSelection().selectAllChildren(document.getElementById("log"));
-    return getSelection().toString();
+    getSelection()?.selectAllChildren(document.getElementById("log") ?? document.body);
+    return String(getSelection());
   });
   assert.equal(copied.split("\n")[0], "compiling orbit");
   assert.deepEqual(page.problems, []);
@@ -82,7 +87,7 @@ test("tabs lead from job to job, and the red one is shown first", async () => {
   const page = await world.page();
   await page.goto(build.url);
   assert.equal(await page.locator('.jobs [aria-current="page"] bdi').textContent(), "Style");
-  assert.match(await page.locator("#log").textContent(), /trailing space/);
+  assert.match((await page.locator("#log").textContent()) ?? "", /trailing space/);
   await page.getByRole("navigation", { name: "Jobs" }).getByRole("link", { name: "Tests" }).click();
   await page.locator("#L13").waitFor();
   await page.getByRole("link", { name: "History" }).click();
@@ -94,18 +99,18 @@ test("tabs lead from job to job, and the red one is shown first", async () => {
 test("a finished log can be read without scripts", async () => {
   const build = await world.finished();
   const page = await world.page({ javaScriptEnabled: false });
-  await page.goto(build.jobs.find((job) => job.title === "Tests").url);
+  await page.goto(jobOf(build, "Tests").url);
   assert.equal(await page.locator("#log .l").count(), 13);
 });
 
 test("in dark and on a phone nothing overflows", async () => {
   const build = await world.finished();
-  const job = build.jobs.find((job) => job.title === "Tests");
-  const looks = [
+  const job = jobOf(build, "Tests");
+  const looks = /** @type {const} */ ([
     ["dark", { colorScheme: "dark" }],
     ["phone", { viewport: { width: 390, height: 844 } }],
     ["phone-dark", { viewport: { width: 390, height: 844 }, colorScheme: "dark" }],
-  ];
+  ]);
   for (const [name, options] of looks) {
     const page = await world.page(options);
     for (const [kind, url] of [

@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
-import { eventually, World } from "./world.mjs";
+import { eventually, jobOf, World } from "./world.mjs";
 
 const LINES = 1_000_000;
+/** @param {string} title */
 const HEAD = (title) => `#!/bin/bash\n# kozmic: title = ${title}\n# kozmic: image = kozmic/debian:bookworm\n`;
 /** One line in a million is a needle, and one is an error. */
 const LONG = `${HEAD("Long")}awk 'BEGIN {
@@ -42,7 +43,9 @@ sleep 2
 printf ' done\\n'
 `;
 
+/** @type {World} */
 let world;
+/** @type {import("./world.mjs").Build} */
 let build;
 before(async () => {
   world = await World.start({ "long.sh": LONG, "small.sh": SMALL, "live.sh": LIVE }, { KOZMIC_CONCURRENCY: "3" });
@@ -55,45 +58,65 @@ after(() => world?.end());
 const ended = () =>
   eventually("the end of all jobs", async () => {
     const latest = await world.latestBuild();
-    return latest.jobs.every(({ status }) => !["enqueued", "pending"].includes(status)) && latest;
+    return latest?.jobs.every(({ status }) => !["enqueued", "pending"].includes(status)) && latest;
   });
 
-const urlOf = (title) => build.jobs.find((job) => job.title === title).url;
+/** @param {string} title */
+const urlOf = (title) => jobOf(build, title).url;
 
-/** Screenshots are written where SCREENSHOTS says, for people to look at. */
+/**
+ * Screenshots are written where SCREENSHOTS says, for people to look at.
+ * @param {import("playwright-core").Page} page
+ * @param {string} name
+ */
 async function picture(page, name) {
   if (!process.env.SCREENSHOTS) return;
   await mkdir(process.env.SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: `${process.env.SCREENSHOTS}/log-${name}.png` });
 }
 
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {number} n
+ */
 const text = (page, n) => page.locator(`#L${n} > span`).textContent();
 
-/** Whether a line can be read: it is here, on the screen, and not behind the bar. */
+/**
+ * Whether a line can be read: it is here, on the screen, and not behind the bar.
+ * @param {import("playwright-core").Page} page
+ * @param {number} n
+ */
 function isOnScreen(page, n) {
   return page.evaluate((n) => {
     const line = document.getElementById(`L${n}`)?.getBoundingClientRect();
-    const bar = document.querySelector(".log-bar").getBoundingClientRect();
-    const isHere = line && !document.querySelector(`#L${n}.missing`);
-    return Boolean(isHere) && line.top >= bar.bottom - 1 && line.bottom <= innerHeight + 1;
+    const bar = document.querySelector(".log-bar")?.getBoundingClientRect();
+    if (!line || !bar || document.querySelector(`#L${n}.missing`)) return false;
+    return line.top >= bar.bottom - 1 && line.bottom <= innerHeight + 1;
   }, n);
 }
 
+/**
+ * @param {import("playwright-core").Page} page
+ * @param {number} n
+ */
 const onScreen = (page, n) => eventually(`line ${n} on the screen`, () => isOnScreen(page, n));
 
-/** The lines that can be seen are there, in order and without a gap. */
+/**
+ * The lines that can be seen are there, in order and without a gap.
+ * @param {import("playwright-core").Page} page
+ */
 async function isWhole(page) {
   const seen = await eventually("all lines on the screen", () =>
     page.evaluate(() => {
-      const bar = document.querySelector(".log-bar").getBoundingClientRect().bottom;
-      const box = document.getElementById("log").getBoundingClientRect();
+      const bar = document.querySelector(".log-bar")?.getBoundingClientRect().bottom ?? 0;
+      const box = document.querySelector("#log")?.getBoundingClientRect() ?? new DOMRect();
       const lines = [...document.querySelectorAll("#log .l")].filter((line) => {
         const { top, bottom } = line.getBoundingClientRect();
         return bottom > Math.max(bar, box.top) && top < Math.min(innerHeight, box.bottom);
       });
       if (!lines.length || lines.some((line) => line.classList.contains("missing"))) return undefined;
       const numbers = lines.map((line) => Number(line.id.slice(1)));
-      const [first, last] = [lines[0], lines.at(-1)].map((line) => line.getBoundingClientRect());
+      const [first, last] = [lines[0], lines.at(-1)].map((line) => line?.getBoundingClientRect() ?? new DOMRect());
       const covers = first.top <= Math.max(bar, box.top) + 1 && last.bottom >= Math.min(innerHeight, box.bottom) - 1;
       return covers ? numbers : undefined;
     }),
@@ -116,7 +139,7 @@ test("the end is followed until the reader scrolls, and a line is shown before i
   await page.mouse.wheel(0, -2000);
   await eventually("the end of following", async () => (await follow.getAttribute("aria-pressed")) === "false");
   const top = (await isWhole(page))[0];
-  await eventually("more lines", () => page.evaluate(() => Number(document.querySelector("#viewer").dataset.total) >= 430));
+  await eventually("more lines", () => page.evaluate(() => Number(document.getElementById("viewer")?.dataset.total) >= 430));
   assert.equal((await isWhole(page))[0], top, "what is read stays where it is");
   await page.keyboard.press("f");
   await onScreen(page, 601);
@@ -153,9 +176,9 @@ test("a log of a million lines opens at any line, and its page stays small", asy
   assert.ok(page.url().endsWith("#L123456"));
   // Small movements are exact, whatever the scroll bar's scale is.
   const before = (await isWhole(page))[0];
-  const height = await page.evaluate(() => document.querySelector("#L123456").offsetHeight);
+  const height = await page.evaluate(() => document.getElementById("L123456")?.offsetHeight);
   await page.mouse.move(600, 500);
-  for (let n = 1; n <= 10; n++) await page.mouse.wheel(0, 10 * height);
+  for (let n = 1; n <= 10; n++) await page.mouse.wheel(0, 10 * (height ?? 0));
   await eventually("the movement", async () => (await isWhole(page))[0] === before + 100);
   // To anywhere by the scroll bar.
   for (const part of [0.25, 0.5, 0.9]) {
@@ -200,12 +223,12 @@ test("the server searches, matches are listed and stepped through", async () => 
   const list = page.getByRole("list", { name: "Lines that match" });
   await list.getByRole("button").first().waitFor();
   assert.equal(await list.getByRole("button", { name: /^Line / }).count(), 1);
-  assert.match(await list.textContent(), /a needle in line 654321/);
+  assert.match((await list.textContent()) ?? "", /a needle in line 654321/);
   await page.keyboard.press("Enter");
   await onScreen(page, 654321);
   // With a plus while the server has not looked at all lines.
   await page.locator(".found").filter({ hasText: /^1 of 1\+?$/ }).waitFor();
-  assert.equal(await page.evaluate(() => CSS.highlights.get("found").size), 1);
+  assert.equal(await page.evaluate(() => CSS.highlights.get("found")?.size), 1);
   await picture(page, "search");
 
   await page.goto(urlOf("Small"));
@@ -218,6 +241,7 @@ test("the server searches, matches are listed and stepped through", async () => 
   await page.getByLabel("Search the log").press("Enter");
   await page.getByLabel("Search the log").blur();
   await page.keyboard.press("n");
+  /** @param {number} n */
   const at = (n) => page.locator(".found").filter({ hasText: `${n} of 10` }).waitFor();
   await at(3);
   await page.keyboard.press("Shift+N");
@@ -274,6 +298,7 @@ test("lines look as a terminal would show them, and nothing in them is the page'
   const links = page.locator("#log .l a[rel]");
   assert.equal(await links.count(), 1);
   assert.equal(await links.getAttribute("href"), "https://example.org/a?b&c");
+  /** @param {string} selector */
   const colour = (selector) => page.locator(selector).evaluate((element) => getComputedStyle(element).color);
   assert.equal(await colour('#log [data-f="fa780a"]'), "rgb(250, 120, 10)");
   assert.equal(await colour("#log .f208:not([data-f])"), "rgb(255, 135, 0)");
@@ -287,18 +312,18 @@ test("times, wrapping and folds change how lines look, and not where the reader 
   await page.locator("#L20").waitFor();
   for (const pattern of [/^\d\d:\d\d:\d\d\.\d{3}$/, /^\d\d:\d\d\.\d{3}$/, /^\+\d+\.\d{3}$/]) {
     await page.keyboard.press("t");
-    await eventually("times", async () => pattern.test(await page.locator("#L3 > i").getAttribute("data-t")));
+    await eventually("times", async () => pattern.test((await page.locator("#L3 > i").getAttribute("data-t")) ?? ""));
   }
   await picture(page, "times");
   await page.keyboard.press("Shift+G");
-  const last = await page.evaluate(() => document.querySelector("#log .l:last-child").id.slice(1));
+  const last = await page.evaluate(() => document.querySelector("#log .l:last-child")?.id.slice(1));
   const delta = await eventually("the pause", () => page.locator(`#L${last} > i`).getAttribute("data-t"));
   assert.ok(Number(delta) >= 0.2 && Number(delta) < 5, delta);
   await page.keyboard.press("t");
   assert.equal(await page.locator("#log .l > i").count(), 0);
 
   const long = page.locator("#log .l").filter({ hasText: /^long/ });
-  const height = async () => (await long.boundingBox()).height;
+  const height = async () => (await long.boundingBox())?.height ?? 0;
   assert.ok((await height()) > 60, "it is wrapped");
   await page.keyboard.press("w");
   assert.ok((await height()) < 30, "it is not");
@@ -315,7 +340,7 @@ test("times, wrapping and folds change how lines look, and not where the reader 
   await section.click();
   assert.equal(await section.getAttribute("aria-expanded"), "false");
   await eventually("the fold", async () => (await page.locator("#L60").count()) === 0);
-  const next = await section.evaluate((button) => Number(button.closest(".l").nextElementSibling.id.slice(1)));
+  const next = await section.evaluate((button) => Number(button.closest(".l")?.nextElementSibling?.id.slice(1)));
   assert.equal(await text(page, next), "fetched 100%");
   await picture(page, "folded");
   // Who goes to a line that is folded away sees it.
@@ -335,10 +360,10 @@ test("what is copied has no numbers, and the log can be taken home", async () =>
   await page.keyboard.press("c");
   await page.locator(".said").filter({ hasText: "3 lines are copied." }).waitFor();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "compiling orbit\n==> Unpack\nfile 1\n");
-  await page.evaluate(() => getSelection().selectAllChildren(document.querySelector(".lines")));
-  const selected = await page.evaluate(() => getSelection().toString());
+  await page.evaluate(() => getSelection()?.selectAllChildren(document.querySelector(".lines") ?? document.body));
+  const selected = await page.evaluate(() => String(getSelection()));
   assert.equal(selected.split("\n")[0], "compiling orbit");
-  for (const [name, colours] of [["Download the text", false], ["Download with colours", true]]) {
+  for (const [name, colours] of /** @type {const} */ ([["Download the text", false], ["Download with colours", true]])) {
     await page.locator(".menu summary").click();
     const download = page.waitForEvent("download");
     await page.getByRole("link", { name }).click();
@@ -393,11 +418,11 @@ test("a log is read by pages without scripts", async () => {
 
 test("everybody can read and operate it, in any light and on a phone", async () => {
   build = await ended();
-  const looks = [
+  const looks = /** @type {const} */ ([
     ["light", { colorScheme: "light" }],
     ["dark", { colorScheme: "dark" }],
     ["phone", { viewport: { width: 390, height: 844 }, hasTouch: true }],
-  ];
+  ]);
   for (const [look, options] of looks) {
     const page = await world.page({ reducedMotion: "reduce", ...options });
     await page.goto(`${urlOf("Small")}#L47-L50`);

@@ -5,15 +5,17 @@ import { mkdir } from "node:fs/promises";
 import { AxeBuilder } from "@axe-core/playwright";
 
 /** Every page is looked at in these. */
-const LOOKS = [
+const LOOKS = /** @type {const} */ ([
   ["light", { width: 1200, height: 800 }, "light"],
   ["dark", { width: 1200, height: 800 }, "dark"],
   ["phone", { width: 390, height: 844 }, "light"],
-];
+]);
 
 /**
  * In each of them nothing is wider than its window, and axe finds nothing. `SCREENSHOTS` is a
  * folder for pictures of what was seen.
+ * @param {import("playwright-core").Page} page
+ * @param {string} name
  */
 export async function isGood(page, name) {
   for (const [look, size, colorScheme] of LOOKS) {

@@ -8,6 +8,7 @@ import { eventually, World } from "./world.mjs";
 
 const SCRIPT = "#!/bin/bash\necho lifting off\n";
 
+/** @type {World} */
 let world;
 before(async () => {
   world = await World.start();
@@ -23,7 +24,11 @@ before(async () => {
 });
 after(() => world?.end());
 
-/** The status of the newest build of a page's project is this one. */
+/**
+ * The status of the newest build of a page's project is this one.
+ * @param {import("playwright-core").Page} page
+ * @param {string} status
+ */
 async function isBuilt(page, status) {
   await page.locator('[data-live="build"] h2 .mark').filter({ hasText: status }).waitFor();
 }
@@ -60,8 +65,8 @@ test("a project's life, from the sign-in to its deletion", async () => {
   for (const [label, problem] of [["Docker image", "No Image"], ["Options", "memory = much"]]) {
     const field = page.getByLabel(label);
     assert.equal(await field.getAttribute("aria-invalid"), "true", label);
-    const [id] = (await field.getAttribute("aria-describedby")).split(" ");
-    assert.match(await page.locator(`#${id}`).textContent(), new RegExp(problem));
+    const [id] = ((await field.getAttribute("aria-describedby")) ?? "").split(" ");
+    assert.match((await page.locator(`#${id}`).textContent()) ?? "", new RegExp(problem));
   }
   assert.equal(await page.getByLabel("Build script").inputValue(), SCRIPT);
   // The browser tells of the refusal as well.
@@ -121,7 +126,7 @@ test("a project's life, from the sign-in to its deletion", async () => {
   await page.getByLabel("Name, to know it again").fill("laptop");
   await page.getByRole("button", { name: "Make a token" }).click();
   await page.getByText("Copy the token now").waitFor();
-  assert.match(await page.locator("pre.token").textContent(), /^kozmic_[0-9a-f]+$/);
+  assert.match((await page.locator("pre.token").textContent()) ?? "", /^kozmic_[0-9a-f]+$/);
   await isGood(page, "account-token");
   await page.getByRole("button", { name: "Revoke laptop" }).click();
   await page.getByText("The token is revoked.").waitFor();

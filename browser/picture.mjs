@@ -5,7 +5,9 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { eventually, World } from "./world.mjs";
 
+/** @param {string} path */
 const place = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+/** @param {string} name */
 const hook = (name) => readFile(place(`demo/hooks/${name}`), "utf8");
 
 const hooks = { "style.sh": await hook("style.sh"), "tests.sh": await hook("tests.sh") };

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
-import { World, eventually } from "./world.mjs";
+import { eventually, jobOf, World } from "./world.mjs";
 
 const SCRIPT = `#!/bin/bash
 # kozmic: title = Tests
@@ -27,19 +27,25 @@ echo tested
 exit $(cat code)
 `;
 
+/** @type {World} */
 let world;
 before(async () => {
   world = await World.start({ "tests.sh": SCRIPT });
 });
 after(() => world?.end());
 
-/** Screenshots are written where SCREENSHOTS says, for people to look at. */
+/**
+ * Screenshots are written where SCREENSHOTS says, for people to look at.
+ * @param {import("playwright-core").Page} page
+ * @param {string} name
+ */
 async function picture(page, name) {
   if (!process.env.SCREENSHOTS) return;
   await mkdir(process.env.SCREENSHOTS, { recursive: true });
   await page.screenshot({ path: `${process.env.SCREENSHOTS}/${name}.png`, fullPage: true });
 }
 
+/** @param {string} code what the script returns */
 async function built(code) {
   await world.push("code", code, `Return ${code}`);
   return eventually("the build's end", async () => {
@@ -50,12 +56,13 @@ async function built(code) {
 
 test("failed tests stand above the log, and lead to their history", async () => {
   const build = await built("1");
-  for (const [look, options] of [
+  for (const [look, options] of /** @type {const} */ ([
     ["light", { colorScheme: "light" }],
     ["dark", { colorScheme: "dark" }],
     ["phone", { colorScheme: "light", viewport: { width: 390, height: 800 } }],
-  ]) {
+  ])) {
     const page = await world.page(options);
+    /** @param {string} name */
     const see = async (name) => {
       const found = await new AxeBuilder({ page }).analyze();
       assert.deepEqual(found.violations.map((it) => [it.id, it.nodes.map((node) => node.html)]), [], `${name}, ${look}`);
@@ -63,7 +70,7 @@ test("failed tests stand above the log, and lead to their history", async () => 
       assert.equal(wide, false, `${name}, ${look}: nothing is wider than the window`);
       await picture(page, `${name}-${look}`);
     };
-    await page.goto(build.jobs[0].url);
+    await page.goto(jobOf(build, "Tests").url);
     const tests = page.getByRole("region", { name: "Tests of Tests" });
     assert.equal(await tests.locator("strong").textContent(), "2 of 4 tests failed");
     assert.equal(await tests.locator("li").count(), 2);
@@ -79,7 +86,7 @@ test("failed tests stand above the log, and lead to their history", async () => 
     await see("test");
     await page.getByRole("navigation", { name: "Project" }).getByRole("link", { name: "Tests" }).click();
     await page.getByRole("heading", { name: "Slowest" }).waitFor();
-    assert.match(await page.locator(".rows li").first().textContent(), /is red/);
+    assert.match((await page.locator(".rows li").first().textContent()) ?? "", /is red/);
     await see("project-tests");
     assert.deepEqual(page.problems, []);
     await page.context().close();
@@ -87,9 +94,9 @@ test("failed tests stand above the log, and lead to their history", async () => 
 });
 
 test("an artifact is saved, not shown, and text is shown as text", async () => {
-  const build = await world.latestBuild();
+  const build = await eventually("the build", () => world.latestBuild());
   const page = await world.page();
-  await page.goto(build.jobs[0].url);
+  await page.goto(jobOf(build, "Tests").url);
   await page.getByText("2 artifacts").click();
   const download = page.waitForEvent("download");
   await page.getByRole("link", { name: "pages/index.html" }).click();

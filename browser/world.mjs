@@ -13,6 +13,7 @@ const run = promisify(execFile);
 /** Nothing that a test waits for takes longer. */
 export const PATIENCE = 60_000;
 
+/** @param {string} variable */
 function program(variable) {
   const path = process.env[variable];
   if (!path) throw new Error(`${variable} is not set; run \`make test\``);
@@ -22,26 +23,72 @@ function program(variable) {
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
+  const address = server.address();
+  if (!address || typeof address === "string") throw new Error("no port is free");
   await new Promise((resolve) => server.close(resolve));
-  return port;
+  return address.port;
 }
 
-/** Asks again and again until `ask` gives something. */
+/**
+ * What the API tells of a build.
+ * @typedef {{ id: number, title: string, status: string, url: string }} Job
+ * @typedef {{ id: number, number: number, status: string, sha: string, url: string, jobs: Job[] }} Build
+ * A page that remembers what went wrong in it.
+ * @typedef {import("playwright-core").Page & { problems: string[] }} Seen
+ */
+
+/**
+ * The job of that title.
+ * @param {Build} build
+ * @param {string} title
+ */
+export function jobOf(build, title) {
+  const job = build.jobs.find((job) => job.title === title);
+  if (!job) throw new Error(`build ${build.number} has no job ${title}`);
+  return job;
+}
+
+/**
+ * Asks again and again until `ask` gives something.
+ * @template T
+ * @param {string} what
+ * @param {() => T | Promise<T>} ask
+ * @returns {Promise<Exclude<Awaited<T>, false | 0 | "" | null | undefined>>}
+ */
 export async function eventually(what, ask) {
   const deadline = Date.now() + PATIENCE;
   for (;;) {
     const answer = await ask();
-    if (answer) return answer;
+    if (answer) return /** @type {any} */ (answer);
     if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
 export class World {
+  /** @type {import("node:child_process").ChildProcess[]} */
+  children = [];
+  folder = "";
+  url = "";
+  githubUrl = "";
+  token = "";
+  /** @type {Record<string, string | undefined>} */
+  environment = {};
+  /** @type {Record<string, string | undefined>} */
+  githubEnvironment = {};
+  /** @type {import("playwright-core").Browser | undefined} */
+  browser = undefined;
+  /**
+   * Of the owner.
+   * @type {import("playwright-core").BrowserContextOptions["storageState"]}
+   */
+  session = undefined;
+
   /**
    * Starts everything; `hooks` are the files, by name, of the project octo/orbit. Without them
    * there is no project yet. `settings` are the server's, besides those that it needs.
+   * @param {Record<string, string>} [hooks]
+   * @param {Record<string, string>} settings
    */
   static async start(hooks, settings = {}) {
     const world = new World();
@@ -54,8 +101,11 @@ export class World {
     return world;
   }
 
+  /**
+   * @param {Record<string, string> | undefined} hooks
+   * @param {Record<string, string>} settings
+   */
   async #start(hooks, settings) {
-    this.children = [];
     this.folder = await mkdtemp(join(tmpdir(), "kozmic-browser-"));
     const github = `http://127.0.0.1:${await freePort()}`;
     this.githubUrl = github;
@@ -66,7 +116,7 @@ export class World {
     const token = await this.github("user", "add", "octo");
     await this.github("repo", "add", "octo/orbit");
     const app = await this.github("oauth-app", "add", "Kozmic", `${this.url}/_auth/`);
-    const [clientId, clientSecret] = app.split("\t");
+    const [clientId = "", clientSecret = ""] = app.split("\t");
     this.environment = {
       PATH: process.env.PATH,
       ...(process.env.DOCKER_HOST && { DOCKER_HOST: process.env.DOCKER_HOST }),
@@ -90,6 +140,7 @@ export class World {
     this.session = await this.signIn("octo");
   }
 
+  /** @param {Record<string, string>} hooks */
   async #addProject(hooks) {
     await this.kozmic("project", "add", "octo/orbit");
     this.token = await this.kozmic("token", "create", "--user", "octo");
@@ -100,7 +151,10 @@ export class World {
     await this.kozmic("hooks", "apply", "octo/orbit", join(this.folder, "hooks"));
   }
 
-  /** What a browser keeps of somebody who has signed in, by the pages that lead there. */
+  /**
+   * What a browser keeps of somebody who has signed in, by the pages that lead there.
+   * @param {string} login
+   */
   async signIn(login) {
     const page = await this.page({ storageState: undefined });
     await page.goto(`${this.url}/account/settings/`);
@@ -113,18 +167,28 @@ export class World {
     return session;
   }
 
+  /**
+   * @param {"KOZMIC_BIN" | "GITHUB_SIM_BIN"} variable
+   * @param {string[]} args
+   */
   spawn(variable, args) {
     const environment = variable === "KOZMIC_BIN" ? this.environment : this.githubEnvironment;
     const child = spawn(program(variable), args, { env: environment, cwd: this.folder, stdio: "ignore" });
     this.children.push(child);
   }
 
+  /** @param {string[]} args */
   async github(...args) {
     const { stdout } = await run(program("GITHUB_SIM_BIN"), args, { env: this.githubEnvironment });
     return stdout.trim();
   }
 
-  /** Arranges something at GitHub's stand-in that its commands do not know. */
+  /**
+   * Arranges something at GitHub's stand-in that its commands do not know.
+   * @param {string} method
+   * @param {string} path
+   * @param {unknown} [body]
+   */
   async arrange(method, path, body) {
     const headers = { "content-type": "application/json" };
     const answer = await fetch(`${this.githubUrl}/_sim${path}`, { method, headers, body: JSON.stringify(body) });
@@ -132,18 +196,24 @@ export class World {
     return answer.json();
   }
 
+  /** @param {string[]} args */
   async kozmic(...args) {
     const options = { env: this.environment, cwd: this.folder };
     const { stdout } = await run(program("KOZMIC_BIN"), args, options);
     return stdout.trim();
   }
 
-  /** Somebody pushes one file; the commit's id. */
+  /**
+   * Somebody pushes one file; the commit's id.
+   * @param {string} path
+   * @param {string} content
+   */
   push(path, content, message = "Change something", { repository = "octo/orbit", login = "octo", branch = "main" } = {}) {
     const as = ["--as", login, "--branch", branch, "--message", message];
     return this.github("push", repository, ...as, "--write", `${path}=${content}`);
   }
 
+  /** @returns {Promise<Build | undefined>} */
   async latestBuild() {
     const headers = { authorization: `Bearer ${this.token}` };
     const answer = await fetch(`${this.url}/api/v1/projects/1/builds`, { headers });
@@ -158,13 +228,17 @@ export class World {
     });
   }
 
-  /** A page of the owner's that remembers what went wrong in it. */
+  /**
+   * A page of the owner's that remembers what went wrong in it.
+   * @param {import("playwright-core").BrowserContextOptions} options
+   * @returns {Promise<Seen>}
+   */
   async page(options = {}) {
+    if (!this.browser) throw new Error("there is no browser yet");
     const usual = { viewport: { width: 1200, height: 800 }, storageState: this.session };
     const context = await this.browser.newContext({ ...usual, ...options });
-    const page = await context.newPage();
+    const page = Object.assign(await context.newPage(), { problems: /** @type {string[]} */ ([]) });
     page.setDefaultTimeout(PATIENCE);
-    page.problems = [];
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) page.problems.push(message.text());
     });

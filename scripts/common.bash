@@ -41,6 +41,11 @@ wait_until() {
 
 engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+# The Node.js packages of the folder it is called in.
+node_packages() {
+  [[ node_modules/.package-lock.json -nt package-lock.json ]] || npm ci --ignore-scripts --silent
+}
+
 require_cargo() {
   has cargo && return
   if [[ -x $HOME/.cargo/bin/cargo ]]; then

@@ -4,7 +4,7 @@
 // what is slow.
 
 import assert from "node:assert/strict";
-import { eventually, World } from "../world.mjs";
+import { eventually, jobOf, World } from "../world.mjs";
 
 const LINES = 1_000_000;
 const OPENED = 900_000;
@@ -26,7 +26,8 @@ const world = await World.start({ "long.sh": SCRIPT, "tiny.sh": TINY });
 try {
   await world.push("a", "a");
   const build = await world.finished();
-  const urlOf = (title) => build.jobs.find((job) => job.title === title).url;
+  /** @param {string} title */
+  const urlOf = (title) => jobOf(build, title).url;
 
   const opened = [];
   for (let n = 0; n < OPENS; n++) {
@@ -54,17 +55,21 @@ try {
   console.log(`rows in the page: ${await page.locator("#log .l").count()}`);
   assert.deepEqual([...page.problems, ...tiny.problems], []);
 
+  /**
+   * @param {import("../world.mjs").Seen} page
+   * @param {number} line
+   */
   async function open(page, line) {
     await page.addInitScript((line) => {
       const look = () => {
         const text = document.querySelector(`#L${line}:not(.missing) > span`);
-        if (text) globalThis.seen = performance.now();
+        if (text) document.documentElement.dataset.seen = String(performance.now());
         else requestAnimationFrame(look);
       };
       requestAnimationFrame(look);
     }, line);
     await page.goto(`${urlOf("Long")}#L${line}`);
-    const seen = await eventually("the line", () => page.evaluate(() => globalThis.seen));
+    const seen = await eventually("the line", () => page.evaluate(() => Number(document.documentElement.dataset.seen ?? 0)));
     await isLine(page, line);
     return seen;
   }
@@ -72,12 +77,19 @@ try {
   await world.end();
 }
 
+/**
+ * @param {import("../world.mjs").Seen} page
+ * @param {number} line
+ * @returns {Promise<number>}
+ */
 async function jump(page, line) {
   const time = await page.evaluate(
     (line) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         const form = document.querySelector(".go");
-        form.elements.line.value = line;
+        const field = form?.querySelector("input");
+        if (!(form instanceof HTMLFormElement) || !field) return reject(new Error("no form"));
+        field.value = String(line);
         const begin = performance.now();
         form.requestSubmit();
         const look = () => {
@@ -92,7 +104,11 @@ async function jump(page, line) {
   return time;
 }
 
-/** From the last key on: the pause that waits for another one, a quarter second, counts. */
+/**
+ * From the last key on: the pause that waits for another one, a quarter second, counts.
+ * @param {import("../world.mjs").Seen} page
+ * @param {string} text
+ */
 async function search(page, text) {
   const field = page.getByLabel("Search the log");
   await field.fill("");
@@ -103,11 +119,16 @@ async function search(page, text) {
   return performance.now() - begin;
 }
 
+/**
+ * @param {import("../world.mjs").Seen} page
+ * @param {number} line
+ */
 async function isLine(page, line) {
   const text = await page.locator(`#L${line} > span`).textContent();
-  assert.equal(Number(text.slice(0, 8)), line);
+  assert.equal(Number(text?.slice(0, 8)), line);
 }
 
+/** @param {import("../world.mjs").Seen} page */
 async function heap(page) {
   const session = await page.context().newCDPSession(page);
   await session.send("HeapProfiler.collectGarbage");
@@ -115,8 +136,13 @@ async function heap(page) {
   return usedSize / 2 ** 20;
 }
 
+/**
+ * @param {string} what
+ * @param {number[]} times
+ * @param {number} limit
+ */
 function table(what, times, limit) {
   const sorted = times.toSorted((a, b) => a - b);
-  const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map(Math.round);
+  const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map((time) => Math.round(time ?? 0));
   console.log(`${what}, ms: ${least} least, ${median} median, ${most} most (wanted: at most ${limit})`);
 }

@@ -1,28 +1,42 @@
 // The keyboard. Keys are the page's while nobody types and no other key is held; they can be
 // switched off, for those who speak to their computer (WCAG 2.2, 2.1.4).
 
-const OFF = "kozmic.keys";
+import { around, part } from "./dom.js";
 
-/** What each key does; who listens later has a key for itself. */
+const OFF = "kozmic.keys";
+/** Where keys are letters. */
+const TYPING = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]";
+
+/** @typedef {Record<string, () => unknown>} Actions what keys do; `false` leaves the key to the browser */
+
+/**
+ * What each key does; who listens later has a key for itself.
+ * @type {Map<string, () => unknown>}
+ */
 const known = new Map();
 
-/** `actions` are functions by key; one that returns false leaves the key to the browser. */
+/**
+ * `dialog` lists the keys, and has the box that switches them off.
+ * @param {Actions} actions
+ * @param {HTMLDialogElement} dialog
+ */
 export function listen(actions, dialog) {
   const isFirst = !known.size;
   for (const [key, action] of Object.entries(actions)) known.set(key, action);
   if (!isFirst) return;
-  const isOn = dialog.querySelector("input");
+  const isOn = part("input", HTMLInputElement, dialog);
   isOn.checked = remembered(OFF) !== "off";
   isOn.addEventListener("change", () => remember(OFF, isOn.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (!isOn.checked || document.querySelector("dialog[open]")) return;
-    if (event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select")) return;
+    if (around(event, TYPING, HTMLElement)) return;
     const action = known.get(event.key);
     if (action && action() !== false) event.preventDefault();
   });
 }
 
+/** @param {string} name */
 export function remembered(name) {
   try {
     return localStorage.getItem(name);
@@ -31,6 +45,10 @@ export function remembered(name) {
   }
 }
 
+/**
+ * @param {string} name
+ * @param {string} value
+ */
 export function remember(name, value) {
   try {
     localStorage.setItem(name, value);

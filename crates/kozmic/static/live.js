@@ -2,16 +2,28 @@
 // the parts marked with `data-live` are taken from a fresh copy of the page. Nothing is asked
 // for while nothing changes.
 
+import { part, partIfAny, parts } from "./dom.js";
+import { makeTimesLocal } from "./times.js";
+
 /** Milliseconds before a connection that was lost is made again, at first and at most. */
-const AGAIN = [1000, 30_000];
+const [FIRST, MOST] = [1000, 30_000];
 /** Milliseconds between two fresh copies, when what the page is about has changed. */
 const SOON = 1000;
 /** And when only a project beside it has. */
 const LATER = 15_000;
 
+/** Milliseconds between two looks whether ages are right. */
+const AGES = 30_000;
+/** Attempts that failed before the page says so: a server that starts anew is soon back. */
+const QUIET = 2;
+
+/** Is told `renewed` when parts of the page were taken from a fresh copy. */
+export const renewed = new EventTarget();
+
 /** Where the page is, as it is asked for again. */
 export let address = location.pathname + location.search;
 
+/** @param {string} path */
 export function goTo(path) {
   address = path;
 }
@@ -28,18 +40,25 @@ async function renew() {
   if (asked === address) show(new DOMParser().parseFromString(text, "text/html"));
 }
 
+/** @param {Document} fresh */
 function show(fresh) {
-  for (const part of document.querySelectorAll("[data-live]")) {
-    const renewed = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-    if (!renewed || renewed.outerHTML === part.outerHTML) continue;
+  // So that they differ by what has changed, and not by how times are written.
+  for (const page of [document, fresh]) makeTimesLocal(page);
+  for (const old of parts("[data-live]", HTMLElement)) {
+    const now = fresh.querySelector(`[data-live="${old.dataset.live}"]`);
+    if (!now || now.outerHTML === old.outerHTML) continue;
     // Who is in a list with the keyboard stays there.
-    const link = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
-    part.replaceWith(renewed);
-    if (link) renewed.querySelector(`a[href="${CSS.escape(link)}"]:not([tabindex])`)?.focus({ preventScroll: true });
+    const active = document.activeElement;
+    const link = active && old.contains(active) && active.getAttribute("href");
+    old.replaceWith(now);
+    if (!link) continue;
+    const again = partIfAny(`a[href="${CSS.escape(link)}"]:not([tabindex])`, HTMLElement, now);
+    again?.focus({ preventScroll: true });
   }
   document.title = fresh.title;
-  const [icon, other] = [document, fresh].map((page) => page.querySelector("link[rel=icon]"));
+  const [icon, other] = [document, fresh].map((page) => partIfAny("link[rel=icon]", HTMLLinkElement, page));
   if (icon && other && icon.href !== other.href) icon.replaceWith(other);
+  renewed.dispatchEvent(new Event("renewed"));
 }
 
 let renewing = Promise.resolve();
@@ -48,8 +67,12 @@ let renewedAt = performance.now();
 export const renewSoon = () =>
   (renewing = renewing.then(renew).catch(() => {}).finally(() => (renewedAt = performance.now())));
 
+/** @type {{ at: number, timer: number } | undefined} */
 let due;
-/** At once, unless that was just done; in a tab that nobody sees, when it is seen. */
+/**
+ * At once, unless that was just done; in a tab that nobody sees, when it is seen.
+ * @param {number} pause
+ */
 function renewWithin(pause) {
   const at = Math.max(renewedAt + pause, performance.now());
   if (due && due.at <= at) return;
@@ -70,12 +93,16 @@ document.addEventListener("visibilitychange", () => {
   renewSoon();
 });
 
+const offline = part("#offline", HTMLElement);
 let failures = 0;
 function connect() {
-  const { version, current } = document.querySelector('[data-live="projects"]').dataset;
+  const { version, current } = part('[data-live="projects"]', HTMLElement).dataset;
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(`${scheme}//${location.host}/live?since=${encodeURIComponent(version)}`);
-  socket.addEventListener("open", () => (failures = 0));
+  const socket = new WebSocket(`${scheme}//${location.host}/live?since=${encodeURIComponent(version ?? "")}`);
+  socket.addEventListener("open", () => {
+    failures = 0;
+    offline.hidden = true;
+  });
   socket.addEventListener("message", (event) => {
     const { type, projects } = JSON.parse(event.data);
     if (type !== "changed") return;
@@ -83,32 +110,14 @@ function connect() {
     renewWithin(isOwn ? SOON : LATER);
   });
   socket.addEventListener("close", () => {
-    setTimeout(connect, Math.min(AGAIN[0] * 2 ** failures++, AGAIN[1]) * (0.5 + Math.random()));
+    offline.hidden = failures + 1 < QUIET;
+    setTimeout(connect, Math.min(FIRST * 2 ** failures++, MOST) * (0.5 + Math.random()));
   });
-}
-
-/** As the server writes it: web/page.rs. */
-function age(seconds) {
-  if (seconds < 10) return "just now";
-  const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30], ["month", 365 / 30], ["year", Infinity]];
-  let count = seconds;
-  for (const [unit, next] of units) {
-    if (count < next) return `${Math.floor(count)} ${unit}${Math.floor(count) === 1 ? "" : "s"} ago`;
-    count /= next;
-  }
-  return "";
-}
-
-function tick() {
-  for (const time of document.querySelectorAll("time[datetime]")) {
-    if (!/ago$|^just now$/.test(time.textContent)) continue;
-    const text = age(Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000));
-    if (text !== time.textContent) time.textContent = text;
-  }
 }
 
 /** From now on the page is as the server has it. */
 export function live() {
   connect();
-  setInterval(tick, 30_000);
+  // Ages get on by themselves, and say nothing to who listens.
+  setInterval(() => makeTimesLocal(document), AGES);
 }

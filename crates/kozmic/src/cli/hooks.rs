@@ -1,6 +1,6 @@
 //! `kozmic hooks apply` and `kozmic hooks export`
 
-mod files;
+pub(super) mod files;
 
 use std::path::PathBuf;
 

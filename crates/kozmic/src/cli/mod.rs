@@ -1,6 +1,8 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
 mod artifacts;
+#[cfg(test)]
+mod book_tests;
 mod config;
 mod doctor;
 mod gc;

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use super::{connect_store, now, say, serve};
 use crate::config::Settings;
+use crate::model::Actor;
 use crate::seal::{self, Seal};
 use crate::store::Store;
 
@@ -67,8 +68,24 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Store> {
 
 async fn migrated(settings: &Settings, key: &SecretString) -> anyhow::Result<Store> {
     let store = Store::open(&settings.database_url, Seal::from_text(key)?).await?;
+    let store = store.by(Actor::cli(&unix_user()));
     store.migrate().await?;
     Ok(store)
+}
+
+/// Who runs this command. With sudo it is who asked for it; root could say anything anyway.
+fn unix_user() -> String {
+    let id = rustix::process::getuid();
+    let asked = std::env::var("SUDO_USER").ok().filter(|name| id.is_root() && !name.is_empty());
+    let named = || {
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, number) = (fields.next()?, fields.nth(1)?);
+            (number == id.as_raw().to_string()).then(|| name.to_owned())
+        })
+    };
+    asked.or_else(named).unwrap_or_else(|| format!("uid {}", id.as_raw()))
 }
 
 fn other_key(origin: &Origin, file: &Path, id: &str) -> anyhow::Error {

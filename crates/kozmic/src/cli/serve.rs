@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
 use crate::log::{Bus, Logs};
+use crate::model::Actor;
 use crate::report::{self, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
@@ -78,7 +79,8 @@ pub async fn serve(
     make_data_dir(&settings)?;
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
-    let store = connect_store(&settings).await?;
+    // From now on it is nobody's command.
+    let store = connect_store(&settings).await?.by(Actor::kozmic());
     let instance = store.instance(now()).await?;
     let engine = Arc::new(connect_engine(&settings, &instance).await?);
     let version = engine.version().await?;

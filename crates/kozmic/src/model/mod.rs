@@ -1,6 +1,7 @@
 //! The vocabulary of DESIGN as types: parsed once at the edge, trusted inside.
 //! No I/O, no async, nothing of ours imported.
 
+mod audit;
 mod build;
 mod cache_folder;
 mod cache_id;
@@ -31,6 +32,7 @@ mod variant;
 mod waiting;
 mod wanted;
 
+pub use audit::{Action, Actor, Event, Via};
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
 pub use cache_folder::{CacheFolder, CacheFolders, FolderName};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};

@@ -21,6 +21,8 @@ pub enum Phase {
     Services,
     /// The build script, from making its container to its end.
     Build,
+    /// What the script left: tests and artifacts, read and kept.
+    Collect,
 }
 
 impl Phase {
@@ -32,6 +34,7 @@ impl Phase {
             Self::Install => "install",
             Self::Services => "services",
             Self::Build => "build",
+            Self::Collect => "collect",
         }
     }
 }
@@ -46,8 +49,15 @@ impl FromStr for Phase {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let all =
-            [Self::Queue, Self::Fetch, Self::Image, Self::Install, Self::Services, Self::Build];
+        let all = [
+            Self::Queue,
+            Self::Fetch,
+            Self::Image,
+            Self::Install,
+            Self::Services,
+            Self::Build,
+            Self::Collect,
+        ];
         let named = all.into_iter().find(|phase| phase.as_str() == text);
         named.ok_or_else(|| Invalid::new(format!("`{text}` is not a phase of a job")))
     }

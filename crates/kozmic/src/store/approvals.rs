@@ -4,7 +4,7 @@ use super::{
     Build, Columns as _, NewBuild, Result, Store, StoreError, Transaction, commit, failed, order,
     outbox,
 };
-use crate::model::{Approval, BuildId, CommitSha, ProjectId, PullRequest, Timestamp};
+use crate::model::{Action, Approval, BuildId, CommitSha, ProjectId, PullRequest, Timestamp};
 
 /// Somebody whose pull requests from their forks need no approval any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,12 @@ impl Store {
                 release(self, &mut tx, BuildId(row.int("id")?), by, now).await?;
             }
         }
+        let details = [
+            ("author".to_owned(), pull.author.into()),
+            ("trusts_author".to_owned(), trusts_author.into()),
+        ];
+        self.note_build(&mut tx, Action::BuildApproved, build, details.into_iter().collect())
+            .await?;
         commit(tx).await?;
         self.wakes.jobs.notify_one();
         self.wakes.outbox.notify_one();

@@ -4,7 +4,8 @@
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, Transaction, commit, failed};
-use crate::model::{Artifact, GitRef, JobId, JobUuid, ProjectId, Timestamp};
+use crate::model::{Action, Artifact, GitRef, JobId, JobUuid, ProjectId, Timestamp};
+use serde_json::Map;
 
 /// A job whose artifacts may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +176,8 @@ impl Store {
             .await
             .map_err(failed("remove artifacts"))?;
         leave(&mut tx, &of.prefix()).await?;
+        let details = Map::from_iter([("because".to_owned(), because.into())]);
+        self.note_job(&mut tx, Action::ArtifactsRemoved, of.job, details).await?;
         commit(tx).await
     }
 

@@ -13,8 +13,8 @@ use super::{
     read_options, to_json,
 };
 use crate::model::{
-    Approval, BuildId, Change, Commit, GitRef, HookEvent, HookId, HookSpec, ProjectId, Script,
-    Timestamp, TrackedPath, Trigger,
+    Action, Approval, BuildId, Change, Commit, GitRef, HookEvent, HookId, HookSpec, ProjectId,
+    Script, Timestamp, TrackedPath, Trigger,
 };
 
 /// What somebody asks for.
@@ -148,6 +148,10 @@ impl Store {
             .await
             .map_err(failed("keep why a hook does not run"))?;
         }
+        let is_try = asked.trigger == Trigger::Try;
+        let action = if is_try { Action::BuildTried } else { Action::BuildStarted };
+        let details = [("trigger".to_owned(), asked.trigger.as_str().into())];
+        self.note_build(tx, action, build, details.into_iter().collect()).await?;
         order::settle(tx, build, now).await?;
         outbox::build_changed(tx, build, now).await?;
         Ok(AskedBuild { build, number })

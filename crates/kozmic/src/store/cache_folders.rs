@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use super::{ClaimedJob, Columns as _, Result, Store, commit, failed};
-use crate::model::{CacheFolder, JobUuid, ProjectId, Timestamp};
+use crate::model::{Action, CacheFolder, Event, JobUuid, ProjectId, Timestamp};
 
 /// That the job which has a folder is not over: nobody else gets it.
 const HELD: &str = "EXISTS (SELECT 1 FROM jobs WHERE jobs.uuid = cache_folders.job_uuid \
@@ -171,16 +171,22 @@ impl Store {
         project: ProjectId,
         id: i64,
     ) -> Result<Option<String>> {
+        let mut tx = self.begin().await?;
         let row = sqlx::query(
             "DELETE FROM cache_folders WHERE project_id = $1 AND id = $2 RETURNING name",
         )
         .bind(project.0)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(failed("drop a cache folder"))?;
+        let Some(row) = row else { return Ok(None) };
+        let name = row.text("name")?;
+        let event = Event::of(Action::CacheFolderDropped, "cache folder", Some(id), &name);
+        self.note(&mut tx, event.in_project(project)).await?;
+        commit(tx).await?;
         self.wakes.leavings.notify_one();
-        row.map(|row| row.text("name")).transpose()
+        Ok(Some(name))
     }
 
     /// Folders that no job had since then go: those of forks' pull requests, and all others.
@@ -189,16 +195,23 @@ impl Store {
         of_forks: Timestamp,
         others: Timestamp,
     ) -> Result<u64> {
+        let mut tx = self.begin().await?;
         let dropped = sqlx::query(sqlx::AssertSqlSafe(format!(
             "DELETE FROM cache_folders WHERE ((pull_request <> 0 AND used_at < $1) \
              OR used_at < $2) AND NOT {HELD}"
         )))
         .bind(of_forks.0)
         .bind(others.0)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await
         .map_err(failed("drop old cache folders"))?;
-        Ok(dropped.rows_affected())
+        let count = dropped.rows_affected();
+        if count > 0 {
+            let event = Event::of(Action::CacheFolderDropped, "cache folder", None, "unused ones");
+            self.note(&mut tx, event.with("count", count)).await?;
+        }
+        commit(tx).await?;
+        Ok(count)
     }
 
     /// All folders of an engine.

@@ -2,8 +2,8 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Columns as _, Result, Store, failed};
-use crate::model::{ProjectId, Timestamp};
+use super::{Columns as _, Result, Store, commit, failed};
+use crate::model::{Action, Event, ProjectId, Timestamp};
 
 #[derive(Debug, Clone)]
 pub struct DeployKey {
@@ -25,6 +25,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let sealed = self.seal.seal(&place(project), private_key.expose_secret().as_bytes())?;
+        let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO deploy_keys (project_id, private_key, public_key, created_at) \
              VALUES ($1, $2, $3, $4) \
@@ -35,10 +36,11 @@ impl Store {
         .bind(sealed)
         .bind(public_key)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await
         .map_err(failed("keep a deploy key"))?;
-        Ok(())
+        self.note(&mut tx, of_key(Action::DeployKeyMade, project)).await?;
+        commit(tx).await
     }
 
     /// GitHub lets the project's key in.
@@ -54,12 +56,14 @@ impl Store {
 
     /// The project needs no key any more.
     pub async fn deploy_key_removed(&self, project: ProjectId) -> Result<()> {
+        let mut tx = self.begin().await?;
         sqlx::query("DELETE FROM deploy_keys WHERE project_id = $1")
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("forget a deploy key"))?;
-        Ok(())
+        self.note(&mut tx, of_key(Action::DeployKeyRemoved, project)).await?;
+        commit(tx).await
     }
 
     pub async fn deploy_key(&self, project: ProjectId) -> Result<Option<DeployKey>> {
@@ -76,6 +80,10 @@ impl Store {
             public_key: row.text("public_key")?,
         }))
     }
+}
+
+fn of_key(action: Action, project: ProjectId) -> Event {
+    Event::of(action, "deploy key", None, "").in_project(project)
 }
 
 /// A project has one key, so its number names the row.

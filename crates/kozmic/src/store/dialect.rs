@@ -40,6 +40,14 @@ impl Dialect {
         self == Self::Postgres
     }
 
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
     pub(super) fn connections(self) -> u32 {
         match self {
             // One writes at a time; the others read beside it.

@@ -4,7 +4,9 @@ use serde::Deserialize as _;
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, Transaction, failed};
-use crate::model::{HookId, HookOptions, HookSpec, Invalid, ProjectId, Script, Timestamp, TrackedPath};
+use crate::model::{
+    HookId, HookOptions, HookSpec, Invalid, ProjectId, Script, Timestamp, TrackedPath,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookChange {

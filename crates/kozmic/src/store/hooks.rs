@@ -8,7 +8,7 @@ use super::hook_order::{self, HookPlan};
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, commit, failed, schedules, to_json,
 };
-use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp};
+use crate::model::{Action, Event, HookId, HookSpec, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
 pub struct Hook {
@@ -68,30 +68,48 @@ impl Store {
         track(&mut tx, id, spec).await?;
         schedules::set(&mut tx, id, spec, now).await?;
         remember(&mut tx, project, id, spec, "added", by, now).await?;
+        self.note(&mut tx, of_hook(Action::HookAdded, project, id, &spec.title)).await?;
         commit(tx).await?;
         Ok(id)
     }
 
     /// GitHub has made the webhook: from now on the hook is part of builds.
     pub async fn hook_connected(&self, hook: HookId, gh_id: i64) -> Result<()> {
-        sqlx::query("UPDATE hooks SET gh_id = $1, is_active = 1 WHERE id = $2")
+        let mut tx = self.begin().await?;
+        let connect =
+            "UPDATE hooks SET gh_id = $1, is_active = 1 WHERE id = $2 RETURNING project_id, title";
+        let row = sqlx::query(connect)
             .bind(gh_id)
             .bind(hook.0)
-            .execute(&self.pool)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(failed("activate a hook"))?;
+        if let Some(row) = row {
+            let project = ProjectId(row.int("project_id")?);
+            let event = of_hook(Action::HookConnected, project, hook, &row.text("title")?);
+            self.note(&mut tx, event.with("github", gh_id)).await?;
+        }
+        commit(tx).await?;
         self.wakes.schedules.notify_one();
         Ok(())
     }
 
     /// Takes back a hook for which GitHub made no webhook.
     pub async fn hook_abandoned(&self, hook: HookId) -> Result<()> {
-        sqlx::query("DELETE FROM hooks WHERE id = $1 AND is_active = 0")
+        let mut tx = self.begin().await?;
+        let abandon =
+            "DELETE FROM hooks WHERE id = $1 AND is_active = 0 RETURNING project_id, title";
+        let row = sqlx::query(abandon)
             .bind(hook.0)
-            .execute(&self.pool)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(failed("take back a hook"))?;
-        Ok(())
+        if let Some(row) = row {
+            let project = ProjectId(row.int("project_id")?);
+            self.note(&mut tx, of_hook(Action::HookAbandoned, project, hook, &row.text("title")?))
+                .await?;
+        }
+        commit(tx).await
     }
 
     /// Jobs that exist keep what they were made with. Hooks that wait for this one follow
@@ -126,6 +144,9 @@ impl Store {
         track(&mut tx, hook.id, spec).await?;
         schedules::set(&mut tx, hook.id, spec, now).await?;
         remember(&mut tx, hook.project, hook.id, spec, "edited", by, now).await?;
+        let event = of_hook(Action::HookEdited, hook.project, hook.id, &spec.title);
+        let before = Some(&hook.spec.title).filter(|before| **before != spec.title);
+        self.note(&mut tx, event.with("title_before", before.cloned())).await?;
         commit(tx).await?;
         self.wakes.schedules.notify_one();
         Ok(())
@@ -137,6 +158,8 @@ impl Store {
         self.lock_project(&mut tx, hook.project).await?;
         hook_order::fit(&mut tx, hook.project, HookPlan::Delete(hook.id)).await?;
         remember(&mut tx, hook.project, hook.id, &hook.spec, "deleted", by, now).await?;
+        self.note(&mut tx, of_hook(Action::HookDeleted, hook.project, hook.id, &hook.spec.title))
+            .await?;
         sqlx::query("DELETE FROM hooks WHERE id = $1")
             .bind(hook.id.0)
             .execute(&mut *tx)
@@ -222,4 +245,8 @@ async fn track(tx: &mut Transaction, hook: HookId, spec: &HookSpec) -> Result<()
         .map_err(failed("keep a tracked file"))?;
     }
     Ok(())
+}
+
+fn of_hook(action: Action, project: ProjectId, hook: HookId, title: &str) -> Event {
+    Event::of(action, "hook", Some(hook.0), title).in_project(project)
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Job, Result, Store, failed};
+use super::{Columns as _, Job, Result, Store, commit, failed};
 use crate::model::{
-    BuildId, DroppedImage, InstallOutcome, InstallStep, JobId, KnownImages, ProjectId, Timestamp,
+    Action, BuildId, DroppedImage, InstallOutcome, InstallStep, JobId, KnownImages, ProjectId,
+    Timestamp,
 };
+use serde_json::Map;
 
 /// An install step, and what became of its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +120,7 @@ impl Store {
     /// No job uses the image of this job's install step any more, nor what forks made of
     /// the same inputs; the next one that needs it makes it anew. Whether the job had one.
     pub async fn image_dropped(&self, job: &Job, by: &str, now: Timestamp) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let dropped = sqlx::query(
             "INSERT INTO dropped_images (project_id, cache_id, dropped_by, dropped_at) \
              SELECT builds.project_id, install_steps.cache_id, $1, $2 FROM install_steps \
@@ -129,10 +132,15 @@ impl Store {
         .bind(by)
         .bind(now.0)
         .bind(job.id.0)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await
         .map_err(failed("drop a cached image"))?;
-        Ok(dropped.rows_affected() > 0)
+        if dropped.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.note_job(&mut tx, Action::ImageDropped, job.id, Map::new()).await?;
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// All images that people dropped, by project.

@@ -1,7 +1,7 @@
 //! With which key everything secret is sealed, and all of it sealed anew with another.
 
 use super::{Columns as _, Result, Store, StoreError, commit, failed};
-use crate::model::Timestamp;
+use crate::model::{Action, Event, Timestamp};
 use crate::seal::Seal;
 
 /// A column of sealed values. The place that is authenticated with a value is
@@ -126,6 +126,8 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(failed("note the key's id"))?;
+        let event = Event::of(Action::KeyRotated, "secret key", None, new.key_id());
+        self.note(&mut tx, event.with("values", count)).await?;
         commit(tx).await?;
         Ok(count)
     }

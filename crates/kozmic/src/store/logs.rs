@@ -1,7 +1,8 @@
 //! Where the logs of finished jobs are, and which of them go.
 
 use super::{Columns as _, Result, Store, commit, failed};
-use crate::model::{JobId, JobUuid, ProjectId, Timestamp, readable_bytes};
+use crate::model::{Action, JobId, JobUuid, ProjectId, Timestamp, readable_bytes};
+use serde_json::Map;
 
 /// A log that its project does not keep any longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ impl Store {
         .map_err(failed("note that a log was removed"))?;
         if updated.rows_affected() > 0 {
             super::service_logs::removed_with_log(&mut tx, job).await?;
+            let details = Map::from_iter([("because".to_owned(), because.into())]);
+            self.note_job(&mut tx, Action::LogRemoved, job, details).await?;
         }
         commit(tx).await?;
         Ok(updated.rows_affected() > 0)

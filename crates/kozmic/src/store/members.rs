@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::audit::note_memberships;
 use super::many::{at_once, places, rows};
 use super::{Columns as _, Listed, Project, Result, Store, Transaction, commit, failed};
-use crate::model::{ProjectId, Role, Timestamp, UserId};
+use crate::model::{Action, Actor, ProjectId, Role, Timestamp, UserId};
 
 impl Store {
     /// What a user is in a project; none for a stranger.
@@ -107,9 +108,9 @@ impl Store {
         };
         let (news, gone) = side.differences(&mut tx, people).await?;
         let member = |(user, manages)| (project, UserId(user), manages);
-        put(&mut tx, &news.into_iter().map(member).collect::<Vec<_>>(), now).await?;
+        put(&mut tx, &self.actor, &news.into_iter().map(member).collect::<Vec<_>>(), now).await?;
         if is_complete {
-            remove(&mut tx, &gone).await?;
+            remove(&mut tx, &self.actor, &gone).await?;
         }
         commit(tx).await
     }
@@ -119,6 +120,7 @@ impl Store {
 /// may push: the user's memberships follow.
 pub(super) async fn of_user(
     tx: &mut Transaction,
+    actor: &Actor,
     user: UserId,
     accessible: &[(i64, bool)],
     now: Timestamp,
@@ -131,8 +133,8 @@ pub(super) async fn of_user(
     };
     let (news, gone) = side.differences(tx, accessible).await?;
     let membership = |(project, manages)| (ProjectId(project), user, manages);
-    put(tx, &news.into_iter().map(membership).collect::<Vec<_>>(), now).await?;
-    remove(tx, &gone).await
+    put(tx, actor, &news.into_iter().map(membership).collect::<Vec<_>>(), now).await?;
+    remove(tx, actor, &gone).await
 }
 
 /// From where memberships are looked at: a project's people, or a user's projects. Both
@@ -193,6 +195,7 @@ impl Side {
 
 async fn put(
     tx: &mut Transaction,
+    actor: &Actor,
     members: &[(ProjectId, UserId, bool)],
     now: Timestamp,
 ) -> Result<()> {
@@ -208,12 +211,23 @@ async fn put(
             query = query.bind(project.0).bind(user.0).bind(i64::from(*manages)).bind(now.0);
         }
         query.execute(&mut **tx).await.map_err(failed("keep memberships"))?;
+        // Of one project or of one user, so these are they and no others.
+        let which = format!(
+            "project_id IN ({}) AND user_id IN ({})",
+            places(8, members.len()),
+            places(8 + members.len(), members.len())
+        );
+        let projects = members.iter().map(|(project, ..)| project.0);
+        let users = members.iter().map(|(_, user, _)| user.0);
+        note_memberships(tx, actor, Action::MemberSet, &which, projects.chain(users)).await?;
     }
     Ok(())
 }
 
-async fn remove(tx: &mut Transaction, memberships: &[i64]) -> Result<()> {
+async fn remove(tx: &mut Transaction, actor: &Actor, memberships: &[i64]) -> Result<()> {
     for ids in at_once(memberships, 1) {
+        let which = format!("memberships.id IN ({})", places(8, ids.len()));
+        note_memberships(tx, actor, Action::MemberRemoved, &which, ids.iter().copied()).await?;
         let remove = format!("DELETE FROM memberships WHERE id IN ({})", places(0, ids.len()));
         let mut query = sqlx::query(sqlx::AssertSqlSafe(remove));
         for id in ids {

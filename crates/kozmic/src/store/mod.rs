@@ -6,6 +6,7 @@
 mod approvals;
 mod artifacts;
 mod asked;
+mod audit;
 mod builds;
 mod cache_folders;
 mod collections;
@@ -62,13 +63,14 @@ use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
 
-use crate::model::{HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
+use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
+pub use audit::{AuditPart, AuditRow};
 pub use builds::{Build, NewBuild};
 pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
@@ -141,6 +143,8 @@ pub struct Store {
     dialect: Dialect,
     seal: Arc<Seal>,
     wakes: Arc<Wakes>,
+    /// Whose changes are made with it.
+    actor: Arc<Actor>,
 }
 
 /// Told in this process when there may be work; other processes poll.
@@ -181,7 +185,8 @@ impl Store {
 
     /// Another database, sealed with the same key.
     pub async fn open_other(&self, url: &str) -> Result<Self> {
-        Self::connect(url, self.seal.clone()).await
+        let other = Self::connect(url, self.seal.clone()).await?;
+        Ok(Self { actor: self.actor.clone(), ..other })
     }
 
     async fn connect(url: &str, seal: Arc<Seal>) -> Result<Self> {
@@ -194,13 +199,22 @@ impl Store {
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
-        Ok(Self { pool, dialect, seal, wakes: Arc::default() })
+        let actor = Arc::new(Actor::kozmic());
+        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
     /// on PostgreSQL (an advisory lock), and in turn on SQLite.
     pub async fn migrate(&self) -> Result<()> {
-        Ok(self.dialect.migrator().run(&self.pool).await?)
+        // Before the first one there is no table that would tell.
+        let due = self.migrations_due().await.ok();
+        self.dialect.migrator().run(&self.pool).await?;
+        // One that is made anew has nothing that changed.
+        if let Some(due) = due.filter(|due| *due > 0) {
+            let event = Event::of(Action::DatabaseMigrated, "database", None, self.dialect.name());
+            self.noted(event.with("migrations", due)).await?;
+        }
+        Ok(())
     }
 
     /// How many migrations are still to be made; none of them is made.

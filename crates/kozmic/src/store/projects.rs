@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Result, Store, StoreError, approvals, commit, failed, outbox, read_json, to_json,
 };
 use crate::model::{
-    AtOnce, Bound, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository, Timestamp,
-    UserId,
+    Action, AtOnce, Bound, Event, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository,
+    Timestamp, UserId,
 };
 
 #[derive(Debug, Clone)]
@@ -50,6 +51,30 @@ pub struct ProjectChange {
     pub jobs_at_once: Option<AtOnce>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
+}
+
+impl ProjectChange {
+    /// For the audit log: of variables only the names.
+    fn told(&self) -> Map<String, Value> {
+        let all = [
+            ("cancels_superseded", self.cancels_superseded.map(Value::from)),
+            ("is_visible_to_all", self.is_visible_to_all.map(Value::from)),
+            ("forks", self.forks.map(|forks| forks.as_str().into())),
+            ("keep_logs_days", self.keep_logs_days.map(|Bound(days)| days.into())),
+            ("keep_logs_bytes", self.keep_logs_bytes.map(|Bound(bytes)| bytes.into())),
+            ("jobs_at_once", self.jobs_at_once.map(|AtOnce(limit)| limit.into())),
+            ("distrusted", listed(&self.distrust)),
+            ("variables_set", listed(self.env.keys())),
+            ("variables_unset", listed(&self.unset_env)),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+/// None when there are none.
+fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> Option<Value> {
+    let names: Vec<Value> = names.into_iter().map(|name| name.as_str().into()).collect();
+    (!names.is_empty()).then_some(Value::Array(names))
 }
 
 impl Project {
@@ -98,6 +123,7 @@ impl Store {
         owner: UserId,
         now: Timestamp,
     ) -> Result<ProjectId> {
+        let mut tx = self.begin().await?;
         let row = sqlx::query(
             "INSERT INTO projects (owner_id, gh_id, gh_login, gh_name, gh_full_name, gh_ssh_clone_url, \
              gh_https_clone_url, gh_default_branch, is_public, cancels_superseded, created_at, synchronized_at) \
@@ -114,25 +140,29 @@ impl Store {
         .bind(&repository.default_branch)
         .bind(i64::from(repository.is_public))
         .bind(now.0)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *tx)
         .await
-        .map_err(failed("add a project"))?;
-        match row {
-            Some(row) => Ok(ProjectId(row.int("id")?)),
-            None => {
-                Err(StoreError::Refused(format!("{} is a project already", repository.full_name)))
-            }
-        }
+        .map_err(failed("add a project"))?
+        .ok_or_else(|| {
+            StoreError::Refused(format!("{} is a project already", repository.full_name))
+        })?;
+        let id = ProjectId(row.int("id")?);
+        let event = of_project(Action::ProjectAdded, id, &repository.full_name);
+        self.note(&mut tx, event.with("is_public", repository.is_public)).await?;
+        commit(tx).await?;
+        Ok(id)
     }
 
     /// Takes back a project that never worked; its deploy key goes with it.
     pub async fn project_abandoned(&self, project: ProjectId) -> Result<()> {
+        let mut tx = self.begin().await?;
+        self.note(&mut tx, of_project(Action::ProjectAbandoned, project, "")).await?;
         sqlx::query("DELETE FROM projects WHERE id = $1")
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("take back a project"))?;
-        Ok(())
+        commit(tx).await
     }
 
     /// GitHub says something else of a project's repository than before.
@@ -160,6 +190,8 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(failed("change a project"))?;
+        let event = of_project(Action::ProjectChanged, project, &repository.full_name);
+        self.note(&mut tx, event.with("is_public", repository.is_public)).await?;
         commit(tx).await?;
         self.wakes.outbox.notify_one();
         Ok(())
@@ -236,6 +268,9 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(failed("change a project"))?;
+        let mut event = of_project(Action::ProjectOptions, project, "");
+        event.details = change.told();
+        self.note(&mut tx, event).await?;
         commit(tx).await?;
         // Its limit may let more run now.
         self.wakes.jobs.notify_one();
@@ -253,4 +288,13 @@ impl Store {
         .map_err(failed("find a project"))?;
         row.as_ref().map(Project::read).transpose()
     }
+}
+
+/// The name is the project's own; a row of the log has it anyhow.
+pub(super) fn of_project(
+    action: Action,
+    project: ProjectId,
+    name: impl std::fmt::Display,
+) -> Event {
+    Event::of(action, "project", Some(project.0), name).in_project(project)
 }

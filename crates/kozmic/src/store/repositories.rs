@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::many::{at_once, rows};
 use super::{Columns as _, Result, Store, Transaction, commit, failed, members};
-use crate::model::{FullName, RemoteRepository, Timestamp, UserId};
+use crate::model::{Action, Event, FullName, ProjectId, RemoteRepository, Timestamp, UserId};
 
 /// A repository that its user administers.
 #[derive(Debug, Clone)]
@@ -34,6 +34,10 @@ pub struct Offer {
     pub full_name: FullName,
     pub is_public: bool,
     pub is_archived: bool,
+    /// It is turned on already.
+    pub is_project: bool,
+    /// The project, where the user is a member of it.
+    pub project: Option<ProjectId>,
 }
 
 impl Offer {
@@ -43,11 +47,13 @@ impl Offer {
             full_name: row.text("gh_full_name")?.parse()?,
             is_public: row.flag("is_public")?,
             is_archived: row.flag("is_archived")?,
+            is_project: row.flag("is_project")?,
+            project: row.int_or_null("project_id")?.map(ProjectId),
         })
     }
 }
 
-/// What a user may turn on, without what is on already, and when GitHub told so.
+/// What a user administers, and when GitHub told so.
 #[derive(Debug, Clone, Default)]
 pub struct Offers {
     /// None: never.
@@ -55,6 +61,12 @@ pub struct Offers {
     /// By whose they are: the user's own first, then by organization.
     pub by_owner: Vec<(String, Vec<Offer>)>,
 }
+
+/// Whether a repository is a project, and which, where its user may see that.
+const ON_ALREADY: &str = "CAST(CASE WHEN projects.id IS NULL THEN 0 ELSE 1 END AS BIGINT) AS is_project, \
+     CASE WHEN projects.owner_id = $1 OR EXISTS (SELECT 1 FROM memberships \
+     WHERE memberships.project_id = projects.id AND memberships.user_id = $1) \
+     THEN projects.id END AS project_id";
 
 impl Store {
     /// GitHub has told all that a user may see: what the user administers, and the ids
@@ -98,10 +110,19 @@ impl Store {
             .map_err(failed("keep an organization"))?;
             insert(&mut tx, OF_ORGANIZATION, row.int("id")?, &organization.repositories).await?;
         }
-        members::of_user(&mut tx, user, accessible, now).await?;
+        members::of_user(&mut tx, &self.actor, user, accessible, now).await?;
+        let login = sqlx::query("SELECT gh_login FROM users WHERE id = $1")
+            .bind(user.0)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("find a user"))?;
+        let login = login.map(|row| row.text("gh_login")).transpose()?.unwrap_or_default();
+        let event = Event::of(Action::UserSynchronized, "user", Some(user.0), login);
+        self.note(&mut tx, event).await?;
         commit(tx).await
     }
 
+    /// What the user administers, also what is on already.
     pub async fn offers(&self, user: UserId) -> Result<Offers> {
         let synchronized =
             sqlx::query("SELECT gh_login, repos_last_synchronized_at FROM users WHERE id = $1")
@@ -110,15 +131,17 @@ impl Store {
                 .await
                 .map_err(failed("find a user"))?;
         let Some(synchronized) = synchronized else { return Ok(Offers::default()) };
-        let rows = sqlx::query(
-            "SELECT 0 AS is_organization, $2 AS owner, gh_id, gh_full_name, is_public, is_archived \
-             FROM user_repositories WHERE user_id = $1 AND gh_id NOT IN (SELECT gh_id FROM projects) \
-             UNION ALL \
-             SELECT 1, gh_login, its.gh_id, gh_full_name, is_public, is_archived \
-             FROM organizations JOIN organization_repositories AS its ON its.organization_id = organizations.id \
-             WHERE user_id = $1 AND its.gh_id NOT IN (SELECT gh_id FROM projects) \
-             ORDER BY 1, 2, 6, 4",
-        )
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT 0 AS is_organization, $2 AS owner, its.gh_id, its.gh_full_name, its.is_public, \
+                 its.is_archived, {ON_ALREADY} FROM user_repositories AS its \
+                 LEFT JOIN projects ON projects.gh_id = its.gh_id WHERE its.user_id = $1 \
+                 UNION ALL \
+                 SELECT 1, organizations.gh_login, its.gh_id, its.gh_full_name, its.is_public, \
+                 its.is_archived, {ON_ALREADY} FROM organizations \
+                 JOIN organization_repositories AS its ON its.organization_id = organizations.id \
+                 LEFT JOIN projects ON projects.gh_id = its.gh_id WHERE organizations.user_id = $1 \
+                 ORDER BY 1, 2, 6, 4",
+        )))
         .bind(user.0)
         .bind(synchronized.text("gh_login")?)
         .fetch_all(&self.pool)
@@ -137,16 +160,19 @@ impl Store {
         Ok(Offers { synchronized_at: synchronized_at.map(Timestamp), by_owner })
     }
 
-    /// The repository of this id among those that the user may turn on.
+    /// The repository of this id among those that the user administers.
     pub async fn offer(&self, user: UserId, gh_id: i64) -> Result<Option<Offer>> {
-        let row = sqlx::query(
-            "SELECT gh_id, gh_full_name, is_public, is_archived FROM user_repositories \
-             WHERE user_id = $1 AND gh_id = $2 \
-             UNION ALL \
-             SELECT its.gh_id, gh_full_name, is_public, is_archived \
-             FROM organizations JOIN organization_repositories AS its ON its.organization_id = organizations.id \
-             WHERE user_id = $1 AND its.gh_id = $2",
-        )
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT its.gh_id, its.gh_full_name, its.is_public, its.is_archived, {ON_ALREADY} \
+                 FROM user_repositories AS its LEFT JOIN projects ON projects.gh_id = its.gh_id \
+                 WHERE its.user_id = $1 AND its.gh_id = $2 \
+                 UNION ALL \
+                 SELECT its.gh_id, its.gh_full_name, its.is_public, its.is_archived, {ON_ALREADY} \
+                 FROM organizations \
+                 JOIN organization_repositories AS its ON its.organization_id = organizations.id \
+                 LEFT JOIN projects ON projects.gh_id = its.gh_id \
+                 WHERE organizations.user_id = $1 AND its.gh_id = $2",
+        )))
         .bind(user.0)
         .bind(gh_id)
         .fetch_optional(&self.pool)

@@ -1,5 +1,6 @@
 //! Jobs that people stop, or run again. The old jobs and their logs stay.
 
+use serde_json::Map;
 use sqlx::any::AnyRow;
 
 use super::jobs::NewJob;
@@ -8,7 +9,7 @@ use super::{
     read_options,
 };
 use crate::model::{
-    BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, ProjectId, Timestamp, Variant,
+    Action, BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, ProjectId, Timestamp, Variant,
 };
 
 /// What became of a wish to cancel.
@@ -39,6 +40,7 @@ impl Store {
         .await
         .map_err(failed("cancel a waiting job"))?;
         if let Some(row) = waiting {
+            self.note_job(&mut tx, Action::JobCancelled, job, Map::new()).await?;
             self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
             commit(tx).await?;
             self.wakes.outbox.notify_one();
@@ -54,10 +56,11 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(failed("ask for a job's end"))?;
-        commit(tx).await?;
         if running.rows_affected() == 0 {
             return Err(StoreError::Refused("The job is over already.".into()));
         }
+        self.note_job(&mut tx, Action::JobCancelled, job, Map::new()).await?;
+        commit(tx).await?;
         self.wakes.leases.send_replace(());
         Ok(Cancelled::Asked)
     }
@@ -69,6 +72,8 @@ impl Store {
         let mut tx = self.begin().await?;
         self.lock_build_of(&mut tx, job).await?;
         let (new, build) = restart(&mut tx, job, by, now).await?;
+        let details = Map::from_iter([("new_job".to_owned(), new.0.into())]);
+        self.note_job(&mut tx, Action::JobRestarted, job, details).await?;
         self.job_changed(&mut tx, build, now).await?;
         commit(tx).await?;
         self.wakes.jobs.notify_one();
@@ -112,6 +117,8 @@ impl Store {
         if restarted == 0 {
             return Err(StoreError::Refused("No job of this build can be run again now.".into()));
         }
+        let details = Map::from_iter([("jobs".to_owned(), restarted.into())]);
+        self.note_build(&mut tx, Action::BuildRestarted, build, details).await?;
         self.job_changed(&mut tx, build, now).await?;
         commit(tx).await?;
         self.wakes.jobs.notify_one();

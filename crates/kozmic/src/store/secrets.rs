@@ -6,7 +6,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
 use super::{ClaimedJob, Columns as _, Result, Store, StoreError, Transaction, commit, failed};
-use crate::model::{BuildId, HookId, Invalid, ProjectId, SecretName, SecretValue, Timestamp};
+use crate::model::{
+    Action, BuildId, Event, HookId, Invalid, ProjectId, SecretName, SecretValue, Timestamp,
+};
 
 /// Secrets of one project, those of its hooks included.
 const COUNT_LIMIT: i64 = 100;
@@ -111,6 +113,10 @@ impl Store {
         .await
         .map_err(failed("keep a secret"))?;
         within_limits(&mut tx, scope.project).await?;
+        let hook = hook_title.clone();
+        let event = Event::of(Action::SecretSet, "secret", Some(id), name.as_str());
+        let event = event.in_project(scope.project).with("hook", hook).with("is_new", is_new);
+        self.note(&mut tx, event).await?;
         let action = if is_new { "added" } else { "changed" };
         remember(&mut tx, scope.project, hook_title, name.as_str(), action, by, now).await?;
         commit(tx).await?;
@@ -133,6 +139,9 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(failed("remove a secret"))?;
+        let event = Event::of(Action::SecretRemoved, "secret", Some(id), name);
+        let event = event.in_project(scope.project).with("hook", hook_title.clone());
+        self.note(&mut tx, event).await?;
         remember(&mut tx, scope.project, hook_title, name, "removed", by, now).await?;
         commit(tx).await?;
         Ok(true)

@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::KnownUser;
 use super::{Columns as _, Result, Store, commit, failed};
+use crate::model::{Action, Event};
 use crate::model::{SessionId, Timestamp, UserId};
 use crate::seal::{random_hex, sha256_hex};
 
@@ -57,17 +58,18 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(failed("remove expired sessions"))?;
-        sqlx::query(
+        let begun = sqlx::query(
             "INSERT INTO sessions (user_id, token_hash, created_at, seen_at, expires_at) \
-             VALUES ($1, $2, $3, $3, $4)",
+             VALUES ($1, $2, $3, $3, $4) RETURNING id",
         )
         .bind(user.0)
         .bind(sha256_hex(secret.as_bytes()))
         .bind(now.0)
         .bind(now.plus(SESSION_LIFETIME).0)
-        .execute(&mut *tx)
+        .fetch_one(&mut *tx)
         .await
         .map_err(failed("begin a session"))?;
+        self.note(&mut tx, of_session(Action::SignedIn, Some(begun.int("id")?))).await?;
         sqlx::query(
             "DELETE FROM sessions WHERE user_id = $1 AND id NOT IN \
              (SELECT id FROM sessions WHERE user_id = $1 ORDER BY seen_at DESC, id DESC LIMIT $2)",
@@ -125,32 +127,47 @@ impl Store {
 
     /// One of a user's own sessions ends. False when they have no such session.
     pub async fn own_session_ended(&self, user: UserId, id: SessionId) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let ended = sqlx::query("DELETE FROM sessions WHERE id = $1 AND user_id = $2")
             .bind(id.0)
             .bind(user.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("end a session"))?;
-        Ok(ended.rows_affected() > 0)
+        if ended.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.note(&mut tx, of_session(Action::SessionEnded, Some(id.0))).await?;
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// Somebody signed out here.
     pub async fn session_ended(&self, id: SessionId) -> Result<()> {
+        let mut tx = self.begin().await?;
         sqlx::query("DELETE FROM sessions WHERE id = $1")
             .bind(id.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("end a session"))?;
-        Ok(())
+        self.note(&mut tx, of_session(Action::SignedOut, Some(id.0))).await?;
+        commit(tx).await
     }
 
     /// Somebody signed out everywhere.
     pub async fn sessions_ended(&self, user: UserId) -> Result<()> {
-        sqlx::query("DELETE FROM sessions WHERE user_id = $1")
+        let mut tx = self.begin().await?;
+        let ended = sqlx::query("DELETE FROM sessions WHERE user_id = $1")
             .bind(user.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("end a user's sessions"))?;
-        Ok(())
+        let event = of_session(Action::SignedOut, None).with("sessions", ended.rows_affected());
+        self.note(&mut tx, event).await?;
+        commit(tx).await
     }
+}
+
+fn of_session(action: Action, id: Option<i64>) -> Event {
+    Event::of(action, "session", id, "")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, KnownUser, Result, Store, StoreError, commit, failed};
-use crate::model::{Timestamp, TokenId, TokenScope, TokenSpec, UserId};
+use crate::model::{Action, Event, Timestamp, TokenId, TokenScope, TokenSpec, UserId};
 use crate::seal::{random_hex, sha256_hex};
 
 /// What every token begins with, so that scanners of leaked secrets know it.
@@ -28,6 +28,7 @@ pub struct Token {
 /// A request came with a token.
 #[derive(Debug, Clone)]
 pub struct TokenUse {
+    pub id: TokenId,
     pub user: KnownUser,
     pub scope: TokenScope,
 }
@@ -66,11 +67,14 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed("create a token"))?;
-        if created.is_none() {
+        let Some(created) = created else {
             return Err(StoreError::Refused(format!(
                 "There are {TOKENS} tokens already; revoke one that is not needed."
             )));
-        }
+        };
+        let event = Event::of(Action::TokenMade, "token", Some(created.int("id")?), &spec.name);
+        let event = event.with("user", user.0).with("scope", spec.scope.as_str());
+        self.note(&mut tx, event.with("days", spec.days)).await?;
         commit(tx).await?;
         Ok(token)
     }
@@ -91,13 +95,20 @@ impl Store {
 
     /// It opens nothing any more. False when the user has no such token.
     pub async fn token_revoked(&self, user: UserId, token: TokenId) -> Result<bool> {
-        let revoked = sqlx::query("DELETE FROM api_tokens WHERE id = $1 AND user_id = $2")
+        let mut tx = self.begin().await?;
+        let revoke = "DELETE FROM api_tokens WHERE id = $1 AND user_id = $2 RETURNING name";
+        let revoked = sqlx::query(revoke)
             .bind(token.0)
             .bind(user.0)
-            .execute(&self.pool)
+            .fetch_optional(&mut *tx)
             .await
             .map_err(failed("revoke a token"))?;
-        Ok(revoked.rows_affected() > 0)
+        let Some(revoked) = revoked else { return Ok(false) };
+        let name = revoked.text("name")?;
+        let event = Event::of(Action::TokenRevoked, "token", Some(token.0), name);
+        self.note(&mut tx, event.with("user", user.0)).await?;
+        commit(tx).await?;
+        Ok(true)
     }
 
     /// Whose token this is; none when it is unknown or has expired.
@@ -124,7 +135,8 @@ impl Store {
                 .await
                 .map_err(failed("note a token's use"))?;
         }
-        Ok(Some(TokenUse { user: KnownUser::read(&row)?, scope: row.text("scope")?.parse()? }))
+        let (user, scope) = (KnownUser::read(&row)?, row.text("scope")?.parse()?);
+        Ok(Some(TokenUse { id: TokenId(row.int("token_id")?), user, scope }))
     }
 }
 

@@ -10,6 +10,7 @@ use sqlx::{AnyPool, AssertSqlSafe};
 
 use super::dialect::Dialect;
 use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed};
+use crate::model::{Action, Event};
 use crate::seal::sha256;
 
 /// Values in one statement; SQLite takes 32,766 and PostgreSQL 65,535.
@@ -104,6 +105,9 @@ impl Store {
             }
             copied.push(Copied { table: table.name.clone(), rows: sent.rows });
         }
+        let rows: u64 = copied.iter().map(|it| it.rows).sum();
+        let event = Event::of(Action::DatabaseMoved, "database", None, self.dialect.name());
+        target.note(&mut to, event.with("rows", rows)).await?;
         commit(to).await?;
         Ok(copied)
     }

@@ -1,7 +1,8 @@
 //! What becomes of projects: compared with GitHub, handed over, deleted.
 
+use super::projects::of_project;
 use super::{Columns as _, Project, Result, Store, commit, failed};
-use crate::model::{ProjectId, Timestamp, UserId};
+use crate::model::{Action, ProjectId, Timestamp, UserId};
 
 /// Something that a deleted project has left on disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +39,19 @@ impl Store {
 
     /// GitHub says whether a project's repository is archived.
     pub async fn project_archived(&self, project: ProjectId, is_archived: bool) -> Result<()> {
-        sqlx::query("UPDATE projects SET is_archived = $1 WHERE id = $2")
+        let mut tx = self.begin().await?;
+        let set = "UPDATE projects SET is_archived = $1 WHERE id = $2 AND is_archived <> $1";
+        let changed = sqlx::query(set)
             .bind(i64::from(is_archived))
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await
             .map_err(failed("note that a repository is archived"))?;
-        Ok(())
+        if changed.rows_affected() > 0 {
+            let event = of_project(Action::ProjectChanged, project, "");
+            self.note(&mut tx, event.with("is_archived", is_archived)).await?;
+        }
+        commit(tx).await
     }
 
     /// It could not be compared; it counts as if it had been at this time, so that it is
@@ -129,12 +136,15 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(failed("hand a project over"))?;
+        let event = of_project(Action::ProjectTakenOver, project, "");
+        self.note(&mut tx, event.with("owner", to.0)).await?;
         commit(tx).await
     }
 
     /// All of a project goes; what is on disks is noted, for whoever has the disks.
     pub async fn project_deleted(&self, project: ProjectId) -> Result<()> {
         let mut tx = self.begin().await?;
+        self.note(&mut tx, of_project(Action::ProjectDeleted, project, "")).await?;
         for leave in [
             "INSERT INTO leavings (kind, name) SELECT 'log', uuid FROM jobs \
              JOIN builds ON builds.id = jobs.build_id WHERE project_id = $1",

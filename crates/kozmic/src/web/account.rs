@@ -12,7 +12,7 @@ use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render};
 use super::repositories::synchronize;
 use super::settings::Said;
-use super::visitor::{Account, Visitor};
+use super::visitor::{Account, Acting, Visitor};
 use crate::model::{SessionId, Timestamp, TokenId, TokenSpec};
 use crate::store::{StoreError, Token};
 
@@ -57,7 +57,7 @@ pub(super) struct TokenForm {
 }
 
 /// Which projects the visitor may see, asked of GitHub now.
-pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Response, PageError> {
+pub(super) async fn sync(Acting(app): Acting, account: Account) -> Result<Response, PageError> {
     Ok(match synchronize(&app, &account).await {
         None => to("synchronized", "projects"),
         Some(trouble) => {
@@ -90,7 +90,7 @@ pub(super) async fn settings(
 
 /// Shows the token, this once; there is no other way to see it.
 pub(super) async fn create_token(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Form(form): Form<TokenForm>,
 ) -> Result<Response, PageError> {
@@ -117,7 +117,7 @@ pub(super) async fn create_token(
 }
 
 pub(super) async fn revoke_token(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(token): Path<i64>,
 ) -> Result<Response, PageError> {
@@ -129,7 +129,7 @@ pub(super) async fn revoke_token(
 }
 
 pub(super) async fn end_session(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(session): Path<i64>,
 ) -> Result<Response, PageError> {

@@ -1,12 +1,12 @@
 //! What a page's buttons do: stop, and run again.
 
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Redirect;
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::visitor::{Access, Account};
+use super::visitor::{Access, Account, Acting};
 use super::{App, builds, jobs};
 use crate::model::{BuildId, CommitSha, JobId, JobUuid, Timestamp};
 use crate::store::{Cancelled, Job, Project, StoreError};
@@ -28,7 +28,7 @@ pub(super) struct Approved {
 }
 
 pub(super) async fn approve_build(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, build)): Path<(i64, i64)>,
@@ -46,7 +46,7 @@ pub(super) async fn approve_build(
 }
 
 pub(super) async fn cancel_job(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, job)): Path<(i64, i64)>,
@@ -58,7 +58,7 @@ pub(super) async fn cancel_job(
 
 /// Leads to the new job.
 pub(super) async fn restart_job(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, job)): Path<(i64, i64)>,
@@ -70,7 +70,7 @@ pub(super) async fn restart_job(
 
 /// The image of the job's install step is made anew when it is needed next.
 pub(super) async fn drop_image(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, job)): Path<(i64, i64)>,
@@ -81,7 +81,7 @@ pub(super) async fn drop_image(
 }
 
 pub(super) async fn cancel_build(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, build)): Path<(i64, i64)>,
@@ -92,7 +92,7 @@ pub(super) async fn cancel_build(
 }
 
 pub(super) async fn restart_build(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, build)): Path<(i64, i64)>,

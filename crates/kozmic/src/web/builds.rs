@@ -11,9 +11,9 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use super::{App, artifacts, jobs, kept, log_page, phases, services, tests};
-use crate::model::{Approval, BuildId, CronLine, GitRef, JobStatus, Timestamp, Trigger};
-use crate::store::{AskedFor, Build, Job, Project, ReportTrouble};
+use super::{App, artifacts, jobs, kept, log_page, phases, services, tests, words};
+use crate::model::{Approval, BuildId, CronLine, GitRef, JobId, JobStatus, Timestamp, Trigger};
+use crate::store::{AskedFor, Build, Job, PhaseTime, Project, ReportTrouble};
 
 #[derive(Template)]
 #[template(path = "build.html")]
@@ -23,6 +23,7 @@ struct BuildPage {
     project: Project,
     number: i64,
     status: StatusMark,
+    /// None of its jobs runs or waits. A build is red as soon as one of them is.
     is_finished: bool,
     /// Stop it, and run it again.
     may_manage: bool,
@@ -32,6 +33,8 @@ struct BuildPage {
     message_rest: String,
     author: String,
     git_ref: String,
+    /// The branch or tag at GitHub.
+    ref_url: Option<String>,
     pull_request: Option<Pull>,
     /// Nothing of it runs until a manager agrees.
     awaits_approval: bool,
@@ -51,6 +54,7 @@ struct BuildPage {
     troubles: Vec<ReportTrouble>,
     token_trouble: Option<TokenTrouble>,
     tabs: Vec<Tab>,
+    timeline: phases::Timeline,
     job: Option<ShownJob>,
 }
 
@@ -63,6 +67,7 @@ struct Pull {
 }
 
 struct Tab {
+    id: JobId,
     title: String,
     /// How its tests ended, in words; empty without any.
     tests: String,
@@ -70,6 +75,7 @@ struct Tab {
     status: StatusMark,
     reason: String,
     is_shown: bool,
+    is_finished: bool,
 }
 
 struct ShownJob {
@@ -207,7 +213,9 @@ async fn show(
     let project = access.project;
     let url = format!("/projects/{}/builds/{}/", project.id, build.id);
     let counts = app.store.test_counts(build.id).await?;
+    let mut times = app.store.phases_of(build.id).await?;
     let tab = |job: &Job| Tab {
+        id: job.id,
         title: job.title.clone(),
         tests: counts
             .iter()
@@ -217,12 +225,16 @@ async fn show(
         status: job.status.into(),
         reason: job.reason.clone(),
         is_shown: shown.as_ref().is_some_and(|shown| shown.id == job.id),
+        is_finished: job.status.is_finished(),
     };
     let tabs: Vec<Tab> = jobs.iter().map(tab).collect();
+    let shown_id = shown.as_ref().map(|job| job.id);
+    let timeline = phases::timeline(&jobs, shown_id, &times, |job| job_path(&project, job), now);
     let job = match shown {
         Some(job) => {
+            let times = times.remove(&job.id).unwrap_or_default();
             let is_latest = jobs.iter().any(|latest| latest.id == job.id);
-            Some(shown_job(app, &project, job, is_latest, view, now).await?)
+            Some(shown_job(app, &project, job, (is_latest, &times), view, now).await?)
         }
         None => None,
     };
@@ -233,7 +245,7 @@ async fn show(
         sidebar: Sidebar::load(app, visitor, Some(project.id.0)).await?,
         number: build.number,
         status: build.status.into(),
-        is_finished: build.status.is_finished(),
+        is_finished: build.status.is_finished() && jobs.iter().all(|job| job.status.is_finished()),
         may_manage,
         can_restart_failed: jobs
             .iter()
@@ -242,6 +254,7 @@ async fn show(
         subject: subject(&build.commit.message).to_owned(),
         message_rest,
         author: build.commit.author.clone(),
+        ref_url: ref_url(&repository, &build.git_ref),
         git_ref: build.git_ref.to_string(),
         awaits_approval: build.awaits_approval(),
         approved: match &build.approval {
@@ -255,7 +268,7 @@ async fn show(
             author: pull.author,
             fork_owner: pull.fork.map(|fork| fork.owner),
         }),
-        trigger: trigger(build.trigger),
+        trigger: words::trigger(build.trigger),
         missed_because: build.missed_because,
         due: build.asked.cron.as_ref().map(|(line, due)| shown_due(line, *due)),
         asked: build.asked,
@@ -269,6 +282,7 @@ async fn show(
         troubles: app.store.report_troubles(build.id).await?,
         token_trouble: token_trouble(app, &project).await?,
         tabs,
+        timeline,
         job,
         project,
     })
@@ -278,21 +292,22 @@ async fn shown_job(
     app: &App,
     project: &Project,
     job: Job,
-    is_latest: bool,
+    (is_latest, times): (bool, &[PhaseTime]),
     view: &View,
     now: Timestamp,
 ) -> Result<ShownJob, PageError> {
     let jobs_path = format!("/projects/{}/jobs/{}", project.id, job.id);
-    let times = app.store.phases_of(job.build).await?.remove(&job.id).unwrap_or_default();
     let install = app.store.install_steps_of(job.build).await?.remove(&job.id);
     let earlier = app.store.earlier_jobs(job.id).await?;
     let earlier = earlier.iter().map(|job| Tab {
+        id: job.id,
         title: job.created_at.to_string(),
         tests: String::new(),
         url: job_path(project, job),
         status: job.status.into(),
         reason: String::new(),
         is_shown: false,
+        is_finished: job.status.is_finished(),
     });
     let collection = app.store.collection(job.id).await?;
     Ok(ShownJob {
@@ -308,7 +323,7 @@ async fn shown_job(
         services: services::of_job(app, project.id, &job).await?,
         notes: collection.map(|collection| collection.notes).unwrap_or_default(),
         earlier: earlier.collect(),
-        attempts: phases::attempts(&times, now),
+        attempts: phases::attempts(times, now),
         install: install.map(|step| ShownInstall::of(&step, job.status.is_finished(), now)),
         drop_url: format!("{jobs_path}/drop-image/"),
         cancel_url: format!("{jobs_path}/cancel/"),
@@ -333,6 +348,14 @@ async fn shown_job(
     })
 }
 
+/// Where GitHub shows a branch or a tag.
+fn ref_url(repository: &str, git_ref: &GitRef) -> Option<String> {
+    let name = git_ref.branch_name().or_else(|| git_ref.tag_name())?;
+    let mut url: url::Url = repository.parse().ok()?;
+    url.path_segments_mut().ok()?.push("tree").extend(name.split('/'));
+    Some(url.into())
+}
+
 /// What is no number is as good as none.
 fn number(text: Option<&String>) -> Option<u64> {
     text?.trim().parse().ok()
@@ -348,17 +371,4 @@ fn log_name(project: &Project, job: &Job) -> String {
 /// A point in time on the clock of a line.
 fn shown_due(line: &str, due: Timestamp) -> String {
     line.parse::<CronLine>().map_or_else(|_| due.to_string(), |line| line.shows(due))
-}
-
-/// What asked for it, after "by".
-fn trigger(trigger: Trigger) -> &'static str {
-    match trigger {
-        Trigger::Push => "a push",
-        Trigger::PullRequest => "a pull request",
-        Trigger::Release => "a release",
-        Trigger::Reconciliation => "reconciliation",
-        Trigger::Manual => "hand",
-        Trigger::Cron => "the clock",
-        Trigger::Try => "a try",
-    }
 }

@@ -1,12 +1,12 @@
 //! A project's cache folders: what there is, and managers drop it.
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 
 use super::App;
 use super::error::PageError;
 use super::page::{Page, Time};
 use super::settings::{self, Said};
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use crate::model::{ProjectId, Timestamp, readable_bytes};
 use crate::store::{KeptFolder, StoreError};
 
@@ -34,7 +34,7 @@ pub(super) async fn of_project(
 
 /// The next job begins with an empty one.
 pub(super) async fn drop(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Path((_, folder)): Path<(i64, i64)>,

@@ -31,6 +31,8 @@ pub(super) struct Bar {
     /// Reaches below the line by so much.
     pub(super) below: usize,
     pub(super) title: String,
+    /// When its build began.
+    pub(super) at: String,
 }
 
 impl Chart {
@@ -57,6 +59,7 @@ impl Chart {
             Bar {
                 url: format!("/projects/{project}/builds/{}/", mark.id),
                 title: format!("#{} {}{took}", mark.number, status.word),
+                at: mark.created_at.to_string(),
                 status,
                 x: (room - marks.len() + index) * STEP,
                 width: WIDTH,

@@ -1,8 +1,10 @@
 //! Before every handler: who asks, and whether they may. The table of routes says
 //! for each who may enter; nothing else decides it.
 
+use std::net::SocketAddr;
+
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, Request, State};
+use axum::extract::{ConnectInfo, RawPathParams, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -11,7 +13,7 @@ use super::api::Problem;
 use super::error::PageError;
 use super::visitor::{Access, Account};
 use super::{App, admission};
-use crate::model::{BuildId, JobId, JobUuid, ProjectId, Role, Timestamp, TokenScope};
+use crate::model::{Actor, BuildId, JobId, JobUuid, ProjectId, Role, Timestamp, TokenScope};
 use crate::store::{Project, StoreError};
 
 /// How a visitor shows who they are, and how a refusal is told.
@@ -93,6 +95,8 @@ pub(super) async fn enter(
         Ok(None) => {}
         Err(refusal) => return refusal.told_at(entry.door, &request),
     }
+    let actor = actor(account.as_ref(), &request);
+    request.extensions_mut().insert(actor);
     if let Some(account) = account {
         request.extensions_mut().insert(account);
     }
@@ -102,6 +106,16 @@ pub(super) async fn enter(
         answer.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     answer
+}
+
+/// Who the audit log says it was.
+fn actor(account: Option<&Account>, request: &Request) -> Actor {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = peer.map(|ConnectInfo(peer)| peer.ip());
+    match account {
+        Some(account) => Actor::person(account.id, &account.login, account.via, address),
+        None => Actor::nobody(address),
+    }
 }
 
 async fn who_asks(
@@ -132,7 +146,7 @@ async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
         let sentence = "The settings of this server do not let the token's user in.";
         return Err(Refusal::BadToken(sentence));
     };
-    Ok(Account::by_token(used.user, admitted.is_administrator, used.scope))
+    Ok(Account::by_token(used, admitted.is_administrator))
 }
 
 /// Nobody, too, when the settings let them in no more.

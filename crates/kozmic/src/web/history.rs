@@ -7,14 +7,14 @@ use axum::extract::{Query, State};
 use axum::response::Redirect;
 use serde::Deserialize;
 
-use super::App;
 use super::chart::Chart;
 use super::error::PageError;
 use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
-use crate::model::{BuildStatus, GitRef, Timestamp, Trigger};
+use super::{App, words};
+use crate::model::{BuildStatus, GitRef, Timestamp};
 use crate::store::{Build, BuildFilter, HistoryPart, Place, Project};
 
 /// Builds on one page.
@@ -234,12 +234,7 @@ impl Row {
             author: build.commit.author.clone(),
             git_ref: build.git_ref.to_string(),
             awaits_approval: build.awaits_approval(),
-            asked: match build.trigger {
-                Trigger::Manual => Some("by hand"),
-                Trigger::Cron => Some("by the clock"),
-                Trigger::Try => Some("a try"),
-                _ => None,
-            },
+            asked: words::asked(build.trigger),
             sha: build.commit.sha.short().to_owned(),
             created: Time::new(build.created_at, now),
             took: duration(build.started_at, build.finished_at, now),

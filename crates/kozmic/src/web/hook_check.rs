@@ -78,9 +78,10 @@ async fn of_image(app: &App, project: &Project, image: &DockerImage) -> Result<S
     let age = |at| Time::new(at, now).age;
     let is_pulled_since = |failed| news.pulled_at.is_some_and(|pulled| pulled > failed);
     let (sentence, is_trap) = match (&news.last_job, news.pulled_at) {
-        (Some((at, Some(why))), _) if !is_pulled_since(*at) => {
-            (format!("The last job that needed this image, {}, did not get it: {why}.", age(*at)), true)
-        }
+        (Some((at, Some(why))), _) if !is_pulled_since(*at) => (
+            format!("The last job that needed this image, {}, did not get it: {why}.", age(*at)),
+            true,
+        ),
         (Some((at, None)), _) => (format!("A job ran on this image {}.", age(*at)), false),
         (_, Some(at)) => (format!("This image was pulled {}.", age(at)), false),
         (_, None) => {

@@ -13,7 +13,7 @@ use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::secrets::Secrets;
 use super::settings::Done;
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use crate::intake::{self, AskError, FindError, Typed};
 use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp, TrackedPath};
 use crate::store::{Hook, HookChange, Project};
@@ -210,7 +210,7 @@ pub(super) async fn add_form(State(app): State<App>, visitor: Visitor, access: A
 }
 
 pub(super) async fn add(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Form(form): Form<HookForm>,
@@ -251,7 +251,7 @@ pub(super) struct Shown {
 }
 
 pub(super) async fn edit(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Path((_, hook)): Path<(i64, i64)>,
@@ -275,7 +275,7 @@ pub(super) async fn edit(
 }
 
 pub(super) async fn delete(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Path((_, hook)): Path<(i64, i64)>,
@@ -294,7 +294,7 @@ pub(super) async fn delete(
 /// Runs the hook as it stands in the form, once, on a branch as GitHub has it. Nothing is
 /// saved, and nobody is told.
 pub(super) async fn try_out(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Form(form): Form<HookForm>,

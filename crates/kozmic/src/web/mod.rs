@@ -55,6 +55,7 @@ mod tail;
 mod tailer;
 mod tests;
 mod visitor;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,12 @@
-//! A job's phases as bars beside one another, an attempt at a time.
+//! Where the time of jobs went: the phases of one as bars beside one another, an attempt at a
+//! time, and all jobs of a build on one clock.
 
-use crate::model::{Phase, Timestamp, readable};
-use crate::store::PhaseTime;
+use std::collections::HashMap;
+
+use super::page::StatusMark;
+use super::words;
+use crate::model::{JobId, Phase, Timestamp, readable};
+use crate::store::{Job, PhaseTime};
 
 /// Of the whole width of a bar's place.
 const WHOLE: i64 = 1000;
@@ -18,40 +23,142 @@ pub(super) struct ShownPhase {
     pub(super) took: String,
     pub(super) is_running: bool,
     pub(super) is_interrupted: bool,
-    /// In thousandths of the attempt's time in a worker's hands. The queue has no bar:
-    /// an hour in it would leave nothing of the rest to be seen.
+    /// The queue has no bar: an hour in it would leave nothing of the rest to be seen.
+    pub(super) bar: Option<Bar>,
+}
+
+/// In thousandths of the time that is shown.
+pub(super) struct Bar {
     pub(super) left: i64,
     pub(super) width: i64,
+}
+
+/// The time in workers' hands, which is what a bar's place shows.
+struct Span {
+    start: i64,
+    end: i64,
+}
+
+impl Span {
+    fn of<'a>(times: impl Iterator<Item = &'a PhaseTime>, now: Timestamp) -> Option<Self> {
+        let worked = times.filter(|time| time.phase != Phase::Queue);
+        worked.fold(None, |span: Option<Self>, time| {
+            let (start, end) = (time.started_at.0, time.finished_at.unwrap_or(now).0);
+            let span = span.unwrap_or(Self { start, end });
+            Some(Self { start: span.start.min(start), end: span.end.max(end) })
+        })
+    }
+
+    /// What lies before the span is cut off.
+    fn bar(&self, time: &PhaseTime, now: Timestamp) -> Bar {
+        let share = |ms: i64| (ms.max(0) * WHOLE / (self.end - self.start).max(1)).min(WHOLE);
+        let began = time.started_at.0.max(self.start);
+        let width = share(time.finished_at.unwrap_or(now).0 - began).max(LEAST);
+        Bar { left: share(began - self.start).min(WHOLE - width), width }
+    }
 }
 
 pub(super) fn attempts(times: &[PhaseTime], now: Timestamp) -> Vec<Attempt> {
     let mut attempts: Vec<Attempt> = Vec::new();
     for of_one in times.chunk_by(|one, next| one.attempt == next.attempt) {
-        let worked = || of_one.iter().filter(|time| time.phase != Phase::Queue);
-        let start = worked().map(|time| time.started_at.0).min().unwrap_or(0);
-        let end = worked().map(|time| time.finished_at.unwrap_or(now).0).max().unwrap_or(0);
-        let share = |ms: i64| (ms.max(0) * WHOLE / (end - start).max(1)).min(WHOLE);
-        let shown = |time: &PhaseTime| {
-            let took = time.finished_at.unwrap_or(now).since(time.started_at);
-            let length = i64::try_from(took.as_millis()).unwrap_or(i64::MAX / WHOLE);
-            let width = share(length).max(LEAST);
-            let (left, width) = match time.phase {
-                Phase::Queue => (0, 0),
-                _ => (share(time.started_at.0 - start).min(WHOLE - width), width),
-            };
-            ShownPhase {
-                name: time.phase.as_str(),
-                took: readable(took),
-                is_running: time.finished_at.is_none(),
-                is_interrupted: time.is_interrupted,
-                left,
-                width,
-            }
+        let span = Span::of(of_one.iter(), now);
+        let shown = |time: &PhaseTime| ShownPhase {
+            name: words::phase(time.phase),
+            took: took(time, now),
+            is_running: time.finished_at.is_none(),
+            is_interrupted: time.is_interrupted,
+            bar: match time.phase {
+                Phase::Queue => None,
+                _ => span.as_ref().map(|span| span.bar(time, now)),
+            },
         };
         let phases = of_one.iter().map(shown).collect();
         attempts.push(Attempt { number: of_one.first().map_or(0, |time| time.attempt), phases });
     }
     attempts
+}
+
+fn took(time: &PhaseTime, now: Timestamp) -> String {
+    readable(time.finished_at.unwrap_or(now).since(time.started_at))
+}
+
+/// All jobs of a build on one clock.
+#[derive(Default)]
+pub(super) struct Timeline {
+    /// Nothing where there is one job, or none has begun.
+    pub(super) lanes: Vec<Lane>,
+    /// The phases that are seen, as the style sheet and as people know them.
+    pub(super) legend: Vec<(&'static str, &'static str)>,
+}
+
+/// A job among the others of its build.
+pub(super) struct Lane {
+    pub(super) title: String,
+    pub(super) url: String,
+    pub(super) status: StatusMark,
+    pub(super) is_shown: bool,
+    /// How long it waited, all times together.
+    pub(super) waited: Option<String>,
+    /// And how long workers had it.
+    pub(super) worked: Option<String>,
+    pub(super) parts: Vec<Part>,
+}
+
+/// A phase in a lane.
+pub(super) struct Part {
+    pub(super) class: &'static str,
+    pub(super) name: &'static str,
+    pub(super) told: String,
+    pub(super) bar: Bar,
+}
+
+/// `link` gives a job's page.
+pub(super) fn timeline(
+    jobs: &[Job],
+    shown: Option<JobId>,
+    times: &HashMap<JobId, Vec<PhaseTime>>,
+    link: impl Fn(&Job) -> String,
+    now: Timestamp,
+) -> Timeline {
+    let of = |job: &Job| times.get(&job.id).map(Vec::as_slice).unwrap_or_default();
+    let Some(span) = Span::of(jobs.iter().flat_map(of), now) else {
+        return Timeline::default();
+    };
+    if jobs.len() < 2 {
+        return Timeline::default();
+    }
+    let lane = |job: &Job| {
+        let (waits, works): (Vec<&PhaseTime>, Vec<&PhaseTime>) =
+            of(job).iter().partition(|time| time.phase == Phase::Queue);
+        let waited =
+            waits.iter().map(|time| time.finished_at.unwrap_or(now).since(time.started_at));
+        let part = |time: &&PhaseTime| Part {
+            class: time.phase.as_str(),
+            name: words::phase(time.phase),
+            told: format!("{}, {}", words::phase(time.phase), took(time, now)),
+            bar: span.bar(time, now),
+        };
+        // A wait that was over before the first job began has no place here.
+        let is_seen = |time: &&&PhaseTime| time.finished_at.is_none_or(|at| at.0 > span.start);
+        Lane {
+            title: job.title.clone(),
+            url: link(job),
+            status: job.status.into(),
+            is_shown: shown == Some(job.id),
+            waited: (!waits.is_empty()).then(|| readable(waited.sum())),
+            worked: Span::of(works.iter().copied(), now)
+                .map(|span| readable(Timestamp(span.end).since(Timestamp(span.start)))),
+            parts: waits.iter().filter(is_seen).chain(&works).map(part).collect(),
+        }
+    };
+    let lanes: Vec<Lane> = jobs.iter().map(lane).collect();
+    let mut legend: Vec<(&str, &str)> = Vec::new();
+    for part in lanes.iter().flat_map(|lane| &lane.parts) {
+        if !legend.iter().any(|(class, _)| *class == part.class) {
+            legend.push((part.class, part.name));
+        }
+    }
+    Timeline { lanes, legend }
 }
 
 #[cfg(test)]
@@ -64,6 +171,10 @@ mod tests {
         PhaseTime { attempt, phase, started_at, finished_at, is_interrupted: false }
     }
 
+    fn place(phase: &ShownPhase) -> Option<(i64, i64)> {
+        phase.bar.as_ref().map(|bar| (bar.left, bar.width))
+    }
+
     #[test]
     fn bars_stand_where_their_phases_were() {
         let times = [
@@ -73,9 +184,8 @@ mod tests {
             time(1, Phase::Build, 3_602_000, None),
         ];
         let attempts = attempts(&times, Timestamp(3_610_000));
-        let bars: Vec<(i64, i64)> =
-            attempts[0].phases.iter().map(|phase| (phase.left, phase.width)).collect();
-        assert_eq!(bars, [(0, 0), (0, 200), (0, LEAST), (200, 800)]);
+        let bars: Vec<_> = attempts[0].phases.iter().map(place).collect();
+        assert_eq!(bars, [None, Some((0, 200)), Some((0, LEAST)), Some((200, 800))]);
         assert!(attempts[0].phases[3].is_running && !attempts[0].phases[1].is_running);
         assert_eq!(attempts[0].phases[1].took, "2.0 s");
     }
@@ -89,6 +199,19 @@ mod tests {
         ];
         let attempts = attempts(&times, Timestamp(1));
         assert_eq!(attempts.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!((attempts[0].phases[1].left, attempts[0].phases[1].width), (0, LEAST));
+        assert_eq!(place(&attempts[0].phases[1]), Some((0, LEAST)));
+    }
+
+    #[test]
+    fn a_wait_is_shown_from_where_the_first_job_begins() {
+        let times = [
+            time(1, Phase::Queue, 0, Some(6_000)),
+            time(1, Phase::Build, 6_000, Some(11_000)),
+            time(1, Phase::Fetch, 1_000, Some(6_000)),
+        ];
+        let span = Span::of(times.iter(), Timestamp(99)).unwrap();
+        let bars: Vec<_> = times.iter().map(|time| span.bar(time, Timestamp(99))).collect();
+        let bars: Vec<_> = bars.iter().map(|bar| (bar.left, bar.width)).collect();
+        assert_eq!(bars, [(0, 500), (500, 500), (0, 500)]);
     }
 }

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render};
-use super::visitor::{Account, Visitor};
+use super::visitor::{Account, Acting, Visitor};
 use crate::model::Timestamp;
-use crate::store::Offers;
+use crate::store::Offer;
 use crate::upkeep::UpkeepError;
 
 /// What GitHub told longer ago than this is asked for again, in milliseconds.
@@ -23,31 +24,46 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[template(path = "repositories.html")]
 struct RepositoriesPage {
     sidebar: Sidebar,
-    offers: Offers,
+    /// By owner; those that somebody looks for.
+    owners: Vec<(String, Vec<Offer>)>,
+    /// Of how many.
+    total: usize,
+    query: String,
     synchronized: Option<Time>,
     trouble: Option<String>,
 }
 
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    /// What names are to have.
+    #[serde(default)]
+    q: String,
+}
+
 /// Asks GitHub first when nobody has for a while.
-pub(super) async fn list(State(app): State<App>, account: Account) -> Page {
+pub(super) async fn list(
+    State(app): State<App>,
+    account: Account,
+    Query(wanted): Query<Wanted>,
+) -> Page {
     let offers = app.store.offers(account.id).await?;
     let now = Timestamp::now();
     let is_stale = offers.synchronized_at.is_none_or(|at| now.0 - at.0 > STALE);
     let trouble = if is_stale { synchronize(&app, &account).await } else { None };
-    page(&app, account, trouble).await
+    page(&app, account, trouble, &wanted.q).await
 }
 
 /// Shows the list again, or what kept GitHub from telling.
-pub(super) async fn sync(State(app): State<App>, account: Account) -> Result<Response, PageError> {
+pub(super) async fn sync(Acting(app): Acting, account: Account) -> Result<Response, PageError> {
     Ok(match synchronize(&app, &account).await {
         None => Redirect::to("/repositories/").into_response(),
-        trouble => page(&app, account, trouble).await?.into_response(),
+        trouble => page(&app, account, trouble, "").await?.into_response(),
     })
 }
 
 /// Turns one on; its first hook comes next.
 pub(super) async fn on(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(gh_id): Path<i64>,
 ) -> Result<Response, PageError> {
@@ -66,20 +82,34 @@ pub(super) async fn on(
         }
         Err(error) => {
             let trouble = format!("{} was not turned on: {}", offer.full_name, told(error)?);
-            Ok(page(&app, account, Some(trouble)).await?.into_response())
+            Ok(page(&app, account, Some(trouble), "").await?.into_response())
         }
     }
 }
 
-async fn page(app: &App, account: Account, trouble: Option<String>) -> Page {
+async fn page(app: &App, account: Account, trouble: Option<String>, query: &str) -> Page {
     let offers = app.store.offers(account.id).await?;
     let now = Timestamp::now();
+    let query = query.trim();
+    let total = offers.by_owner.iter().map(|(_, offers)| offers.len()).sum();
+    let mut owners = offers.by_owner;
+    for (_, offers) in &mut owners {
+        offers.retain(|offer| has(&offer.full_name.to_string(), query));
+    }
+    owners.retain(|(_, offers)| !offers.is_empty());
     render(&RepositoriesPage {
         sidebar: Sidebar::load(app, &Visitor(Some(account)), None).await?,
         synchronized: offers.synchronized_at.map(|at| Time::new(at, now)),
-        offers,
+        owners,
+        total,
+        query: query.to_owned(),
         trouble,
     })
+}
+
+/// As `static/repositories.js` has it: in any case.
+fn has(name: &str, query: &str) -> bool {
+    name.to_lowercase().contains(&query.to_lowercase())
 }
 
 /// What kept GitHub from telling, if anything did.

@@ -2,6 +2,7 @@
 //! whose visitors nobody has thought of; and what holds for all of them.
 
 use std::io;
+use std::net::SocketAddr;
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
@@ -34,7 +35,9 @@ pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
     let shutdown = app.shutdown.clone();
     // Outside of the router: a path with and without its last slash is one route.
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(app));
-    axum::serve(listener, axum::ServiceExt::<Request>::into_make_service(service))
+    let service =
+        axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    axum::serve(listener, service)
         .with_graceful_shutdown(async move { shutdown.requested().await })
         .await
 }

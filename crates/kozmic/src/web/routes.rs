@@ -8,8 +8,8 @@ use super::gate::Who::{Anyone, Insider, Manager, Member, Owner, SignedIn};
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, api, artifacts, badge, builds, cache_folders, health, history, home,
-    hook, hook_changes, hook_check, hook_form, jobs, kept, live, log_view, repositories, secrets, services, settings, sign_in,
-    start, static_files, tailer, tests,
+    hook, hook_changes, hook_check, hook_form, jobs, kept, live, log_view, repositories, secrets,
+    services, settings, sign_in, start, static_files, tailer, tests,
 };
 
 /// A line of the table.

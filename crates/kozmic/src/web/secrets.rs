@@ -3,14 +3,13 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::State;
 use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
 use super::page::{Page, Time};
 use super::settings::{self, Said};
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use crate::log::{SHORTEST, lines_too_short};
 use crate::model::{HookId, Invalid, ProjectId, SecretName, SecretValue, Timestamp};
 use crate::store::{Hook, Secret, SecretChange, SecretScope, StoreError};
@@ -104,7 +103,7 @@ impl SecretForm {
 }
 
 pub(super) async fn set(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Form(form): Form<SecretForm>,
@@ -150,7 +149,7 @@ async fn set_by(
 }
 
 pub(super) async fn remove(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     Form(form): Form<SecretForm>,

@@ -12,11 +12,11 @@ use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::secrets::Secrets;
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use super::{App, cache_folders};
 use crate::model::{
-    AtOnce, BuildId, ForkPolicy, HookId, Invalid, Role, Timestamp, parse_days, parse_log_bytes,
-    readable_bytes,
+    Action, AtOnce, BuildId, Event, ForkPolicy, HookId, Invalid, Role, Timestamp, parse_days,
+    parse_log_bytes, readable_bytes,
 };
 use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions, Schedule};
 use crate::upkeep::Ensured;
@@ -155,13 +155,7 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
     with_badge(app, visitor, access, said, "").await
 }
 
-async fn with_badge(
-    app: &App,
-    visitor: Visitor,
-    access: Access,
-    said: Said,
-    branch: &str,
-) -> Page {
+async fn with_badge(app: &App, visitor: Visitor, access: Access, said: Said, branch: &str) -> Page {
     let id = access.project.id;
     // What was just done may have changed it.
     let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such("project"))?;
@@ -218,7 +212,7 @@ fn clocked(schedule: Schedule, now: Timestamp) -> Clocked {
 }
 
 /// Webhooks and key as they must be at GitHub.
-pub(super) async fn ensure_hooks(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
+pub(super) async fn ensure_hooks(Acting(app): Acting, visitor: Visitor, access: Access) -> Page {
     let mut said = Said { about: "hooks", ..Said::default() };
     for hook in app.store.hooks(access.project.id).await? {
         let title = &hook.spec.title;
@@ -239,12 +233,16 @@ pub(super) async fn ensure_hooks(State(app): State<App>, visitor: Visitor, acces
         Ok(false) => {}
         Err(error) => said.troubles.push(format!("The deploy key: {}", told(error)?)),
     }
+    let mut event = of_project(Action::HooksEnsured, &access);
+    event.details.extend([("done".into(), said.done.clone().into())]);
+    app.store.noted(event).await?;
     page(&app, visitor, access, said).await
 }
 
 /// Names, members and all else that GitHub knows of the project.
-pub(super) async fn sync(State(app): State<App>, visitor: Visitor, access: Access) -> Page {
+pub(super) async fn sync(Acting(app): Acting, visitor: Visitor, access: Access) -> Page {
     let about = "members";
+    app.store.noted(of_project(Action::ProjectSynchronized, &access)).await?;
     let said = match app.upkeep.synchronize(&access.project).await {
         Ok(troubles) if troubles.is_empty() => {
             Said { about, done: vec!["Up to date with GitHub.".into()], troubles }
@@ -253,6 +251,11 @@ pub(super) async fn sync(State(app): State<App>, visitor: Visitor, access: Acces
         Err(error) => Said { about, done: Vec::new(), troubles: vec![told(error)?] },
     };
     page(&app, visitor, access, said).await
+}
+
+fn of_project(action: Action, Access { project, .. }: &Access) -> Event {
+    let name = &project.repository.full_name;
+    Event::of(action, "project", Some(project.id.0), name).in_project(project.id)
 }
 
 #[derive(Deserialize)]
@@ -273,7 +276,7 @@ pub(super) struct Options {
 
 /// A box that is not ticked is not sent.
 pub(super) async fn set_options(
-    State(app): State<App>,
+    Acting(app): Acting,
     Access { project, .. }: Access,
     Form(options): Form<Options>,
 ) -> Result<Redirect, PageError> {
@@ -300,7 +303,7 @@ pub(super) async fn set_options(
 
 /// For a manager, when the owner has left.
 pub(super) async fn take_over(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
 ) -> Result<Response, PageError> {
@@ -332,7 +335,7 @@ struct DeletedPage {
 
 /// Confirmed by the project's full name.
 pub(super) async fn delete(
-    State(app): State<App>,
+    Acting(app): Acting,
     visitor: Visitor,
     access: Access,
     Form(confirmation): Form<Confirmation>,

@@ -14,10 +14,10 @@ use serde::Deserialize;
 use super::cookies::UnderWay;
 use super::error::PageError;
 use super::page::{Page, render};
-use super::visitor::{Account, Visitor};
+use super::visitor::{Account, Acting, Visitor};
 use super::{App, admission};
 use crate::github::{GithubError, Granted, OAuthApp, OAuthError};
-use crate::model::{Timestamp, UserId};
+use crate::model::{Action, Actor, Event, Timestamp, UserId, Via};
 
 /// Where GitHub sends people back to; registered there.
 const CALLBACK: &str = "/_auth/auth-callback/";
@@ -100,7 +100,7 @@ pub(super) struct Answer {
 
 /// Back from GitHub: a new session, or the reason why there is none.
 pub(super) async fn callback(
-    State(app): State<App>,
+    Acting(app): Acting,
     Visitor(before): Visitor,
     answer: Result<Query<Answer>, QueryRejection>,
     headers: HeaderMap,
@@ -151,7 +151,7 @@ pub(super) struct Out {
 
 /// Ends this session, or all of the user's.
 pub(super) async fn logout(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Form(out): Form<Out>,
 ) -> Result<Response, PageError> {
@@ -243,13 +243,22 @@ impl App {
         } else {
             let organization = admission::organization_of(self, &granted.token).await;
             let organization = organization.map_err(away)?;
-            Some(organization.ok_or_else(|| not_admitted(&user.login, is_another))?)
+            match organization {
+                None => {
+                    let event = Event::of(Action::SignInRefused, "user", None, &user.login);
+                    self.store.noted(event.with("github", user.gh_id)).await?;
+                    return Err(not_admitted(&user.login, is_another));
+                }
+                known => known,
+            }
         };
         let id = self.store.user_signed_in(&user, &granted.token, now).await?;
-        self.learn_projects(id).await;
+        let address = self.store.actor().address;
+        let theirs = self.by(Actor::person(id, &user.login, Via::Request, address));
+        theirs.learn_projects(id).await;
         self.store.user_admitted(id, organization.as_deref(), now).await?;
         tracing::info!(login = user.login, "signed in");
-        Ok(self.store.session_begun(id, now).await?)
+        Ok(theirs.store.session_begun(id, now).await?)
     }
 
     /// What failed and what to do, for the person who wanted to sign in.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, TokenTrouble, render, token_trouble};
-use super::visitor::{Access, Account, Visitor};
+use super::visitor::{Access, Account, Acting, Visitor};
 use crate::intake::{self, AskError, FindError, Start};
 use crate::model::Timestamp;
 use crate::store::Project;
@@ -40,7 +40,7 @@ pub(super) async fn form(State(app): State<App>, visitor: Visitor, access: Acces
 
 /// Leads to the build, or shows the form again with what is wrong.
 pub(super) async fn start(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     access: Access,
     RawForm(body): RawForm,

@@ -6,9 +6,11 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::App;
 use super::error::PageError;
-use crate::model::{Role, SessionId, TokenScope, UserId};
-use crate::store::{KnownUser, Listed, Project};
+use crate::model::{Actor, Role, SessionId, TokenScope, UserId, Via};
+use crate::store::{KnownUser, Listed, Project, TokenUse};
+use crate::upkeep::Upkeep;
 
 /// Somebody who is known, by a session or a token. As an argument of a handler it
 /// needs a route that is not for anyone.
@@ -19,6 +21,8 @@ pub(super) struct Account {
     pub(super) name: String,
     pub(super) email: Option<String>,
     pub(super) is_administrator: bool,
+    /// How they came.
+    pub(super) via: Via,
     /// None with a token.
     pub(super) session: Option<SessionId>,
     /// What the token may be used for.
@@ -27,16 +31,17 @@ pub(super) struct Account {
 
 impl Account {
     pub(super) fn by_session(user: KnownUser, is_administrator: bool, id: SessionId) -> Self {
-        Self { session: Some(id), ..Self::new(user, is_administrator) }
+        Self { session: Some(id), ..Self::new(user, is_administrator, Via::Session(id)) }
     }
 
-    pub(super) fn by_token(user: KnownUser, is_administrator: bool, scope: TokenScope) -> Self {
-        Self { token: Some(scope), ..Self::new(user, is_administrator) }
+    pub(super) fn by_token(used: TokenUse, is_administrator: bool) -> Self {
+        let TokenUse { id, user, scope } = used;
+        Self { token: Some(scope), ..Self::new(user, is_administrator, Via::Token(id)) }
     }
 
-    fn new(user: KnownUser, is_administrator: bool) -> Self {
+    fn new(user: KnownUser, is_administrator: bool, via: Via) -> Self {
         let KnownUser { id, login, name, email, .. } = user;
-        Self { id, login, name, email, is_administrator, session: None, token: None }
+        Self { id, login, name, email, is_administrator, via, session: None, token: None }
     }
 }
 
@@ -83,6 +88,26 @@ impl<S: Sync> FromRequestParts<S> for Account {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
         from_gate(parts)
+    }
+}
+
+/// The server in the hands of whoever asks: what is changed with it is written into the
+/// audit log as theirs. Every handler that changes something takes it, and no `State`.
+pub(super) struct Acting(pub(super) App);
+
+impl FromRequestParts<App> for Acting {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, PageError> {
+        Ok(Self(app.by(from_gate(parts)?)))
+    }
+}
+
+impl App {
+    pub(super) fn by(&self, actor: Actor) -> Self {
+        let store = self.store.by(actor);
+        let upkeep = Upkeep { store: store.clone(), ..self.upkeep.clone() };
+        Self { store, upkeep, ..self.clone() }
     }
 }
 

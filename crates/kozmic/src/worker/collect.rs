@@ -11,7 +11,7 @@ use super::run::asked_to_stop;
 use super::{Progress, Stop, Worker};
 use crate::engine::{Container, Engine, EngineError, Found, Step};
 use crate::log::Masks;
-use crate::model::{Collected, ErrorKind, JobEnd, JobUuid, Timestamp};
+use crate::model::{Collected, ErrorKind, JobEnd, JobUuid, Phase, Timestamp};
 use crate::report_files::{ArtifactLimits, ReportLimits, Shelf, keep_artifacts, read_reports};
 use crate::store::{ClaimedJob, StoreError, prefix_of_attempt};
 
@@ -49,6 +49,8 @@ pub(super) async fn before_end(
     {
         return Outcome::Ended(end);
     }
+    lease.tell(Progress::Over(Phase::Build));
+    lease.tell(Progress::Begins(Phase::Collect));
     lease.tell(Progress::Builds("the script has ended; taking what it left".into()));
     let mut stop = lease.stop();
     let collecting = async {

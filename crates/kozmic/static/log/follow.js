@@ -1,15 +1,35 @@
 // The live end of a log, by the tailer's web socket. A connection that is lost is made
 // again, from the line after the last one that came.
 
+import { parts } from "../dom.js";
+import { words } from "../words.js";
+
 /** Milliseconds before the connection is made again. */
 const AGAIN = 1000;
 /** Lines that a connection may be late; those of one that is later are left out. */
 const LATE = 2000;
 
 export class Tail {
-  /** `keeps()` tells whether the lines themselves are of use now, or only how many. */
+  /**
+   * `keeps()` tells whether the lines themselves are of use now, or only how many.
+   * @param {{
+   *   url: string,
+   *   lines: import("./lines.js").Lines,
+   *   keeps: () => boolean,
+   *   say: (text: string) => void,
+   *   onEnd: () => void,
+   * }} of
+   */
   constructor({ url, lines, keeps, say, onEnd }) {
-    Object.assign(this, { url, lines, keeps, say, onEnd });
+    this.url = url;
+    this.lines = lines;
+    this.keeps = keeps;
+    this.say = say;
+    this.onEnd = onEnd;
+    /** Up to which line this connection has come. */
+    this.at = 0;
+    /** @type {WebSocket | undefined} */
+    this.socket = undefined;
     this.#connect();
   }
 
@@ -20,7 +40,7 @@ export class Tail {
     this.socket = socket;
     this.at = this.lines.total;
     let isOver = false;
-    socket.addEventListener("open", () => this.say(this.lines.count ? "" : "Waiting for the first line…"));
+    socket.addEventListener("open", () => this.say(this.lines.count ? "" : words("first-line")));
     socket.addEventListener("message", (event) => {
       if (socket !== this.socket) return;
       const message = JSON.parse(event.data);
@@ -40,14 +60,14 @@ export class Tail {
     });
     socket.addEventListener("close", () => {
       if (isOver || socket !== this.socket) return;
-      this.say("Connection lost; trying again…");
+      this.say(words("lost"));
       setTimeout(() => this.#connect(), AGAIN);
     });
   }
 
   /** Where lines are written faster than they come, goes on at the end: they can be fetched. */
   catchUp() {
-    if (!this.isLate || this.socket.readyState !== WebSocket.OPEN) return;
+    if (!this.isLate || this.socket?.readyState !== WebSocket.OPEN) return;
     // It is closed when the server has read that, which may take until all is sent.
     const late = this.socket;
     this.#connect();
@@ -58,6 +78,7 @@ export class Tail {
     return this.lines.total - this.at > LATE;
   }
 
+  /** @param {string} content */
   #take(content) {
     // No line can hold this text as it is: what is shown of it is escaped.
     const last = Number(/ id="L(\d+)"/.exec(content.slice(content.lastIndexOf('<div class="l"')))?.[1]);
@@ -67,18 +88,25 @@ export class Tail {
   }
 }
 
-/** The lines of HTML as pages and the tailer have them. */
+/**
+ * The lines of HTML as pages and the tailer have them.
+ * @param {string} content
+ */
 export function rowsOf(content) {
   const template = document.createElement("template");
   template.innerHTML = content;
-  return [...template.content.querySelectorAll(".l")].map(rowOf);
+  return parts(".l", HTMLElement, template.content).map(rowOf);
 }
 
+/**
+ * @param {HTMLElement} element
+ * @returns {import("./lines.js").Row}
+ */
 export function rowOf(element) {
   const at = element.dataset.at;
   return {
     n: Number(element.id.slice(1)),
     at: at === undefined ? undefined : Number(at) || null,
-    html: element.lastElementChild.innerHTML,
+    html: element.lastElementChild?.innerHTML ?? "",
   };
 }

@@ -1,6 +1,8 @@
 // The lines that are at hand: blocks of them, fetched when they are wanted, a bounded
 // number kept. Knows how many lines there are, and nothing of how they are shown.
 
+import { words } from "../words.js";
+
 /** Lines of a block; they are fetched and forgotten together. */
 const BLOCK = 250;
 /** Blocks that are kept at the most. */
@@ -14,23 +16,46 @@ const TIMES = 1000;
 /** Milliseconds before a request that failed is sent again. */
 const AGAIN = 2000;
 
+/**
+ * A line; `at` is when it was written, in milliseconds since 1970: `null` where nobody knows,
+ * none where it was not asked for yet.
+ * @typedef {{ n: number, at?: number | null, html: string }} Row
+ * @typedef {{ lines: Row[], total: number, start?: number | null }} Answer
+ */
+
 export class Lines extends EventTarget {
+  /** @type {Map<number, Row[]>} */
   #blocks = new Map();
+  /** @type {Map<number, { end: number, abort: AbortController }>} */
   #pending = new Map();
-  /** Blocks that are not forgotten. */
+  /**
+   * Blocks that are not forgotten.
+   * @type {Set<number>}
+   */
   #wanted = new Set();
   #timesAt = 0;
   #retry = 0;
 
+  /**
+   * @param {string} url
+   * @param {number} total
+   * @param {boolean} isFinished
+   */
   constructor(url, total, isFinished) {
     super();
     this.url = url;
     /** Complete lines so far; those of an unfinished one are not counted. */
     this.total = total;
     this.isFinished = isFinished;
-    /** Milliseconds since 1970 at which the job began. */
+    /**
+     * Milliseconds since 1970 at which the job began.
+     * @type {number | undefined}
+     */
     this.start = undefined;
-    /** The line under way: `{ n, html }`. */
+    /**
+     * The line under way.
+     * @type {Row | undefined}
+     */
     this.partial = undefined;
   }
 
@@ -39,13 +64,20 @@ export class Lines extends EventTarget {
     return this.total + (this.partial?.n === this.total + 1 ? 1 : 0);
   }
 
-  /** `{ n, at, html }`; none while it is not here. `at` is none where it is not known yet. */
+  /**
+   * None while it is not here.
+   * @param {number} n
+   * @returns {Row | undefined}
+   */
   get(n) {
     if (this.partial?.n === n && n > this.total) return this.partial;
     return this.#blocks.get(blockOf(n))?.[(n - 1) % BLOCK];
   }
 
-  /** Takes in lines that came with the page or from elsewhere. */
+  /**
+   * Takes in lines that came with the page or from elsewhere.
+   * @param {Row[]} rows
+   */
   put(rows) {
     for (const row of rows) {
       const block = blockOf(row.n);
@@ -61,7 +93,11 @@ export class Lines extends EventTarget {
     }
   }
 
-  /** The log has grown; `rows` are its new lines, or none of them. */
+  /**
+   * The log has grown; `rows` are its new lines, or none of them.
+   * @param {number} total
+   * @param {Row[]} rows
+   */
   grow(total, rows = []) {
     if (this.partial && this.partial.n <= total) this.partial = undefined;
     this.total = Math.max(this.total, total);
@@ -71,6 +107,7 @@ export class Lines extends EventTarget {
 
   /** Learns how many lines there are by now. */
   async refresh() {
+    /** @type {Answer} */
     const answer = await ask(`${this.url}?count=0`);
     this.start ??= answer.start ?? undefined;
     if (answer.total > this.total) this.grow(answer.total);
@@ -82,6 +119,10 @@ export class Lines extends EventTarget {
     this.dispatchEvent(new Event("grown"));
   }
 
+  /**
+   * @param {number} n
+   * @param {string} html
+   */
   setPartial(n, html) {
     if (n !== this.total + 1) return;
     this.partial = { n, html };
@@ -92,6 +133,7 @@ export class Lines extends EventTarget {
    * Fetches what is missing of these lines, which are in order, and what is near them. What
    * was wanted before and is not any more is not waited for. With `times`, lines whose time
    * is not known are missing.
+   * @param {number[]} numbers
    */
   want(numbers, times = false) {
     this.#wanted = new Set(numbers.map(blockOf));
@@ -109,7 +151,11 @@ export class Lines extends EventTarget {
       }
       const row = this.get(n);
       if (row && !(times && row.at === undefined && this.#mayAskForTimes())) continue;
-      const isMissing = (n) => !this.get(n) || (times && this.get(n).at === undefined);
+      /** @param {number} n */
+      const isMissing = (n) => {
+        const row = this.get(n);
+        return !row || (times && row.at === undefined);
+      };
       let [start, end, run] = [n, n, at];
       while (numbers[run + 1] === numbers[run] + 1) run++;
       while (start > 1 && start > n - AHEAD && isMissing(start - 1)) start--;
@@ -128,11 +174,16 @@ export class Lines extends EventTarget {
     return true;
   }
 
+  /**
+   * @param {number} from
+   * @param {number} end
+   */
   async #fetch(from, end) {
     const abort = new AbortController();
     this.#pending.set(from, { end, abort });
     let isMore = false;
     try {
+      /** @type {Answer} */
       const answer = await ask(`${this.url}?from=${from}&count=${end - from + 1}`, abort.signal);
       this.put(answer.lines);
       this.total = Math.max(this.total, answer.total);
@@ -142,8 +193,8 @@ export class Lines extends EventTarget {
       this.#retry = 0;
       this.dispatchEvent(new CustomEvent("trouble", { detail: "" }));
     } catch (error) {
-      if (error.name === "AbortError") return;
-      this.dispatchEvent(new CustomEvent("trouble", { detail: error.message }));
+      if (isAborted(error)) return;
+      this.dispatchEvent(new CustomEvent("trouble", { detail: told(error) }));
       setTimeout(() => this.dispatchEvent(new Event("came")), AGAIN * 2 ** Math.min(this.#retry++, 4));
     } finally {
       if (this.#pending.get(from)?.abort === abort) this.#pending.delete(from);
@@ -152,22 +203,33 @@ export class Lines extends EventTarget {
   }
 }
 
+/** @param {number} n */
 function blockOf(n) {
   return Math.floor((n - 1) / BLOCK);
 }
 
-/** Asks the server; an error says in words what is wrong. */
+/** @param {unknown} error */
+export const isAborted = (error) => error instanceof DOMException && error.name === "AbortError";
+
+/** @param {unknown} error */
+export const told = (error) => (error instanceof Error ? error.message : String(error));
+
+/**
+ * Asks the server; an error says in words what is wrong.
+ * @param {string} url
+ * @param {AbortSignal} [signal]
+ */
 export async function ask(url, signal) {
   let answer;
   try {
     answer = await fetch(url, { signal, headers: { accept: "application/json" } });
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error("The server can't be reached; trying again…");
+    if (isAborted(error)) throw error;
+    throw new Error(words("unreachable"));
   }
-  if (answer.redirected) throw new Error("You are signed out; load the page again.");
+  if (answer.redirected) throw new Error(words("signed-out"));
   const isJson = /json/.test(answer.headers.get("content-type") ?? "");
   const content = isJson ? await answer.json() : undefined;
   if (answer.ok && content) return content;
-  throw new Error(content?.detail ?? `The server answered ${answer.status}.`);
+  throw new Error(content?.detail ?? words("answered", { status: String(answer.status) }));
 }

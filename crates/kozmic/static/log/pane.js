@@ -16,27 +16,59 @@ const NEAR = 3;
 /** Milliseconds without scrolling after which the scroll bar is put right. */
 const IDLE = 160;
 
+/**
+ * A row, and how much of it is above a place.
+ * @typedef {{ index: number, offset: number }} Anchor
+ * @typedef {ReturnType<import("./rows.js").Rows["key"]>} Key
+ */
+
 export class Pane {
+  /** @type {Map<number, { element: HTMLElement, key: Key }>} */
   #elements = new Map();
   #first = 0;
   #end = 0;
   /** Where the rows begin in the box. */
   #top = 0;
   #row = 20;
+  /** @type {number | undefined} */
   #idle = undefined;
+  /** @type {number | undefined} */
   #frame = undefined;
   /** Where the box begins in the page. */
   #place = 0;
-  /** Where this scrolled the page to. */
+  /**
+   * Where this scrolled the page to.
+   * @type {number | undefined}
+   */
   #own = undefined;
-  /** A line that was jumped to: it stays where it is until the reader moves. */
+  /**
+   * A line that was jumped to: it stays where it is until the reader moves.
+   * @type {number | undefined}
+   */
   #aim = undefined;
-  /** Told after each drawing: the first and last line on the screen. */
+  /** Told after each drawing. */
   onDraw = () => {};
+  /** Told after each movement of the page. */
+  onScroll = () => {};
 
-  /** `box` holds `list`, which holds the rows; `bar` sticks above them. */
+  /**
+   * `box` holds `list`, which holds the rows; `bar` sticks above them.
+   * @param {{
+   *   box: HTMLElement,
+   *   list: HTMLElement,
+   *   bar: HTMLElement,
+   *   lines: import("./lines.js").Lines,
+   *   folds: import("./folds.js").Folds,
+   *   rows: import("./rows.js").Rows,
+   * }} of
+   */
   constructor({ box, list, bar, lines, folds, rows }) {
-    Object.assign(this, { box, list, bar, lines, folds, rows });
+    this.box = box;
+    this.list = list;
+    this.bar = bar;
+    this.lines = lines;
+    this.folds = folds;
+    this.rows = rows;
     this.measure();
     // What changes above the log must not move it; the rows move too often for the browser
     // to find one that stays.
@@ -57,8 +89,9 @@ export class Pane {
   measure() {
     const probe = document.createElement("div");
     probe.className = "l";
-    probe.append(document.createElement("a"), document.createElement("span"));
-    probe.lastChild.textContent = "x";
+    const text = document.createElement("span");
+    text.textContent = "x";
+    probe.append(document.createElement("a"), text);
     this.list.append(probe);
     this.#row = probe.getBoundingClientRect().height || 20;
     probe.remove();
@@ -91,7 +124,10 @@ export class Pane {
     return this.box.getBoundingClientRect().bottom - innerHeight < 8;
   }
 
-  /** Lines on the screen. */
+  /**
+   * The first and the last line on the screen.
+   * @returns {[number, number]}
+   */
   get visible() {
     const top = Math.max(0, this.#scroll);
     const from = this.#hit(top)?.index ?? this.#first;
@@ -110,7 +146,7 @@ export class Pane {
   draw() {
     const scroll = Math.max(0, this.#scroll);
     const aim = this.#aim && this.#elements.get(this.#aim)?.element;
-    if (aim && this.#isOnScreen(aim)) {
+    if (this.#aim && aim && this.#isOnScreen(aim)) {
       return this.#drawAt({ index: this.folds.indexOf(this.#aim) }, this.#top + aim.offsetTop);
     }
     this.#aim = undefined;
@@ -118,12 +154,16 @@ export class Pane {
     this.#drawAt(anchor, scroll - anchor.offset);
   }
 
+  /** @param {HTMLElement} element */
   #isOnScreen(element) {
     const { top, bottom } = element.getBoundingClientRect();
     return bottom > this.bar.getBoundingClientRect().bottom && top < innerHeight;
   }
 
-  /** Draws anew after a change of how lines look or which are hidden; the top line stays. */
+  /**
+   * Draws anew after a change of how lines look or which are hidden; the top line stays.
+   * @param {() => void} change
+   */
   keeping(change) {
     const scroll = Math.max(0, this.#scroll);
     const anchor = this.#hit(scroll) ?? this.#mapped(scroll);
@@ -132,7 +172,10 @@ export class Pane {
     this.#drawAt({ index: this.folds.indexOf(line) }, scroll - anchor.offset);
   }
 
-  /** Brings a line onto the screen, a third from the top; not when it is there already. */
+  /**
+   * Brings a line onto the screen, a third from the top; not when it is there already.
+   * @param {number} n
+   */
   show(n, { always = false } = {}) {
     this.folds.reveal(n);
     const element = this.#elements.get(n)?.element;
@@ -161,13 +204,17 @@ export class Pane {
     const place = this.#physical(index * this.#row);
     this.#aim = undefined;
     this.#drawAt({ index }, place);
-    const end = this.box.parentElement.getBoundingClientRect().bottom;
+    const end = (this.box.parentElement ?? this.box).getBoundingClientRect().bottom;
     this.#scrollPage(scrollY + end - innerHeight);
   }
 
-  /** The row at a place in the box. */
+  /**
+   * The row at a place in the box.
+   * @param {number} place
+   * @returns {Anchor | undefined}
+   */
   #hit(place) {
-    const rows = this.list.children;
+    const rows = /** @type {HTMLCollectionOf<HTMLElement>} */ (this.list.children);
     if (!rows.length || place < this.#top || place >= this.#top + this.list.offsetHeight) return undefined;
     let [low, high] = [0, rows.length - 1];
     while (low < high) {
@@ -178,7 +225,11 @@ export class Pane {
     return { index: this.#first + low, offset: place - this.#top - rows[low].offsetTop };
   }
 
-  /** A place that is not far from the rows, told by the usual height. */
+  /**
+   * A place that is not far from the rows, told by the usual height.
+   * @param {number} place
+   * @returns {Anchor | undefined}
+   */
   #near(place) {
     if (!this.list.children.length) return undefined;
     const after = place - (this.#top + this.list.offsetHeight);
@@ -190,13 +241,21 @@ export class Pane {
     return { index: at, offset: distance - (at - index) * this.#row };
   }
 
+  /**
+   * @param {number} place
+   * @returns {Anchor}
+   */
   #mapped(place) {
     const virtual = this.#virtual(place);
     const index = Math.max(0, Math.min(Math.floor(virtual / this.#row), this.count - 1));
     return { index, offset: Math.min(virtual - index * this.#row, this.#row) };
   }
 
-  /** Rows around the anchor, whose top is at this place. */
+  /**
+   * Rows around the anchor, whose top is at this place.
+   * @param {{ index: number }} anchor
+   * @param {number} place
+   */
   #drawAt({ index }, place) {
     const count = this.count;
     const screen = Math.min(Math.ceil(this.height / this.#row), MOST - 2 * SPARE);
@@ -204,7 +263,7 @@ export class Pane {
     this.#end = Math.min(count, index + screen + SPARE);
     this.#fill();
     const anchor = this.list.children[index - this.#first];
-    this.#top = place - (anchor?.offsetTop ?? 0);
+    this.#top = place - (anchor instanceof HTMLElement ? anchor.offsetTop : 0);
     if (this.#first === 0 && this.#end === count) this.#top = 0;
     this.list.style.top = `${this.#top}px`;
     this.#setHeight(this.#top + this.list.offsetHeight + this.#after);
@@ -226,6 +285,7 @@ export class Pane {
       element.remove();
       this.#elements.delete(n);
     }
+    /** @type {ChildNode | null} */
     let next = this.list.firstChild;
     for (const n of wanted.keys()) {
       const key = this.rows.key(n);
@@ -277,15 +337,17 @@ export class Pane {
       (this.#first === 0 || scroll - margin > this.#top) &&
       (this.#end === this.count || scroll + this.height + margin < this.#top + this.list.offsetHeight);
     if (!isNear) this.drawSoon();
-    this.onScroll?.();
+    this.onScroll();
   }
 
+  /** @param {number} place */
   #scrollTo(place) {
     const box = this.box.getBoundingClientRect().top + scrollY;
     const top = box - this.bar.offsetHeight + Math.max(0, place);
     this.#scrollPage(top);
   }
 
+  /** @param {number} top */
   #scrollPage(top) {
     scrollTo({ top, behavior: "instant" });
     this.#own = scrollY;
@@ -300,11 +362,15 @@ export class Pane {
     if (Math.abs(by) >= 1 && this.#scroll + by > 0) this.#scrollPage(scrollY + by);
   }
 
+  /** @param {number} height */
   #setHeight(height) {
     this.box.style.height = `${Math.max(height, this.#row)}px`;
   }
 
-  /** From the height that all rows before would have to a place in the box, and back. */
+  /**
+   * From the height that all rows before would have to a place in the box, and back.
+   * @param {number} virtual
+   */
   #physical(virtual) {
     const all = this.count * this.#row;
     if (all <= TALLEST || virtual < EXACT) return virtual;
@@ -312,6 +378,7 @@ export class Pane {
     return EXACT + ((virtual - EXACT) * (TALLEST - 2 * EXACT)) / (all - 2 * EXACT);
   }
 
+  /** @param {number} place */
   #virtual(place) {
     const all = this.count * this.#row;
     if (all <= TALLEST || place < EXACT) return place;

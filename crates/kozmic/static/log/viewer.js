@@ -1,10 +1,12 @@
 // The log's viewer: puts its parts together and gives its controls their meaning. Without
 // it the page shows the log by pages.
 
+import { around, control, part, partIfAny, parts } from "../dom.js";
 import { listen, remember, remembered } from "../keys.js";
+import { tell, words } from "../words.js";
 import { Folds } from "./folds.js";
 import { Tail, rowOf } from "./follow.js";
-import { ask, Lines } from "./lines.js";
+import { ask, Lines, told } from "./lines.js";
 import { chosenLines, setChosenLines } from "./link.js";
 import { Pane } from "./pane.js";
 import { exactColours, Rows } from "./rows.js";
@@ -17,27 +19,48 @@ const COPIED = 20_000;
 /** Milliseconds between two looks for sections while the log grows. */
 const SECTIONS = 3000;
 
-/** Shows the log in `viewer`; `onChange` is told of its first line and of its end. */
+/**
+ * Shows the log in `viewer`; `onChange` is told of its first line and of its end.
+ * @param {HTMLElement} viewer
+ * @param {() => void} onChange
+ */
 export function view(viewer, onChange) {
-  const { total, start, finished, url, page } = viewer.dataset;
-  const part = (name) => viewer.querySelector(`[data-part="${name}"]`);
-  const [box, list, bar, said] = ["box", "list", "bar", "said"].map(part);
+  const { total, start, finished, url = "", page = "", tailer = "" } = viewer.dataset;
+  /**
+   * @template {Element} T
+   * @param {string} name
+   * @param {new () => T} type
+   */
+  const own = (name, type) => part(`[data-part="${name}"]`, type, viewer);
+  const box = own("box", HTMLElement);
+  const list = own("list", HTMLElement);
+  const bar = own("bar", HTMLElement);
+  const said = own("said", HTMLElement);
   const lines = new Lines(`${url}lines/`, Number(total), finished === "true");
   const folds = new Folds();
   const rows = new Rows(lines, folds);
   lines.start = start ? Number(start) : undefined;
-  lines.put([...list.children].map(rowOf));
+  lines.put(parts(":scope > .l", HTMLElement, list).map(rowOf));
   list.replaceChildren();
   viewer.classList.add("live");
   bar.hidden = false;
   for (const paged of viewer.querySelectorAll(".log-pages")) paged.remove();
 
   const pane = new Pane({ box, list, bar, lines, folds, rows });
-  const say = (text) => (said.textContent = text);
+  /** @param {string} text */
+  const say = (text) => {
+    said.textContent = text;
+  };
+  /** @param {string} text what somebody asked for */
+  const sayAloud = (text) => {
+    say(text);
+    tell(text);
+  };
 
   // Following the end.
   let isFollowing = false;
-  const follows = part("follow");
+  const follows = own("follow", HTMLButtonElement);
+  /** @param {boolean} is */
   const follow = (is) => {
     isFollowing = is && !lines.isFinished;
     follows.setAttribute("aria-pressed", String(isFollowing));
@@ -53,56 +76,64 @@ export function view(viewer, onChange) {
     else if (!isFollowing && !wentUp && pane.isAtEnd) follow(true);
   };
 
+  /**
+   * @param {number} n
+   * @param {{ always?: boolean }} [options]
+   */
   const show = (n, options) => {
     if (isFollowing) follow(false);
     pane.show(Math.max(1, Math.min(n, lines.count)), options);
   };
 
   // Lines that are named by the address.
+  const copies = own("copy", HTMLButtonElement);
+  /** @param {import("./link.js").Chosen} [chosen] */
   const choose = (chosen) => {
     rows.chosen = chosen;
     setChosenLines(page, chosen);
-    part("copy").disabled = !chosen;
+    copies.disabled = !chosen;
     pane.draw();
   };
+  /** @param {number} n */
   const chooseAndShow = (n) => {
     choose([n, n]);
     show(n);
   };
   const takeAddress = () => {
     rows.chosen = chosenLines();
-    part("copy").disabled = !rows.chosen;
+    copies.disabled = !rows.chosen;
     if (rows.chosen) show(rows.chosen[0], { always: true });
     else pane.draw();
   };
   addEventListener("hashchange", takeAddress);
   list.addEventListener("click", (event) => {
-    const fold = event.target.closest("button[data-fold]");
+    const fold = around(event, "button[data-fold]", HTMLElement);
     if (fold) {
       pane.keeping(() => folds.toggle(Number(fold.dataset.fold)));
-      list.querySelector(`[data-fold="${fold.dataset.fold}"]`)?.focus({ preventScroll: true });
+      partIfAny(`[data-fold="${fold.dataset.fold}"]`, HTMLElement, list)?.focus({ preventScroll: true });
       return;
     }
-    const number = event.target.closest("a[data-n]");
+    const number = around(event, "a[data-n]", HTMLElement);
     if (!number || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const n = Number(number.dataset.n);
     const [from] = (event.shiftKey && rows.chosen) || [n];
-    if (event.shiftKey) getSelection().removeAllRanges();
+    if (event.shiftKey) getSelection()?.removeAllRanges();
     choose([Math.min(from, n), Math.max(from, n)]);
   });
 
   // Search.
   const here = () => rows.chosen?.[0] ?? pane.visible[0];
   const search = new Search({
-    form: part("find"),
-    list: part("matches"),
-    said: part("found"),
+    form: own("find", HTMLFormElement),
+    list: own("matches", HTMLElement),
+    said: own("found", HTMLElement),
+    rows: list,
     url: `${url}search/`,
     show: chooseAndShow,
     here,
   });
-  search.rows = list;
+  /** @type {number | undefined} */
   let marking;
   pane.onDraw = () => {
     sync();
@@ -112,33 +143,40 @@ export function view(viewer, onChange) {
     });
   };
   const nextError = async () => {
-    say("Looking for the next error…");
+    say(words("looking"));
     const from = rows.chosen ? rows.chosen[0] + 1 : pane.visible[0];
     try {
       const found = (await errorFrom(from)) ?? (from > 1 ? await errorFrom(1) : undefined);
       if (found) chooseAndShow(found);
-      say(found ? `Line ${found.toLocaleString()}` : "No line of this log looks like an error.");
+      sayAloud(found ? words("line", { n: found }) : words("no-error"));
     } catch (error) {
-      say(error.message);
+      sayAloud(told(error));
     }
   };
+  /** @param {number} from */
   const errorFrom = async (from) => {
-    for (let next = from; next; ) {
+    /** @type {number | null | undefined} */
+    let next = from;
+    while (next) {
+      /** @type {{ matches: { n: number }[], next?: number | null }} */
       const answer = await ask(`${url}search/?errors=1&first=1&from=${next}`);
-      if (answer.matches.length) return answer.matches[0].n;
+      const [found] = answer.matches;
+      if (found) return found.n;
       next = answer.next;
     }
     return undefined;
   };
 
   // How lines look.
-  const wraps = part("wrap");
-  const times = part("times");
+  const wraps = own("wrap", HTMLInputElement);
+  const times = own("times", HTMLSelectElement);
+  /** @param {boolean} is */
   const wrap = (is) => {
     wraps.checked = is;
     remember(WRAP, is ? "on" : "off");
     pane.keeping(() => viewer.classList.toggle("wraps", is));
   };
+  /** @param {string} kind */
   const setTimes = (kind) => {
     times.value = kind;
     remember(TIMES, kind);
@@ -155,68 +193,72 @@ export function view(viewer, onChange) {
   };
 
   // A bar of its own for what is wider than the screen: the rows' own would be at their end.
-  const across = part("across");
+  const across = own("across", HTMLElement);
+  const width = part("div", HTMLElement, across);
   const sync = () => {
     const isWide = list.scrollWidth > list.clientWidth + 1;
     across.hidden = !isWide;
-    across.firstElementChild.style.width = `${list.scrollWidth}px`;
+    width.style.width = `${list.scrollWidth}px`;
   };
   across.addEventListener("scroll", () => (list.scrollLeft = across.scrollLeft));
   list.addEventListener("scroll", () => (across.scrollLeft = list.scrollLeft));
 
   // Sections.
+  const foldsAll = own("fold", HTMLButtonElement);
   let sectionsAt = 0;
   const loadSections = async () => {
     sectionsAt = lines.total;
     try {
       const answer = await ask(`${url}sections/`);
       pane.keeping(() => folds.set(answer.sections));
-      part("fold").disabled = !folds.sections.size;
+      foldsAll.disabled = !folds.sections.size;
     } catch {
       // They are asked for again when the log grows.
     }
   };
-  part("fold").addEventListener("click", () => {
+  foldsAll.addEventListener("click", () => {
     pane.keeping(() => folds.all(!folds.anyFolded));
-    part("fold").textContent = folds.anyFolded ? "Unfold all sections" : "Fold all sections";
+    foldsAll.textContent = words(folds.anyFolded ? "unfold" : "fold");
   });
 
   const copy = async () => {
-    if (!rows.chosen) return say("Click a line's number first, and another one with Shift held.");
+    if (!rows.chosen) return sayAloud(words("choose-first"));
     const [from, to] = rows.chosen;
     try {
       const text = await textOf(url, from, Math.min(to, from + COPIED - 1, lines.total));
       await toClipboard(text);
-      say(from === to ? "The line is copied." : `${(to - from + 1).toLocaleString()} lines are copied.`);
+      sayAloud(words("copied", { count: to - from + 1 }));
     } catch (error) {
-      say(`Not copied: ${error.message}`);
+      sayAloud(words("not-copied", { why: told(error) }));
     }
   };
 
   // The other controls.
-  const help = document.getElementById("keys");
+  const help = part("#keys", HTMLDialogElement);
+  const goes = own("go", HTMLFormElement);
+  const field = control(goes, "line", HTMLInputElement);
   follows.addEventListener("click", () => follow(!isFollowing));
-  part("error").addEventListener("click", nextError);
-  part("copy").addEventListener("click", copy);
-  part("keys").addEventListener("click", () => help.showModal());
-  part("go").addEventListener("submit", async (event) => {
+  own("error", HTMLButtonElement).addEventListener("click", nextError);
+  copies.addEventListener("click", copy);
+  own("keys", HTMLButtonElement).addEventListener("click", () => help.showModal());
+  goes.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const field = event.target.elements.line;
     const n = Number(field.value.replaceAll(/[^\d]/g, ""));
     field.value = "";
     field.blur();
     if (n > lines.count && !lines.isFinished) await lines.refresh().catch(() => {});
     if (n > 0) chooseAndShow(Math.min(n, lines.count));
   });
-  const menu = part("menu");
+  const menu = own("menu", HTMLDetailsElement);
   document.addEventListener("click", (event) => {
-    if (menu.open && !menu.contains(event.target)) menu.open = false;
+    if (menu.open && event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
   });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     menu.open = false;
-    menu.querySelector("summary").focus();
+    partIfAny("summary", HTMLElement, menu)?.focus();
   });
+  /** @param {number} by */
   const step = (by) => {
     if (rows.chosen) chooseAndShow(Math.max(1, Math.min(rows.chosen[0] + by, lines.count)));
     else chooseAndShow(pane.visible[0]);
@@ -240,7 +282,7 @@ export function view(viewer, onChange) {
       w: () => wrap(!wraps.checked),
       t: nextTimes,
       f: () => follow(!isFollowing),
-      l: () => part("go").elements.line.focus(),
+      l: () => field.focus(),
       c: copy,
       Escape: () => rows.chosen && choose(undefined),
     },
@@ -250,15 +292,16 @@ export function view(viewer, onChange) {
   // What comes.
   let wasEmpty = lines.count === 0;
   lines.addEventListener("came", () => pane.drawSoon());
-  lines.addEventListener("trouble", (event) => say(event.detail));
+  lines.addEventListener("trouble", (event) => event instanceof CustomEvent && say(event.detail));
+  /** @type {number | undefined} */
   let growing;
   lines.addEventListener("grown", () => {
     growing ??= requestAnimationFrame(() => {
       growing = undefined;
-      viewer.dataset.total = lines.total;
+      viewer.dataset.total = String(lines.total);
       // What somebody is selecting must not move away.
       const selection = getSelection();
-      const isHeld = !selection.isCollapsed && list.contains(selection.anchorNode);
+      const isHeld = selection && !selection.isCollapsed && list.contains(selection.anchorNode);
       if (isFollowing && !isHeld) pane.toEnd();
       else pane.draw();
       if (lines.isFinished) follow(false);
@@ -271,8 +314,8 @@ export function view(viewer, onChange) {
   wraps.checked = remembered(WRAP) !== "off";
   const kind = remembered(TIMES);
   if (kind && kind !== "off") setTimes(kind);
-  part("copy").disabled = true;
-  part("fold").disabled = true;
+  copies.disabled = true;
+  foldsAll.disabled = true;
   pane.measure();
   if (chosenLines()) takeAddress();
   else pane.draw();
@@ -280,7 +323,7 @@ export function view(viewer, onChange) {
   if (lines.total) loadSections();
   if (!lines.isFinished) {
     const tail = new Tail({
-      url: viewer.dataset.tailer,
+      url: tailer,
       lines,
       // Only the end is of use as it comes; what is read elsewhere is fetched.
       keeps: () => isFollowing || pane.visible[1] > lines.total - 500,
@@ -301,7 +344,10 @@ export function view(viewer, onChange) {
   exactColours(list);
 }
 
-/** Also where the page came without TLS, which browsers keep from the clipboard's interface. */
+/**
+ * Also where the page came without TLS, which browsers keep from the clipboard's interface.
+ * @param {string} text
+ */
 async function toClipboard(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const area = document.createElement("textarea");
@@ -310,14 +356,20 @@ async function toClipboard(text) {
   area.select();
   const isCopied = document.execCommand("copy");
   area.remove();
-  if (!isCopied) throw new Error("the browser refused.");
+  if (!isCopied) throw new Error(words("refused"));
 }
 
-/** The text of some lines, as it is shown. */
+/**
+ * The text of some lines, as it is shown.
+ * @param {string} url
+ * @param {number} from
+ * @param {number} to
+ */
 async function textOf(url, from, to) {
   const element = document.createElement("template");
   const text = [];
   for (let next = from; next <= to; ) {
+    /** @type {import("./lines.js").Answer} */
     const answer = await ask(`${url}lines/?from=${next}&count=${Math.min(1000, to - next + 1)}`);
     if (!answer.lines.length) break;
     for (const { n, html } of answer.lines) {

@@ -117,7 +117,11 @@ async fn a_hook_is_tried_as_it_stands_in_the_form_and_told_to_nobody() {
     assert_eq!(told().await, before, "nobody is told");
 
     for (fields, status, says) in [
-        (form("1", TYPED, "nowhere"), 422, "It was not tried: octo/orbit has no branch, tag or commit"),
+        (
+            form("1", TYPED, "nowhere"),
+            422,
+            "It was not tried: octo/orbit has no branch, tag or commit",
+        ),
         (form("1", TYPED, "refs/pull/1/head"), 422, "only branches, tags and commits"),
         (form("1", " ", ""), 422, "Build script: the script is empty"),
         (form("77", TYPED, ""), 404, "no such hook"),
@@ -220,7 +224,8 @@ async fn each_change_is_shown_line_by_line_and_can_be_had_back() {
     // The first one, in the form and nowhere else.
     let (_, rest) = page.rsplit_once("/edit/?version=").unwrap();
     let version: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    let form = world.page(&format!("{}/projects/1/hooks/1/edit/?version={version}", server.url)).await;
+    let form =
+        world.page(&format!("{}/projects/1/hooks/1/edit/?version={version}", server.url)).await;
     assert!(form.contains("Nothing of it is saved yet"), "{form}");
     assert!(form.contains(">\n#!/bin/sh\necho saved\nexit 3\n</textarea>"), "{form}");
     assert_eq!(world.hook(1).await.spec.build_script.as_str(), script.repeat(2));
@@ -248,7 +253,13 @@ async fn each_change_is_shown_line_by_line_and_can_be_had_back() {
     let settings = format!("{}/projects/1/settings/", server.url);
     let page = world.page(&settings).await;
     let image = format!("{}/badges/octo/orbit/main", server.url);
-    assert!(page.contains(&format!("[![Kozmic-CI]({image})]({}/projects/1/builds/latest/?ref=main)", server.url)), "{page}");
+    assert!(
+        page.contains(&format!(
+            "[![Kozmic-CI]({image})]({}/projects/1/builds/latest/?ref=main)",
+            server.url
+        )),
+        "{page}"
+    );
     let page = world.page(&format!("{settings}?badge=a(b/%23%22%3Cc")).await;
     assert!(page.contains("/badges/octo/orbit/a%28b/%23%22%3Cc)]("), "{page}");
     assert!(page.contains("/badges/octo/orbit/a%28b/%23%22%3Cc&#34; alt="), "{page}");

@@ -71,7 +71,7 @@ async fn the_phases_add_up_to_the_job_s_time() {
     let build = world.finished(&server.url, &sha).await;
     assert_eq!(build.status, "success");
     let job = job(&world, &server.url, "Tests").await;
-    let whole = ["queue", "fetch", "image", "install", "build"];
+    let whole = ["queue", "fetch", "image", "install", "build", "collect"];
     assert_eq!(job.story(), whole.map(|phase| (phase, 1, true, false)));
     assert!(job.of("install").milliseconds.unwrap() >= 1000, "{job:#?}");
     assert!(job.of("build").milliseconds.unwrap() >= 1000, "{job:#?}");
@@ -99,7 +99,10 @@ async fn the_phases_add_up_to_the_job_s_time() {
     crate::cache::remove_cached(&world).await;
     // Without an install script there is no such phase.
     let plain = self::job(&world, &server.url, "Plain").await;
-    assert_eq!(plain.story(), ["queue", "fetch", "image", "build"].map(|p| (p, 1, true, false)));
+    assert_eq!(
+        plain.story(),
+        ["queue", "fetch", "image", "build", "collect"].map(|p| (p, 1, true, false))
+    );
     server.stop().await;
 }
 
@@ -121,7 +124,7 @@ async fn a_script_s_phase_goes_on_when_its_server_is_killed() {
     let mut server = start(&world, &url).await;
     world.finished(&url, &sha).await;
     let after = job(&world, &url, "Tests").await;
-    let whole = ["queue", "fetch", "image", "build"];
+    let whole = ["queue", "fetch", "image", "build", "collect"];
     assert_eq!(after.story(), whole.map(|phase| (phase, 1, true, false)));
     assert_eq!(after.of("build").started_at, before.of("build").started_at);
     assert_eq!(after.of("build").finished_at, after.finished_at);

@@ -534,7 +534,8 @@ async fn repositories_are_offered_until_they_are_projects() {
             let offers = store.offers(octo).await.unwrap();
             assert_eq!(offers.synchronized_at, Some(Timestamp(3)));
             let names = offers.by_owner.iter().map(|(owner, offers)| {
-                let names: Vec<_> = offers.iter().map(|it| it.full_name.to_string()).collect();
+                let names = offers.iter().filter(|it| !it.is_project);
+                let names: Vec<_> = names.map(|it| it.full_name.to_string()).collect();
                 format!("{owner}: {}", names.join(" "))
             });
             names.collect::<Vec<_>>()
@@ -542,8 +543,19 @@ async fn repositories_are_offered_until_they_are_projects() {
         assert_eq!(names().await, ["octo: octo/orbit octo/old", "acme: acme/rocket"]);
         let offer = store.offer(octo, 8).await.unwrap().unwrap();
         assert!(offer.is_public && !offer.is_archived);
-        store.project_added(&told.own[1].repository, octo, Timestamp(4)).await.unwrap();
+        let is_on = async |user| {
+            let offer = store.offer(user, 7).await.unwrap().unwrap();
+            (offer.is_project, offer.project)
+        };
+        assert_eq!(is_on(octo).await, (false, None));
+        let orbit = &told.own[1].repository;
+        let project = store.project_added(orbit, octo, Timestamp(4)).await.unwrap();
         assert_eq!(names().await, ["octo: octo/old", "acme: acme/rocket"]);
+        assert_eq!(is_on(octo).await, (true, Some(project)));
+        // Who administers it, and is no member yet, learns no more than that.
+        let ada = store.user_signed_in(&person(6, "ada"), &"y".into(), Timestamp(5)).await.unwrap();
+        store.user_synchronized(ada, &told, &[], Timestamp(6)).await.unwrap();
+        assert_eq!(is_on(ada).await, (true, None));
     })
     .await;
 }

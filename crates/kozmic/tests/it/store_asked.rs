@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use kozmic::model::{
-    Change, ErrorKind, GitRef, HookEvent, JobEnd, ProjectId, PulledImage, Script, Timestamp, Trigger,
+    Change, ErrorKind, GitRef, HookEvent, JobEnd, ProjectId, PulledImage, Script, Timestamp,
+    Trigger,
 };
 use kozmic::store::{Asked, AskedHooks, Store};
 
@@ -87,7 +88,10 @@ async fn what_was_typed_runs_as_it_was_typed_whatever_becomes_of_its_hook() {
         assert!(store.build(made.build).await.unwrap().unwrap().asked.is_of_commit);
         let next = async |now| {
             let job = store.claim_job("w", LEASE, Timestamp(now)).await.unwrap().unwrap();
-            store.job_finished(job.id, job.attempt, &JobEnd::Exited(1), Timestamp(now)).await.unwrap();
+            store
+                .job_finished(job.id, job.attempt, &JobEnd::Exited(1), Timestamp(now))
+                .await
+                .unwrap();
             job
         };
         let job = next(20).await;

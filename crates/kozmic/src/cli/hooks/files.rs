@@ -24,7 +24,7 @@ const MARK: &str = "kozmic:";
 const KEYS: [&str; 3] = ["title", "image", "track"];
 
 /// Reads every hook of a folder; an error names the file and the line.
-pub(super) fn read(dir: &Path) -> anyhow::Result<Vec<HookSpec>> {
+pub(in crate::cli) fn read(dir: &Path) -> anyhow::Result<Vec<HookSpec>> {
     let mut builds = BTreeMap::new();
     let mut installs = BTreeMap::new();
     let entries =

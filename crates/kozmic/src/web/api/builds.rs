@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::intake::{self, Start};
 use crate::model::{BuildId, CommitSha, Invalid, Timestamp};
 use crate::web::App;
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Account, Acting};
 
 /// Builds in one answer.
 const PAGE: i64 = 50;
@@ -65,7 +65,7 @@ pub(super) struct StartBody {
 
 /// Makes a build that nobody pushed for.
 pub(super) async fn start(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     body: Bytes,
@@ -90,7 +90,7 @@ pub(super) async fn one(
 
 /// Cancels the jobs that are not finished.
 pub(super) async fn cancel(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(build): Path<i64>,
 ) -> Result<Json<BuildAnswer>, Problem> {
@@ -101,7 +101,7 @@ pub(super) async fn cancel(
 
 /// Runs the finished jobs again, or with `?failed=true` those that are not green.
 pub(super) async fn restart(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(build): Path<i64>,
     Query(which): Query<Which>,
@@ -122,7 +122,7 @@ pub(super) struct Approval {
 
 /// Lets the jobs of a pull request from a fork run.
 pub(super) async fn approve(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(build): Path<i64>,
     Query(approval): Query<Approval>,

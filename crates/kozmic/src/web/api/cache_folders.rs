@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use crate::store::KeptFolder;
 use crate::web::App;
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Account, Acting};
 
 #[derive(Serialize)]
 pub(super) struct FoldersAnswer {
@@ -54,7 +54,7 @@ pub(super) async fn list(
 
 /// The next job begins with an empty one; one that has it now goes on with it.
 pub(super) async fn drop(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, id)): Path<(i64, i64)>,

@@ -11,7 +11,7 @@ use crate::model::{JobId, ProjectId, Timestamp};
 use crate::store::Job;
 use crate::web::App;
 use crate::web::jobs::{Follow, log_response, removed};
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Account, Acting};
 
 pub(super) async fn one(
     State(app): State<App>,
@@ -37,7 +37,7 @@ pub(super) async fn log(
 
 /// Stops a job: at once when it waits, otherwise SIGTERM and, 10 s later, SIGKILL.
 pub(super) async fn cancel(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path(job): Path<i64>,
@@ -49,7 +49,7 @@ pub(super) async fn cancel(
 
 /// Runs a finished job again; the answer is the new job.
 pub(super) async fn restart(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path(job): Path<i64>,
@@ -61,7 +61,7 @@ pub(super) async fn restart(
 
 /// The image of its install step is made anew when it is needed next; the answer is the job.
 pub(super) async fn drop_image(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path(job): Path<i64>,

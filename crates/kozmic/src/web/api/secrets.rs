@@ -10,7 +10,7 @@ use crate::model::{ProjectId, SecretName, SecretValue, Timestamp};
 use crate::store::SecretScope;
 use crate::web::App;
 use crate::web::secrets::remarks;
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Account, Acting};
 
 #[derive(Serialize)]
 pub(super) struct Secrets {
@@ -74,7 +74,7 @@ pub(super) async fn list(
 
 /// The request's body is the value, byte by byte.
 pub(super) async fn set(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, name)): Path<(i64, String)>,
@@ -92,7 +92,7 @@ pub(super) async fn set(
 }
 
 pub(super) async fn remove(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     Path((_, name)): Path<(i64, String)>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -25,10 +25,10 @@ use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::problem::Problem;
-use crate::model::JobId;
+use crate::model::{Action, JobId};
 use crate::terminal::{Input, Output, Refusal, Shell, Window};
-use crate::web::visitor::Account;
-use crate::web::{App, access};
+use crate::web::access;
+use crate::web::visitor::{Account, Acting};
 
 /// A client that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -50,7 +50,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn open(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(job): Path<i64>,
     Query(wanted): Query<Wanted>,
@@ -65,6 +65,7 @@ pub(super) async fn open(
     })?;
     let window = wanted.columns.zip(wanted.rows).map(|(columns, rows)| Window { columns, rows });
     let shell = app.terminals.shell(JobId(job), &account.login, window).await?;
+    app.store.job_looked_into(Action::ShellOpened, JobId(job)).await?;
     let upgrade = upgrade.max_message_size(MESSAGE).max_frame_size(MESSAGE);
     Ok(upgrade.on_upgrade(move |socket| async move {
         if let Err(error) = attend(socket, shell).await {
@@ -150,11 +151,12 @@ async fn take(
 /// The container as an image, packed as `docker save` does. The head tells its id and
 /// about how many bytes come.
 pub(super) async fn image(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Path(job): Path<i64>,
 ) -> Result<Response, Problem> {
     let image = app.terminals.image(JobId(job), &account.login).await?;
+    app.store.job_looked_into(Action::ContainerPulled, JobId(job)).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/x-tar".to_owned()),
         (HeaderName::from_static("x-kozmic-image"), image.id),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ use crate::objects::ObjectError;
 use crate::store::{Asked, AskedHooks, Project};
 use crate::trees::{TreeError, keep};
 use crate::web::App;
-use crate::web::visitor::{Access, Account};
+use crate::web::visitor::{Access, Account, Acting};
 
 /// Trees on their way at once: each takes a few MiB of memory.
 static UNDER_WAY: Semaphore = Semaphore::const_new(8);
@@ -55,7 +55,7 @@ impl Told {
 
 /// The body is a tree as `trees` packs it. Nothing is kept of what is refused.
 pub(super) async fn send(
-    State(app): State<App>,
+    Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
     RawQuery(query): RawQuery,

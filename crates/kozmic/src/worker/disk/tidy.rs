@@ -1,6 +1,6 @@
 //! Removes what is beyond the bounds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use super::account::is_idle;
 use super::orphans::Orphan;
 use super::plan::{Removable, What, plan};
 use super::{Beside, Disk, Result};
-use crate::model::{DiskAccount, DiskKind, Timestamp, readable_bytes};
+use crate::model::{Action, DiskAccount, DiskKind, Event, Timestamp, readable_bytes};
 
 /// Counting again after so many removals has to end.
 const ROUNDS: usize = 10;
@@ -95,6 +95,9 @@ impl Disk {
             counted = self.count().await?;
         }
         let after = if dry_run { before.clone() } else { counted.account };
+        if !dry_run && !removed.is_empty() {
+            self.parts.store.noted(made_room(&removed)).await?;
+        }
         if !dry_run {
             self.set_beyond_budget(after.beyond_budget() > 0);
         }
@@ -198,6 +201,17 @@ impl Disk {
         };
         Ok(if is_done { Removal::Done } else { Removal::InUse })
     }
+}
+
+/// What the audit log says of it: how many of each kind, and the bytes of all.
+fn made_room(removed: &[Removed]) -> Event {
+    let mut counts = BTreeMap::<_, u64>::new();
+    for it in removed {
+        *counts.entry(it.kind.plural()).or_default() += 1;
+    }
+    let bytes: u64 = removed.iter().map(|it| it.bytes).sum();
+    let event = Event::of(Action::DiskTidied, "disk", None, "").with("bytes", bytes);
+    counts.into_iter().fold(event, |event, (kind, count)| event.with(kind, count))
 }
 
 fn of_removable(it: Removable) -> Removed {
