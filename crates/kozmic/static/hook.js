@@ -2,16 +2,12 @@
 // checked, and it can be tried without being saved. Without this script it is a form like any
 // other.
 
+import { part, parts } from "./dom.js";
 import { check } from "./hook/check.js";
 import { edit } from "./hook/editor.js";
 import { tries } from "./hook/try.js";
 
-for (const field of document.querySelectorAll("textarea[data-code]")) {
-  if (field instanceof HTMLTextAreaElement) edit(field);
-}
-const form = document.getElementById("hook");
-if (form instanceof HTMLFormElement) {
-  check(form);
-  const button = form.querySelector("button[formaction]");
-  if (button instanceof HTMLButtonElement) tries(form, button);
-}
+for (const field of parts("textarea[data-code]", HTMLTextAreaElement)) edit(field);
+const form = part("#hook", HTMLFormElement);
+check(form);
+tries(form, part("button[formaction]", HTMLButtonElement, form));

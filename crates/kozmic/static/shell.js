@@ -1,5 +1,7 @@
 // A terminal in the container of a failed job: what `kozmic shell` is, in a page.
 
+import { part, partIfAny } from "./dom.js";
+import { words } from "./words.js";
 import { Terminal } from "./xterm/xterm.mjs";
 
 const LOOK = {
@@ -8,8 +10,6 @@ const LOOK = {
   cyan: "#56d4dd", white: "#c9d1d9", brightBlack: "#8b949e", brightRed: "#ffa198", brightGreen: "#7ee787",
   brightYellow: "#f2cc60", brightBlue: "#a5d6ff", brightMagenta: "#e2c5ff", brightCyan: "#8ae8ef", brightWhite: "#ffffff",
 };
-/** Why there is nothing to connect to is on the page, when it is loaded again. */
-const NOT_OPENED = "It could not be opened: the container may be gone, or the server away. Load the page again to see.";
 
 /**
  * The terminal makes style elements and style attributes, and the page's policy allows
@@ -47,9 +47,9 @@ function keepToThePolicy() {
 
 /** @param {HTMLElement} section */
 function open(section) {
-  const screen = /** @type {HTMLElement} */ (section.querySelector(".screen"));
-  const button = /** @type {HTMLButtonElement} */ (section.querySelector("button"));
-  const said = /** @type {HTMLElement} */ (section.querySelector("[role=status]"));
+  const screen = part(".screen", HTMLElement, section);
+  const button = part("button", HTMLButtonElement, section);
+  const said = part("[role=status]", HTMLElement, section);
   section.hidden = false;
   const terminal = new Terminal({
     theme: LOOK,
@@ -61,7 +61,7 @@ function open(section) {
   });
   terminal.open(screen);
   const keyboard = screen.querySelector("textarea");
-  keyboard?.setAttribute("aria-label", "Terminal, type here");
+  keyboard?.setAttribute("aria-label", words("type-here"));
   keyboard?.setAttribute("aria-describedby", "keys-of-terminal");
 
   /** @type {WebSocket | undefined} */
@@ -74,13 +74,14 @@ function open(section) {
   const fit = () => {
     const cells = screen.querySelector(".xterm-screen")?.getBoundingClientRect();
     if (!cells?.width || !cells.height) return;
-    const columns = Math.floor(screen.clientWidth / (cells.width / terminal.cols));
-    const rows = Math.floor(screen.clientHeight / (cells.height / terminal.rows));
+    const room = getComputedStyle(screen);
+    const columns = Math.floor(Number.parseFloat(room.width) / (cells.width / terminal.cols));
+    const rows = Math.floor(Number.parseFloat(room.height) / (cells.height / terminal.rows));
     if (columns !== terminal.cols || rows !== terminal.rows) terminal.resize(Math.max(columns, 2), Math.max(rows, 1));
   };
   /** @param {boolean} isOpen @param {string} sentence */
   const tell = (isOpen, sentence) => {
-    button.textContent = isOpen ? "End the shell" : "Connect again";
+    button.textContent = words(isOpen ? "end-it" : "connect-again");
     said.textContent = sentence;
   };
 
@@ -91,17 +92,17 @@ function open(section) {
     const opened = new WebSocket(`${scheme}//${location.host}${section.dataset.socket}?${size}`);
     socket = opened;
     opened.binaryType = "arraybuffer";
-    let end = NOT_OPENED;
-    tell(true, "Connecting…");
+    let end = words("not-opened");
+    tell(true, words("connecting"));
     opened.addEventListener("message", ({ data }) => {
       if (data instanceof ArrayBuffer) return terminal.write(new Uint8Array(data));
       const message = JSON.parse(data);
       if (message.type === "open") {
-        end = "The connection was lost, and what the shell had started has ended.";
-        tell(true, "Connected.");
+        end = words("lost");
+        tell(true, words("connected"));
         terminal.focus();
       } else if (message.type === "exit") {
-        end = `The shell ended with ${message.code}.`;
+        end = words("shell-ended", { code: String(message.code) });
       } else if (message.type === "over") {
         end = message.reason;
       }
@@ -133,13 +134,14 @@ function open(section) {
     const closing = socket;
     socket = undefined;
     closing.close();
-    terminal.write("\r\n[You ended the shell.]\r\n");
-    tell(false, "You ended the shell.");
+    const end = words("you-ended");
+    terminal.write(`\r\n[${end}]\r\n`);
+    tell(false, end);
   });
   new ResizeObserver(fit).observe(screen);
   connect();
 }
 
 keepToThePolicy();
-const section = document.querySelector(".terminal");
-if (section instanceof HTMLElement) open(section);
+const section = partIfAny(".terminal", HTMLElement);
+if (section) open(section);

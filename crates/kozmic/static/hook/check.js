@@ -1,6 +1,8 @@
 // What is written is checked while it is: the server says what it would say when it is saved,
 // and what it knows of the image. Nothing is asked while nothing changes.
 
+import { tell, words } from "../words.js";
+
 /** Milliseconds without another letter until what was written is checked. */
 const PAUSE = 500;
 
@@ -26,7 +28,7 @@ function placeOf(field) {
 }
 
 /** @param {HTMLElement} place @param {Said[]} problems @param {Said[]} notes */
-function tell(place, problems, notes) {
+function show(place, problems, notes) {
   /** @param {string} kind @param {string} sentence */
   const line = (kind, sentence) => {
     const line = document.createElement("p");
@@ -43,12 +45,8 @@ function tell(place, problems, notes) {
 /** Checks the form from now on. @param {HTMLFormElement} form */
 export function check(form) {
   const url = form.dataset.check ?? "";
-  const said = document.createElement("p");
-  said.className = "unseen";
-  said.setAttribute("role", "status");
   const whole = document.createElement("div");
   form.querySelector(".actions")?.before(whole);
-  form.append(said);
   /** Fields that somebody has written in: the others may be on their way. */
   const touched = new Set();
   /** @param {URLSearchParams} fields what is sent, but for what says nothing of the hook */
@@ -63,7 +61,8 @@ export function check(form) {
   let timer = 0;
 
   /** @param {{ problems: Said[], notes: Said[] }} answer */
-  const show = ({ problems, notes }) => {
+  const take = ({ problems, notes }) => {
+    /** @type {Said[]} */
     const shown = [];
     for (const field of form.querySelectorAll("[name]")) {
       if (!(field instanceof HTMLElement) || !touched.has(field.id)) continue;
@@ -73,13 +72,13 @@ export function check(form) {
       document.getElementById(`problem-${field.id}`)?.setAttribute("hidden", "");
       field.toggleAttribute("aria-invalid", false);
       if (own.length) field.setAttribute("aria-invalid", "true");
-      tell(placeOf(field), own, ownNotes);
+      show(placeOf(field), own, ownNotes);
       shown.push(...own, ...ownNotes.filter(({ is_trap }) => is_trap));
     }
     const ofAll = problems.filter(({ field }) => !field);
-    tell(whole, ofAll, []);
+    show(whole, ofAll, []);
     const now = [...shown, ...ofAll].map(({ sentence }) => sentence).join(" ");
-    if (now !== wrong) said.textContent = now || "Nothing is wrong any more.";
+    if (now !== wrong) tell(now || words("nothing-wrong"));
     wrong = now;
   };
 
@@ -92,7 +91,7 @@ export function check(form) {
     const headers = { "content-type": "application/x-www-form-urlencoded", accept: "application/json" };
     const answer = await fetch(url, { method: "POST", headers, body, signal: under_way.signal });
     // Who is signed out learns so when they save.
-    if (answer.ok && !answer.redirected) show(await answer.json());
+    if (answer.ok && !answer.redirected) take(await answer.json());
   };
 
   form.addEventListener("input", (event) => {

@@ -4,7 +4,8 @@
 // those that are known (CodeMirror, Monaco) put style elements into the page, which its policy
 // does not allow.
 
-import { languageOf, pieces } from "./words.js";
+import { tell, words } from "../words.js";
+import { languageOf, pieces } from "./pieces.js";
 
 /** Characters up to which a text is coloured at every key. */
 const COLOURED = 40_000;
@@ -23,7 +24,7 @@ function type(field, text) {
 function indentOf(text) {
   const steps = [...text.matchAll(/^(\t| {2,8})(?=\S)/gm)].map(([step]) => step);
   if (steps.includes("\t")) return "\t";
-  return steps.reduce((shortest, step) => (step.length < shortest.length ? step : shortest), steps[0] ?? INDENT);
+  return steps.sort((one, other) => one.length - other.length)[0] ?? INDENT;
 }
 
 /** Moves the lines of a selection in or out. @param {HTMLTextAreaElement} field @param {boolean} isOut */
@@ -46,7 +47,8 @@ function indent(field, isOut) {
   field.setSelectionRange(from, to);
   type(field, moved.join("\n"));
   if (selectionStart === selectionEnd) {
-    const caret = Math.max(from, selectionStart + moved[0].length - lines[0].length);
+    const shift = moved.join().length - lines.join().length;
+    const caret = Math.max(from, selectionStart + shift);
     field.setSelectionRange(caret, caret);
   } else {
     field.setSelectionRange(from, from + moved.join("\n").length);
@@ -63,15 +65,12 @@ export function edit(field) {
   colours.className = "colours";
   for (const part of [numbers, colours]) part.setAttribute("aria-hidden", "true");
   const keys = document.createElement("p");
-  keys.className = "meta keys";
+  keys.className = "keys";
   keys.id = `keys-of-${field.id}`;
-  keys.textContent = "The tab key indents. To leave with it, press Escape before.";
-  const said = document.createElement("span");
-  said.className = "unseen";
-  said.setAttribute("role", "status");
+  keys.textContent = words("tab-indents");
   field.before(around);
   around.append(numbers, colours, field);
-  around.after(keys, said);
+  around.after(keys);
   field.wrap = "off";
   field.setAttribute("aria-describedby", `${field.getAttribute("aria-describedby") ?? ""} ${keys.id}`.trim());
 
@@ -109,19 +108,15 @@ export function edit(field) {
   field.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !event.isComposing) {
       leaves = true;
-      said.textContent = "The tab key leaves now.";
+      tell(words("tab-leaves"));
     } else if (event.key === "Tab" && !leaves && !event.ctrlKey && !event.altKey && !event.metaKey) {
       event.preventDefault();
       indent(field, event.shiftKey);
     } else if (!["Tab", "Shift"].includes(event.key)) {
       leaves = false;
-      said.textContent = "";
     }
   });
-  field.addEventListener("blur", () => {
-    leaves = false;
-    said.textContent = "";
-  });
+  field.addEventListener("blur", () => (leaves = false));
   field.addEventListener("input", show);
   field.addEventListener("scroll", follow);
   field.form?.addEventListener("reset", () => setTimeout(show));

@@ -6,14 +6,9 @@
 /** @typedef {{ patterns: [kind: Kind, pattern: RegExp][], hasDocuments?: boolean }} Language */
 
 const SHELL_WORDS =
-  "if then elif else fi for while until do done case esac in select function time coproc local export " +
-  "readonly declare typeset return exit break continue set unset shift source trap eval exec";
+  /(?<![\w./-])(?:if|then|elif|else|fi|for|while|until|do|done|case|esac|in|select|function|time|coproc|local|export|readonly|declare|typeset|return|exit|break|continue|set|unset|shift|source|trap|eval|exec)(?![\w./=-])/y;
 const PYTHON_WORDS =
-  "and as assert async await break class continue def del elif else except finally for from global if " +
-  "import in is lambda nonlocal not or pass raise return try while with yield None True False match case";
-
-/** @param {string} words */
-const anyOf = (words) => new RegExp(`(?<![\\w./-])(?:${words.split(" ").join("|")})(?![\\w./=-])`, "y");
+  /(?<![\w./-])(?:and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield|None|True|False|match|case)(?![\w./=-])/y;
 
 /** A here-document's first line. */
 const DOCUMENT = /<<-?[ \t]*(["']?)([A-Za-z_]\w*)\1[^\n]*\n/y;
@@ -25,7 +20,7 @@ const SHELL = [
   ["variable", /(?<=^|[\s;&|(])[A-Za-z_]\w*(?=\+?=)/y],
   ["string", /\$?'[^']*'?/y],
   ["string", /"(?:[^"\\]|\\[\s\S])*"?/y],
-  ["word", anyOf(SHELL_WORDS)],
+  ["word", SHELL_WORDS],
   ["", /\\[\s\S]|[\w./-]+|\s+/y],
 ];
 
@@ -35,7 +30,7 @@ const PYTHON = [
   ["string", /[bfrBFR]{0,2}(?:"""[\s\S]*?(?:"""|$)|'''[\s\S]*?(?:'''|$))/y],
   ["string", /[bfrBFR]{0,2}(?:"(?:[^"\\\n]|\\[\s\S])*"?|'(?:[^'\\\n]|\\[\s\S])*'?)/y],
   ["variable", /@[\w.]+/y],
-  ["word", anyOf(PYTHON_WORDS)],
+  ["word", PYTHON_WORDS],
   ["", /[\w.]+|\s+/y],
 ];
 
@@ -48,6 +43,22 @@ export function languageOf(text) {
   const first = /^#![^\n]*/.exec(text)?.[0];
   if (!first || /[/ ](?:ba|da|z|k|a)?sh\b/.test(first)) return { patterns: SHELL, hasDocuments: true };
   return /[/ ]python[\d.]*\b/.test(first) ? { patterns: PYTHON } : undefined;
+}
+
+/**
+ * What begins there: the first pattern that fits, else one letter.
+ * @param {string} text
+ * @param {number} at
+ * @param {Language} language
+ * @returns {Piece}
+ */
+function first(text, at, { patterns }) {
+  for (const [kind, pattern] of patterns) {
+    pattern.lastIndex = at;
+    const found = pattern.exec(text)?.[0];
+    if (found) return [kind, found];
+  }
+  return ["", text.charAt(at)];
 }
 
 /**
@@ -71,8 +82,8 @@ export function pieces(text, language) {
   const documentEnd = (at) => {
     if (!language.hasDocuments || !text.startsWith("<<", at)) return undefined;
     DOCUMENT.lastIndex = at;
-    const [head, , word] = DOCUMENT.exec(text) ?? [];
-    if (head === undefined || open.has(word)) return undefined;
+    const [head = "", , word = ""] = DOCUMENT.exec(text) ?? [];
+    if (!word || open.has(word)) return undefined;
     // Its text ends with a line that is the word at its beginning.
     const last = new RegExp(`^[ \\t]*${word}$`, "gm");
     last.lastIndex = at + head.length;
@@ -88,15 +99,7 @@ export function pieces(text, language) {
       at = end;
       continue;
     }
-    let [kind, part] = /** @type {Piece} */ (["", text[at]]);
-    for (const [one, pattern] of language.patterns) {
-      pattern.lastIndex = at;
-      const match = pattern.exec(text);
-      if (match?.[0]) {
-        [kind, part] = [one, match[0]];
-        break;
-      }
-    }
+    const [kind, part] = first(text, at, language);
     add(kind, part);
     at += part.length;
   }
