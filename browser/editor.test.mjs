@@ -43,6 +43,11 @@ const saved = async () => {
 
 test("what is written is kept as it is written, with the keyboard alone", async () => {
   await edit();
+  const bytes = await page.evaluate(() => {
+    const loaded = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+    return loaded.reduce((sum, entry) => sum + (entry instanceof PerformanceResourceTiming ? entry.transferSize : 0), 0);
+  });
+  assert.ok(bytes > 1000 && bytes < 100_000, `the first view is ${bytes} bytes`);
   const field = page.getByLabel("Build script");
   await field.fill(SCRIPT);
   // Letter upon letter, and the lines counted.

@@ -74,9 +74,10 @@ function open(section) {
   const fit = () => {
     const cells = screen.querySelector(".xterm-screen")?.getBoundingClientRect();
     if (!cells?.width || !cells.height) return;
-    const room = getComputedStyle(screen);
-    const columns = Math.floor(Number.parseFloat(room.width) / (cells.width / terminal.cols));
-    const rows = Math.floor(Number.parseFloat(room.height) / (cells.height / terminal.rows));
+    const { paddingLeft, paddingTop } = getComputedStyle(screen);
+    const [width, height] = [screen.clientWidth - 2 * Number.parseFloat(paddingLeft), screen.clientHeight - 2 * Number.parseFloat(paddingTop)];
+    const columns = Math.floor(width / (cells.width / terminal.cols));
+    const rows = Math.floor(height / (cells.height / terminal.rows));
     if (columns !== terminal.cols || rows !== terminal.rows) terminal.resize(Math.max(columns, 2), Math.max(rows, 1));
   };
   /** @param {boolean} isOpen @param {string} sentence */

@@ -246,7 +246,7 @@ async fn each_change_is_shown_line_by_line_and_can_be_had_back() {
     let (_, rest) = page.split_once("/changes/?from=").unwrap();
     let from: String = rest.chars().take_while(char::is_ascii_digit).collect();
     let older = world.page(&format!("{changes}?from={from}")).await;
-    assert_eq!(older.matches("<section class=\"part wide\"").count(), 5);
+    assert_eq!(older.matches("<div class=\"part\"").count(), 5);
     assert!(older.contains("<del>- env = LEVEL=7\n</del>"), "{older}");
 
     // What to write into a README, for any branch.
