@@ -191,11 +191,13 @@ impl Event {
         Self { action, project: None, kind, id, name: name.to_string(), details }
     }
 
+    #[must_use]
     pub fn in_project(self, project: ProjectId) -> Self {
         Self { project: Some(project), ..self }
     }
 
     /// One more detail; null says nothing and is left out.
+    #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         if !value.is_null() {
