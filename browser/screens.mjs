@@ -101,6 +101,9 @@ export const SCREENS = [
       await page.getByRole("alert").waitFor();
     },
   },
+  { name: "hook-changes", route: `${PROJECT}/hooks/{hook}/changes`, path: at("/projects/1/hooks/1/changes/"), who: "managers" },
+  // Its terminal, which makes an image and a container of what is kept, has a test of its own.
+  { name: "shell-of-nothing", route: `${PROJECT}/jobs/{job}/shell`, path: ofJob("success", "Tests", "shell/"), who: "managers" },
   { name: "notifications", route: `${PROJECT}/notifications`, path: at("/projects/1/notifications/"), who: "managers" },
   { name: "changes", route: `${PROJECT}/changes`, path: at("/projects/1/changes/"), who: "managers" },
   { name: "unsubscribe-by-nobody", route: "/unsubscribe/{token}", path: at("/unsubscribe/nonsense/"), who: "anyone", status: 404 },
