@@ -1,6 +1,8 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
 mod artifacts;
+mod audit;
+mod between;
 #[cfg(test)]
 mod book_tests;
 mod config;
@@ -8,10 +10,12 @@ mod doctor;
 mod gc;
 mod hooks;
 mod migrate;
+mod node;
 mod project;
 mod pull;
 mod queue;
 mod remote;
+mod role;
 mod run;
 mod secret;
 mod secret_key;
@@ -41,7 +45,8 @@ use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
 use crate::worker::{ArtifactRules, Limits};
 
-pub use serve::serve;
+pub use role::Role;
+pub use serve::{serve, serve_as};
 
 /// A self-hosted continuous-integration server for GitHub, powered by Docker.
 #[derive(Debug, Parser)]
@@ -57,13 +62,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server: web, worker and reports in one process
-    Serve,
+    Serve(serve::Command),
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
     /// Run the checkout here on a server, uncommitted changes included; reported to nobody
     Try(try_tree::Command),
     /// Show the settings in force and where they come from, without secrets
     Config(config::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Command),
     /// Look at everything that a server needs, and say what is wrong and what to do
     Doctor(doctor::Command),
     /// Show what Kozmic has on the disks here, and remove what is beyond the budget
@@ -109,7 +116,7 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         let settings = || Settings::load(cli.config.as_deref());
         match cli.command {
-            Command::Serve => serve::run(settings()?).await?,
+            Command::Serve(command) => serve::run(settings()?, &command).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
             Command::Try(command) => return try_tree::run(command).await,
@@ -121,6 +128,7 @@ pub fn run() -> ExitCode {
                 let is_well = Box::pin(doctor::run(settings(), &command)).await?;
                 return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
+            Command::Audit(command) => audit::run(&settings()?, command).await?,
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Move(command) => transfer::run(&settings()?, command).await?,

@@ -24,6 +24,7 @@ mod project;
 mod retention;
 mod secret;
 mod service;
+mod shebang;
 mod status;
 mod test_report;
 mod time;
@@ -32,6 +33,7 @@ mod user;
 mod variant;
 mod waiting;
 mod wanted;
+mod worker;
 
 pub use audit::{Action, Actor, Event, Via};
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
@@ -56,6 +58,7 @@ pub use project::{AtOnce, FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
 pub use service::{ReadyCheck, Service, ServiceName, Services};
+pub use shebang::Remark;
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,
@@ -66,6 +69,7 @@ pub use user::{GithubUser, Role, TokenHolder};
 pub use variant::Variant;
 pub use waiting::Waiting;
 pub use wanted::{Change, HookEvent, Wanted};
+pub use worker::WorkerAbout;
 
 /// A value from outside that is not what it should be. The text says what is
 /// wrong and what would be right, and is fit to be shown to a person.

@@ -3,6 +3,7 @@
 //! one transaction. Each query's text is written once for SQLite and
 //! PostgreSQL; only `dialect` knows which one it is.
 
+mod administration;
 mod announcements;
 mod approvals;
 mod artifacts;
@@ -25,6 +26,7 @@ mod jobs;
 mod kept;
 mod keys;
 mod leases;
+mod listen;
 mod listing;
 mod logs;
 mod mail_choices;
@@ -42,6 +44,7 @@ mod restarts;
 mod schedules;
 mod secrets;
 mod seen_heads;
+mod sending;
 mod service_logs;
 mod sessions;
 mod test_reports;
@@ -58,7 +61,7 @@ mod words;
 mod workers;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -67,11 +70,13 @@ use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
+pub use administration::{DatabaseVersion, ProjectFacts};
 pub use announcements::{Announcement, Digest, Told};
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
@@ -82,7 +87,7 @@ pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
-pub use disk::{KeptImage, KeptLog};
+pub use disk::{ImageNews, KeptImage, KeptLog};
 pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;
@@ -90,7 +95,7 @@ pub use hooks::Hook;
 pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
 pub use kept::{KeptContainer, Opening};
-pub use leases::{LeaseState, LostJob};
+pub use leases::{LapsedLease, LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
 pub use mail_choices::MailChoices;
@@ -111,9 +116,9 @@ pub use tokens::{Token, TokenUse};
 pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
-pub use users::{KnownUser, User};
+pub use users::{KnownUser, Portrait, User};
 pub use webhooks::Webhook;
-pub use workers::WorkerState;
+pub use workers::{KnownWorker, WorkerState};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -138,6 +143,24 @@ pub enum StoreError {
     Stale,
 }
 
+impl StoreError {
+    /// The database did not answer; the same may succeed in a minute.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Database { source, .. } => match source {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+                // PostgreSQL's class "operator intervention": it starts, or is being stopped.
+                sqlx::Error::Database(told) => {
+                    told.code().is_some_and(|code| code.starts_with("57P"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Names the failed operation for the error message.
@@ -154,9 +177,17 @@ pub struct Store {
     wakes: Arc<Wakes>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    /// Where others may enqueue jobs; listened to from when somebody first waits for them.
+    others: Option<Arc<Others>>,
 }
 
-/// Told in this process when there may be work; other processes poll.
+struct Others {
+    url: String,
+    listener: OnceLock<AbortOnDropHandle<()>>,
+}
+
+/// Told in this process when there may be work; other processes poll, and are told of jobs by
+/// PostgreSQL.
 #[derive(Default)]
 struct Wakes {
     jobs: Notify,
@@ -211,7 +242,9 @@ impl Store {
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor })
+        let others = || Arc::new(Others { url: url.to_owned(), listener: OnceLock::new() });
+        let others = dialect.is_shared().then(others);
+        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
@@ -274,6 +307,10 @@ impl Store {
 
     /// Resolves when a job may wait for a worker. Register before looking.
     pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        if let Some(others) = &self.others {
+            let start = || listen::start(others.url.clone(), self.wakes.clone());
+            others.listener.get_or_init(start);
+        }
         self.wakes.jobs.notified()
     }
 
@@ -305,6 +342,18 @@ impl Store {
     /// Changes when a running job may have to stop.
     pub fn leases_changed(&self) -> watch::Receiver<()> {
         self.wakes.leases.subscribe()
+    }
+
+    /// A process that serves pages has changed something: there may be a job to be claimed,
+    /// or to be stopped.
+    pub fn web_changed(&self) {
+        self.wakes.jobs.notify_one();
+        self.wakes.leases.send_replace(());
+    }
+
+    /// A worker in another process has changed builds or jobs.
+    pub fn worker_changed(&self) {
+        self.wakes.outbox.notify_one();
     }
 
     /// A transaction that means to write.

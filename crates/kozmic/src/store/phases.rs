@@ -71,14 +71,18 @@ impl Store {
     /// The phases of a build's jobs, also of those that a restart replaced; each job's
     /// in the order in which they began.
     pub async fn phases_of(&self, build: BuildId) -> Result<HashMap<JobId, Vec<PhaseTime>>> {
-        let rows = sqlx::query(
-            "SELECT phases.* FROM phases JOIN jobs ON jobs.id = phases.job_id \
-             WHERE jobs.build_id = $1 ORDER BY phases.attempt, phases.started_at, phases.id",
-        )
-        .bind(build.0)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list the phases of jobs"))?;
+        self.phases_of_all(&[build]).await
+    }
+
+    /// The same of several builds.
+    pub async fn phases_of_all(
+        &self,
+        builds: &[BuildId],
+    ) -> Result<HashMap<JobId, Vec<PhaseTime>>> {
+        let text = "SELECT phases.* FROM phases JOIN jobs ON jobs.id = phases.job_id \
+                    WHERE jobs.build_id IN ({}) \
+                    ORDER BY phases.attempt, phases.started_at, phases.id";
+        let rows = self.of_builds(text, builds, "list the phases of jobs").await?;
         let mut phases: HashMap<JobId, Vec<PhaseTime>> = HashMap::new();
         for row in rows {
             phases.entry(JobId(row.int("job_id")?)).or_default().push(read(&row)?);

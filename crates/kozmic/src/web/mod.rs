@@ -14,9 +14,12 @@
 mod access;
 mod account;
 mod actions;
+mod administration;
 mod admission;
 mod api;
 mod artifacts;
+mod audit;
+mod avatars;
 mod badge;
 mod builds;
 mod cache_folders;
@@ -30,6 +33,8 @@ mod health;
 mod history;
 mod home;
 mod hook;
+mod hook_changes;
+mod hook_check;
 mod hook_form;
 mod install_step;
 mod jobs;
@@ -64,7 +69,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::config::Admission;
+use crate::config::{Admission, InForce};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::model::MailChoice;
@@ -75,6 +80,7 @@ use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
+pub use avatars::Avatars;
 pub use cookies::Cookies;
 pub use exchanges::Exchanges;
 pub use feed::Feeds;
@@ -119,6 +125,9 @@ pub struct App {
     pub github_url: String,
     /// Names under which browsers may reach this server.
     pub hosts: Arc<[String]>,
+    /// What administrators are shown.
+    pub in_force: Arc<[InForce]>,
+    pub avatars: Avatars,
     pub shutdown: Shutdown,
 }
 

@@ -1,24 +1,23 @@
-//! `/metrics`, and what is counted of every request; each has an id, which its answer and
-//! the server's log tell.
+//! `/metrics`, and what is counted and logged of every request.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::ExposeSecret as _;
 use tracing::Instrument as _;
 
+use super::error::RequestId;
 use super::gate::{Door, Entry};
 use super::{App, admission};
-use crate::model::{JobUuid, Timestamp};
+use crate::model::Timestamp;
 use crate::seal::sha256_hex;
 use crate::store::StoreError;
 use crate::telemetry::{self, count};
 
-const REQUEST_ID: &str = "x-request-id";
 /// What a proxy says of whom it asks for.
 const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 /// Prometheus' text format.
@@ -84,18 +83,15 @@ async fn may_read(app: &App, headers: &HeaderMap) -> Result<bool, StoreError> {
 /// Around every handler of the table.
 pub(super) async fn around(entry: Entry, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let id = JobUuid::random().to_string();
+    let id = request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id.as_str());
     let (method, route) = (entry.method, entry.path);
     // The pattern and not the path, which may have a token.
-    let span = tracing::info_span!("request", request = %id, method, route);
-    let mut answer = next.run(request).instrument(span).await;
+    let span = tracing::info_span!("request", request = id, method, route);
+    let answer = next.run(request).instrument(span).await;
     let status = answer.status().as_u16();
     count::request(method, route, status, begun.elapsed());
     if entry.door == Door::Delivery {
         count::delivery(status);
-    }
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert(REQUEST_ID, id);
     }
     answer
 }

@@ -12,12 +12,16 @@
 #![allow(unreachable_pub, reason = "modules of a test binary")]
 
 mod harness;
+#[path = "../../benches/million/mod.rs"]
+mod million;
 
+mod administration;
 mod again;
 mod archived;
 mod artifacts;
 mod asked;
 mod at_once;
+mod audit;
 mod badge;
 mod build;
 mod cache;
@@ -38,6 +42,7 @@ mod floods;
 mod forks;
 mod guide;
 mod hook;
+mod hook_editor;
 mod kept_logs;
 mod limits;
 mod live;
@@ -46,6 +51,7 @@ mod logins;
 mod logs;
 mod look_inside;
 mod mails;
+mod many_machines;
 mod metrics;
 mod namesake;
 mod order;
@@ -69,9 +75,13 @@ mod signin;
 mod start;
 mod store;
 mod store_asked;
+mod store_audit;
 mod store_kept;
+mod store_listen;
 mod store_logs;
+mod store_machines;
 mod store_order;
+mod store_plans;
 mod store_secrets;
 mod store_wanted;
 mod synced;

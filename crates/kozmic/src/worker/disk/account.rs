@@ -205,7 +205,7 @@ fn project_of(scope: &str) -> Option<ProjectId> {
 }
 
 fn place(account: &DiskAccount, what: &str) -> Option<usize> {
-    account.file_systems.iter().position(|it| it.holds.contains(&what))
+    account.file_systems.iter().position(|it| it.holds.iter().any(|held| held == what))
 }
 
 fn cached_image(
