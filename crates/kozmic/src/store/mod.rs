@@ -87,7 +87,7 @@ pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
-pub use disk::{KeptImage, KeptLog};
+pub use disk::{ImageNews, KeptImage, KeptLog};
 pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;

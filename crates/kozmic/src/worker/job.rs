@@ -211,7 +211,7 @@ async fn carry_on(
     lease.tell(Progress::Begins(Phase::Fetch));
     let tell = |step| lease.tell(step);
     let known = known_images(worker, job).await;
-    if job.trigger == Trigger::Try {
+    if job.trigger == Trigger::Try && !job.is_of_commit {
         let object = match trees::object(job) {
             Ok(object) => object,
             Err(end) => return Ok(Outcome::Ended(end)),

@@ -42,6 +42,7 @@ mod floods;
 mod forks;
 mod guide;
 mod hook;
+mod hook_editor;
 mod kept_logs;
 mod limits;
 mod live;
