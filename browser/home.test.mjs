@@ -161,7 +161,8 @@ test("a first view takes few bytes", async () => {
 });
 
 test("nothing is asked for while nothing changes", async () => {
-  for (const path of ["/", "/projects/1/history/", "/projects/1/builds/1/"]) {
+  const still = ["/projects/1/tests/", "/projects/1/settings/", "/repositories/", "/account/settings/"];
+  for (const path of ["/", "/projects/1/history/", "/projects/1/builds/1/", ...still]) {
     const page = await world.page();
     await page.clock.install();
     const opened = page.waitForEvent("websocket", (socket) => socket.url().includes("/live"));
@@ -172,7 +173,9 @@ test("nothing is asked for while nothing changes", async () => {
     page.on("request", (request) => asked.push(request.url()));
     await page.clock.runFor(10 * 60 * 1000);
     assert.deepEqual(asked, [], path);
-    assert.match((await page.locator("main time").first().textContent()) ?? "", /^1\d minutes ago$/, "ages go on");
+    if (!still.includes(path)) {
+      assert.match((await page.locator("main time").first().textContent()) ?? "", /^1\d minutes ago$/, "ages go on");
+    }
     await page.context().close();
   }
 });

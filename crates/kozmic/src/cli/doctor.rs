@@ -1,5 +1,7 @@
 //! `kozmic doctor`: looks at everything that a server needs, and changes nothing.
 
+mod tell;
+
 use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -103,14 +105,19 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
     findings.push(of_data_folder(settings));
     findings.extend(of_disk(&settings.data_dir));
     findings.extend(of_key_file(settings));
-    let (database, engine, objects, github) = tokio::join!(
+    let (database, engine, objects, github, mail, told, watch) = tokio::join!(
         in_time("database", of_database(settings)),
         in_time("engine", of_engine(settings)),
         in_time("objects", of_objects(settings)),
         of_github(settings),
+        in_time("mail", tell::of_mail(settings)),
+        tell::of_told(settings),
+        tell::of_watch(settings),
     );
     findings.extend([database, engine, objects]);
     findings.extend(github);
+    findings.push(mail);
+    findings.extend(told.into_iter().chain(watch));
     findings.extend(of_programs().await);
     findings
 }

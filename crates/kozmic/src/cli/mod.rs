@@ -1,6 +1,7 @@
 //! The commands. One file per command: parse, wire the rooms, print.
 
 mod artifacts;
+mod audit;
 #[cfg(test)]
 mod book_tests;
 mod config;
@@ -64,6 +65,8 @@ enum Command {
     Try(try_tree::Command),
     /// Show the settings in force and where they come from, without secrets
     Config(config::Command),
+    /// Show who changed what, newest first
+    Audit(audit::Command),
     /// Look at everything that a server needs, and say what is wrong and what to do
     Doctor(doctor::Command),
     /// Show what Kozmic has on the disks here, and remove what is beyond the budget
@@ -121,6 +124,7 @@ pub fn run() -> ExitCode {
                 let is_well = Box::pin(doctor::run(settings(), &command)).await?;
                 return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
+            Command::Audit(command) => audit::run(&settings()?, command).await?,
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Move(command) => transfer::run(&settings()?, command).await?,

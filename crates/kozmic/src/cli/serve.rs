@@ -17,15 +17,16 @@ use crate::github::{Client, OAuthApp};
 use crate::intake::{self, Reconciler};
 use crate::log::{Bus, Logs};
 use crate::model::Actor;
-use crate::report::{self, Reporter};
+use crate::report::{self, Notifier, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
+use crate::telemetry::{self, start_logging};
 use crate::terminal;
 use crate::trees::TreeLimits;
 use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Cookies, Feeds, Live, Unready};
+use crate::web::{self, App, Avatars, Cookies, Feeds, Live, Unready};
 use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 /// How long a fetch waits for GitHub to tell of the deploy key.
@@ -34,7 +35,7 @@ const KEY_TIME: Duration = Duration::from_secs(10);
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
-    start_logging();
+    let _telemetry = start_logging(&settings.watch)?;
     raise_open_files();
     web::check_listen(&settings)?;
     let listener = TcpListener::bind(settings.listen)
@@ -76,6 +77,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening address")?;
+    telemetry::install();
     make_data_dir(&settings)?;
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
@@ -116,6 +118,8 @@ pub async fn serve(
     };
     let (terminals, asks) = terminal::terminals();
     let reporter = reporter(&store, &github, &public_url);
+    let notifier =
+        Notifier::new(&settings.notify, store.clone(), logs.clone(), public_url.clone())?;
     let oauth = oauth_app(&settings, &github)?;
     let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
     let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
@@ -133,10 +137,14 @@ pub async fn serve(
         logs,
         terminals,
         trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
+        mail: notifier.default_choice(),
+        metrics_token: settings.watch.metrics_token.clone(),
         unready: unready(store.clone(), engine, disk.clone()),
         github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
         hosts: App::hosts(address, &settings.public_url),
         public_url: public_url.clone(),
+        in_force: settings.in_force.clone().into(),
+        avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
         shutdown: shutdown.clone(),
     };
     announce(&settings, address, &public_url, &version);
@@ -148,7 +156,10 @@ pub async fn serve(
     let disks = shutdown.spawn(disk.keep(shutdown.clone()));
     let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
     let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
+    let notices = shutdown.spawn(report::notify(notifier, shutdown.clone()));
     let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
+    let audit = upkeep::keep_audit(store.clone(), settings.keep_audit, shutdown.clone());
+    let audit = shutdown.spawn(audit);
     let (missed, clock) = (shutdown.spawn(missed), shutdown.spawn(clock));
     let stop_web = web.abort_handle();
     tokio::pin!(web);
@@ -162,8 +173,10 @@ pub async fn serve(
         ended = kept => ended.context("the care of kept containers"),
         ended = disks => ended.context("the care of the disks"),
         ended = reports => ended.context("the reports"),
+        ended = notices => ended.context("mails and webhooks"),
         ended = upkeep => ended.context("the upkeep"),
         ended = missed => ended.context("the reconciliation"),
+        ended = audit => ended.context("the audit log"),
         ended = clock => ended.context("the schedules"),
     };
     shutdown.finish().await;
@@ -329,17 +342,6 @@ pub(super) fn lock(settings: &Settings) -> anyhow::Result<Vec<Locked>> {
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
     };
     paths.iter().map(lock).collect()
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KOZMIC_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
-    // Standard error, so that standard output stays free for a command's answer.
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    let _ = subscriber.try_init();
 }
 
 /// A line for whoever started the server.

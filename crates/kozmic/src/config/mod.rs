@@ -5,6 +5,7 @@
 
 mod beside;
 mod database_url;
+mod notify;
 mod objects;
 mod sign_in;
 mod table;
@@ -20,6 +21,7 @@ use url::Url;
 
 pub use beside::BesideSettings;
 pub use database_url::DatabaseUrl;
+pub use notify::{MailServer, MailTls, NotifySettings, WatchSettings};
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 pub use table::{SETTINGS, Setting};
@@ -98,6 +100,8 @@ pub struct Settings {
     pub cached_images_limit: usize,
     /// How long a failed job's container is kept; zero: not kept.
     pub keep_failed: Duration,
+    /// How long the audit log is kept; zero: for good.
+    pub keep_audit: Duration,
     /// Bytes; none: as much as there is.
     pub disk_budget: Option<u64>,
     /// Bytes; none: by the size of the disk.
@@ -106,6 +110,8 @@ pub struct Settings {
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
     pub beside: BesideSettings,
+    pub notify: NotifySettings,
+    pub watch: WatchSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
     /// All of them, without what is secret.
@@ -214,8 +220,11 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             beside: BesideSettings::read(values)?,
+            notify: NotifySettings::read(values)?,
+            watch: WatchSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
+            keep_audit: values.seconds_or_none("KOZMIC_KEEP_AUDIT")?,
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             in_force,

@@ -1,6 +1,7 @@
 //! GitHub's words and wires: what it signs, what it sends, what it is asked.
 
 mod account;
+mod avatar;
 mod changes;
 mod client;
 mod deploy_key;
@@ -19,6 +20,7 @@ mod statuses;
 mod tokens;
 mod webhooks;
 
+pub use avatar::{Avatar, AvatarError, Pictures, kind_of};
 pub use client::{Client, Listed};
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;

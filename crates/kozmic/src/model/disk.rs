@@ -1,9 +1,11 @@
 //! What Kozmic has on disks, as a plain account for pages and programs.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 /// What takes room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiskKind {
     CachedImage,
@@ -21,6 +23,24 @@ pub enum DiskKind {
 }
 
 impl DiskKind {
+    /// For programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CachedImage => "cached_image",
+            Self::PulledImage => "pulled_image",
+            Self::Container => "container",
+            Self::Volume => "volume",
+            Self::FailedImage => "failed_image",
+            Self::CacheFolder => "cache_folder",
+            Self::Mirror => "mirror",
+            Self::Checkout => "checkout",
+            Self::Log => "log",
+            Self::Artifact => "artifact",
+            Self::Tree => "tree",
+            Self::Database => "database",
+        }
+    }
+
     /// For people, as a plural.
     pub fn plural(self) -> &'static str {
         match self {
@@ -52,7 +72,7 @@ impl DiskKind {
 }
 
 /// All of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskUse {
     pub kind: DiskKind,
     pub count: u64,
@@ -60,10 +80,10 @@ pub struct DiskUse {
 }
 
 /// A file system that Kozmic writes to. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
     /// What lies on it, in words: "the data folder", "the engine".
-    pub holds: Vec<&'static str>,
+    pub holds: Vec<Cow<'static, str>>,
     /// A folder on it.
     pub path: String,
     pub total: u64,
@@ -81,7 +101,7 @@ impl FileSystem {
 }
 
 /// What this installation has on its disks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskAccount {
     pub uses: Vec<DiskUse>,
     /// Sum of the uses, in bytes.

@@ -15,6 +15,8 @@ mod job;
 mod known_hosts;
 mod labels;
 mod network_pool;
+mod networks;
+mod notice;
 mod options;
 mod order;
 mod phase;
@@ -31,6 +33,7 @@ mod user;
 mod variant;
 mod waiting;
 mod wanted;
+mod worker;
 
 pub use audit::{Action, Actor, Event, Via};
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
@@ -46,6 +49,8 @@ pub use job::{ErrorKind, JobEnd};
 pub use known_hosts::KnownHosts;
 pub use labels::Labels;
 pub use network_pool::{NetworkPool, Subnet};
+pub use networks::Networks;
+pub use notice::{BuildEvent, MailChoice, WebhookFormat, WebhookSpec};
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use order::in_order;
 pub use phase::Phase;
@@ -64,6 +69,7 @@ pub use user::{GithubUser, Role, TokenHolder};
 pub use variant::Variant;
 pub use waiting::Waiting;
 pub use wanted::{Change, HookEvent, Wanted};
+pub use worker::WorkerAbout;
 
 /// A value from outside that is not what it should be. The text says what is
 /// wrong and what would be right, and is fit to be shown to a person.

@@ -1,8 +1,14 @@
-//! Empties the outbox: what changed here becomes known at GitHub, as often as
-//! it takes.
+//! Empties the outbox: what changed here becomes known at GitHub, to people by mail, and to
+//! other servers by webhooks, as often as it takes.
 
+mod body;
+mod facts;
+mod letter;
+mod mail;
+mod notify;
 mod retry;
 mod status;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +20,10 @@ use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{Report, Store, StoreError};
 use retry::pause_before_retry;
+
+pub use mail::try_mail_server;
+pub use notify::{Notifier, notify};
+pub use webhook::try_webhook;
 
 /// Reports of one project taken at once.
 const BATCH: i64 = 50;

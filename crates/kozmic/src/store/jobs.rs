@@ -13,6 +13,7 @@ use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
     JobUuid, ProjectId, Script, Timestamp, TrackedPath, Trigger, Variant, Waiting,
 };
+use crate::telemetry::count;
 
 /// A job as pages show it.
 #[derive(Debug, Clone)]
@@ -188,6 +189,8 @@ impl Store {
         .ok_or(StoreError::Stale)?;
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
+        count::job_ended(end.status().as_str(), end.cause());
+        self.count_phases(job, attempt).await;
         self.wakes.outbox.notify_one();
         // Others may have waited for it, or for its place.
         self.wakes.jobs.notify_one();
@@ -242,11 +245,14 @@ impl Store {
 
     /// A build's jobs in the order of its hooks, without those that a restart replaced.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>> {
-        let rows = sqlx::query("SELECT * FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place, id")
-            .bind(build.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("list a build's jobs"))?;
+        self.jobs_of_all(&[build]).await
+    }
+
+    /// The same of several builds.
+    pub async fn jobs_of_all(&self, builds: &[BuildId]) -> Result<Vec<Job>> {
+        let text = "SELECT * FROM jobs WHERE build_id IN ({}) AND replaced_by_id IS NULL \
+                    ORDER BY hook_call_id, place, id";
+        let rows = self.of_builds(text, builds, "list a build's jobs").await?;
         rows.iter().map(Job::read).collect()
     }
 

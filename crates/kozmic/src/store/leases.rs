@@ -10,6 +10,7 @@ use super::{
     ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, phases, read_options,
 };
 use crate::model::{BuildId, ErrorKind, JobEnd, JobId, JobUuid, Timestamp};
+use crate::telemetry::count;
 
 /// Attempts that may be lost after their script had started.
 const LOST_LIMIT: i64 = 1;
@@ -201,6 +202,7 @@ impl Store {
         }
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
+        count::lease_lost();
         self.wakes.jobs.notify_one();
         self.wakes.outbox.notify_one();
         Ok(Some(LostJob { uuid: row.text("uuid")?.parse()?, retried }))

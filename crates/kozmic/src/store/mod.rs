@@ -3,6 +3,8 @@
 //! one transaction. Each query's text is written once for SQLite and
 //! PostgreSQL; only `dialect` knows which one it is.
 
+mod administration;
+mod announcements;
 mod approvals;
 mod artifacts;
 mod asked;
@@ -24,10 +26,13 @@ mod jobs;
 mod kept;
 mod keys;
 mod leases;
+mod listen;
 mod listing;
 mod logs;
+mod mail_choices;
 mod many;
 mod members;
+mod messages;
 mod named_logins;
 mod order;
 mod outbox;
@@ -49,11 +54,13 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod watched;
+mod webhooks;
 mod words;
 mod workers;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -62,11 +69,14 @@ use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
+pub use administration::{DatabaseVersion, ProjectFacts};
+pub use announcements::{Announcement, Digest, Told};
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
@@ -87,7 +97,9 @@ pub use kept::{KeptContainer, Opening};
 pub use leases::{LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
+pub use mail_choices::MailChoices;
 pub use members::Member;
+pub use messages::{Message, Outcome, Recipient, Reply, SentMessage};
 pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use phases::PhaseTime;
 pub use projects::{Project, ProjectChange, ProjectOptions};
@@ -103,8 +115,9 @@ pub use tokens::{Token, TokenUse};
 pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
-pub use users::{KnownUser, User};
-pub use workers::WorkerState;
+pub use users::{KnownUser, Portrait, User};
+pub use webhooks::Webhook;
+pub use workers::{KnownWorker, WorkerState};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -129,6 +142,24 @@ pub enum StoreError {
     Stale,
 }
 
+impl StoreError {
+    /// The database did not answer; the same may succeed in a minute.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Open { .. } => true,
+            Self::Database { source, .. } => match source {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+                // PostgreSQL's class "operator intervention": it starts, or is being stopped.
+                sqlx::Error::Database(told) => {
+                    told.code().is_some_and(|code| code.starts_with("57P"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// Names the failed operation for the error message.
@@ -145,9 +176,17 @@ pub struct Store {
     wakes: Arc<Wakes>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    /// Where others may enqueue jobs; listened to from when somebody first waits for them.
+    others: Option<Arc<Others>>,
 }
 
-/// Told in this process when there may be work; other processes poll.
+struct Others {
+    url: String,
+    listener: OnceLock<AbortOnDropHandle<()>>,
+}
+
+/// Told in this process when there may be work; other processes poll, and are told of jobs by
+/// PostgreSQL.
 #[derive(Default)]
 struct Wakes {
     jobs: Notify,
@@ -162,12 +201,14 @@ struct Wakes {
 #[derive(Default)]
 struct BuildsWake {
     reports: Notify,
+    messages: Notify,
     changes: watch::Sender<u64>,
 }
 
 impl BuildsWake {
     fn notify_one(&self) {
         self.reports.notify_one();
+        self.messages.notify_one();
         self.shown();
     }
 
@@ -200,7 +241,9 @@ impl Store {
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor })
+        let others = || Arc::new(Others { url: url.to_owned(), listener: OnceLock::new() });
+        let others = dialect.is_shared().then(others);
+        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
@@ -263,6 +306,10 @@ impl Store {
 
     /// Resolves when a job may wait for a worker. Register before looking.
     pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        if let Some(others) = &self.others {
+            let start = || listen::start(others.url.clone(), self.wakes.clone());
+            others.listener.get_or_init(start);
+        }
         self.wakes.jobs.notified()
     }
 
@@ -279,6 +326,11 @@ impl Store {
     /// Resolves when there may be something to report.
     pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wakes.outbox.reports.notified()
+    }
+
+    /// Resolves when there may be a build's end to announce, or a message to send.
+    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.messages.notified()
     }
 
     /// How often this process has changed builds or jobs since it was started.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, collections, failed};
+use super::{
+    Columns as _, Result, Store, StoreError, Transaction, announcements, collections, failed,
+};
 use crate::model::{
     BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobEnd, JobStatus, ProjectId, Timestamp,
     readable,
@@ -262,6 +264,7 @@ pub(super) async fn build_changed(
     build: BuildId,
     now: Timestamp,
 ) -> Result<()> {
+    announcements::build_changed(tx, build, now).await?;
     let row = sqlx::query(
         "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, approval, fork_owner, \
          (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \

@@ -1,8 +1,11 @@
 //! Users and their sealed access tokens.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
+use super::many::{at_once, places};
 use super::{Columns as _, Result, Store, commit, failed, named_logins};
 use crate::model::{GithubUser, Timestamp, UserId};
 
@@ -43,6 +46,15 @@ impl KnownUser {
             admitted_by: row.text_or_null("admitted_by")?.zip(admitted_at),
         })
     }
+}
+
+/// A user's picture, as GitHub said when they signed in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Portrait {
+    pub login: String,
+    pub url: Option<String>,
+    /// They are something in a project that anyone may see.
+    pub is_seen_by_all: bool,
 }
 
 impl Store {
@@ -106,6 +118,51 @@ impl Store {
             .await
             .map_err(failed("note what lets a user in"))?;
         Ok(())
+    }
+
+    /// A user's picture, and who may see it.
+    pub async fn portrait(&self, user: UserId) -> Result<Option<Portrait>> {
+        let row = sqlx::query(
+            "SELECT gh_login, gh_avatar_url, CASE WHEN EXISTS (SELECT 1 FROM projects \
+             WHERE is_visible_to_all = 1 AND (owner_id = users.id OR id IN \
+             (SELECT project_id FROM memberships WHERE user_id = users.id))) THEN 1 ELSE 0 END AS is_seen \
+             FROM users WHERE id = $1",
+        )
+        .bind(user.0)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look up a picture"))?;
+        let portrait = |row: AnyRow| {
+            Ok(Portrait {
+                login: row.text("gh_login")?,
+                url: row.text_or_null("gh_avatar_url")?,
+                is_seen_by_all: row.flag("is_seen")?,
+            })
+        };
+        row.map(portrait).transpose()
+    }
+
+    /// The users known here of these logins, by login in small letters.
+    pub async fn users_called(&self, logins: &[&str]) -> Result<BTreeMap<String, UserId>> {
+        let wanted: BTreeSet<String> = logins.iter().map(|login| login.to_lowercase()).collect();
+        let wanted: Vec<String> = wanted.into_iter().collect();
+        let mut found = BTreeMap::new();
+        for logins in at_once(&wanted, 1) {
+            let query = format!(
+                "SELECT id, gh_login FROM users WHERE LOWER(gh_login) IN ({})",
+                places(0, logins.len())
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(query));
+            for login in logins {
+                query = query.bind(login);
+            }
+            let rows =
+                query.fetch_all(&self.pool).await.map_err(failed("find users by their logins"))?;
+            for row in &rows {
+                found.insert(row.text("gh_login")?.to_lowercase(), UserId(row.int("id")?));
+            }
+        }
+        Ok(found)
     }
 
     /// Who has this login, in any case of its letters.

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, failed};
-use crate::model::{Labels, Timestamp};
+use super::{
+    Columns as _, Job, Result, Store, StoreError, Transaction, failed, read_json, to_json,
+};
+use crate::model::{Labels, ProjectId, Timestamp, WorkerAbout};
 
 /// One that has said nothing for so long is gone: two of its words may be lost.
 const GONE_AFTER: Duration = Duration::from_secs(150);
+/// One that is gone without having said so is shown as lost for so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// What a worker says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,18 @@ pub struct WorkerState {
     pub concurrency: i64,
     /// Why it takes no job now.
     pub trouble: Option<String>,
+    pub about: WorkerAbout,
+}
+
+/// A worker as administrators see it.
+#[derive(Debug, Clone)]
+pub struct KnownWorker {
+    pub state: WorkerState,
+    pub seen_at: Timestamp,
+    /// It has been silent for too long, and has not said that it ends.
+    pub is_lost: bool,
+    /// What it runs now.
+    pub jobs: Vec<(ProjectId, String, Job)>,
 }
 
 impl WorkerState {
@@ -29,6 +45,7 @@ impl WorkerState {
             labels: row.text("labels")?.parse()?,
             concurrency: row.int("concurrency")?,
             trouble: row.text_or_null("trouble")?,
+            about: read_json(row, "about")?,
         })
     }
 }
@@ -37,21 +54,23 @@ impl Store {
     /// A worker runs; those that have been silent for long are forgotten.
     pub async fn worker_runs(&self, worker: &WorkerState, now: Timestamp) -> Result<()> {
         sqlx::query(
-            "INSERT INTO workers (name, labels, concurrency, trouble, seen_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET \
+            "INSERT INTO workers (name, labels, concurrency, trouble, seen_at, about) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO UPDATE SET \
              labels = excluded.labels, concurrency = excluded.concurrency, \
-             trouble = excluded.trouble, seen_at = excluded.seen_at",
+             trouble = excluded.trouble, seen_at = excluded.seen_at, \
+             about = excluded.about",
         )
         .bind(&worker.name)
         .bind(worker.labels.to_string())
         .bind(worker.concurrency)
         .bind(&worker.trouble)
         .bind(now.0)
+        .bind(to_json(&worker.about, "about")?)
         .execute(&self.pool)
         .await
         .map_err(failed("note that a worker runs"))?;
         sqlx::query("DELETE FROM workers WHERE seen_at < $1")
-            .bind(since(now))
+            .bind(now.minus(FORGOTTEN_AFTER).0)
             .execute(&self.pool)
             .await
             .map_err(failed("forget workers that are gone"))?;
@@ -66,6 +85,35 @@ impl Store {
             .await
             .map_err(failed("note that a worker ended"))?;
         Ok(())
+    }
+
+    /// The workers that run, and those that were lost lately, each with what it runs.
+    pub async fn workers_known(&self, now: Timestamp) -> Result<Vec<KnownWorker>> {
+        let rows = sqlx::query("SELECT * FROM workers ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list the workers"))?;
+        let running = sqlx::query(
+            "SELECT jobs.*, projects.id AS project_id, projects.gh_full_name FROM jobs \
+             JOIN builds ON builds.id = jobs.build_id JOIN projects ON projects.id = builds.project_id \
+             WHERE jobs.status = 'pending' ORDER BY jobs.id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list what workers run"))?;
+        let known = |row: &AnyRow| {
+            let state = WorkerState::read(row)?;
+            let seen_at = Timestamp(row.int("seen_at")?);
+            let mut jobs = Vec::new();
+            for job in &running {
+                if job.text_or_null("lease_owner")?.as_ref() == Some(&state.name) {
+                    let project = ProjectId(job.int("project_id")?);
+                    jobs.push((project, job.text("gh_full_name")?, Job::read(job)?));
+                }
+            }
+            Ok(KnownWorker { is_lost: seen_at.0 < since(now), state, seen_at, jobs })
+        };
+        rows.iter().map(known).collect()
     }
 
     /// The workers that run, by name.

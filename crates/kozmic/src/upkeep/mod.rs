@@ -4,6 +4,7 @@
 //! Each call to GitHub is made with the token of somebody who may: the owner's, or
 //! a manager's where that one is refused.
 
+mod audit;
 mod circumstances;
 mod deploy_key;
 mod hooks;
@@ -18,6 +19,7 @@ use crate::model::{Timestamp, UserId};
 use crate::seal::SealError;
 use crate::store::{Project, Store, StoreError};
 
+pub use audit::keep_audit;
 pub use deploy_key::KeyRefused;
 pub use hooks::Ensured;
 pub use projects::{Deleted, TurnedOn};

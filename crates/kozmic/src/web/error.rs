@@ -4,10 +4,27 @@
 use std::any::Any;
 
 use askama::Template;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
+use super::api::Problem;
+use crate::model::JobUuid;
 use crate::store::StoreError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROBLEM: &str = "application/problem+json";
+/// Of a text that says what was not understood.
+const LONGEST: usize = 8 * 1024;
+const NOT_SIGNED_IN: &str = "Not signed in";
+const BROKE: &str = "Something broke here";
+const INTERNAL: &str = "It was not your doing. Please try again; the administrator finds the \
+                        reason in the server's log, by the number of this request.";
+const AWAY: &str = "The database does not answer, so nothing can be shown or changed. Builds go \
+                    on where they can. Please try again in a minute; if that does not help, tell \
+                    the administrator.";
 
 #[derive(Debug)]
 pub(super) enum PageError {
@@ -22,6 +39,8 @@ pub(super) enum PageError {
     Conflict(String),
     /// Ours to mend; the visitor learns no more than that.
     Internal,
+    /// What everything here needs does not answer.
+    Away,
 }
 
 #[derive(Template)]
@@ -29,6 +48,9 @@ pub(super) enum PageError {
 struct ErrorPage<'a> {
     title: &'a str,
     sentence: &'a str,
+    status: u16,
+    /// Of the request.
+    id: &'a str,
     /// Where to go on, and what it is called.
     next: (&'a str, &'a str),
 }
@@ -53,41 +75,46 @@ impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(why) => Self::Conflict(why),
+            error if error.is_away() => {
+                tracing::error!(%error, "the database is away");
+                Self::Away
+            }
             error => Self::internal("store", &error),
         }
     }
 }
 
+/// What an answer tells of a refusal. The page or the problem around it is made last, by
+/// [`finish`], which knows the request's id.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) title: &'static str,
+    pub(super) sentence: String,
+}
+
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let (status, title, sentence) = match &self {
-            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence.as_str()),
-            Self::BadRequest(sentence) => {
-                (StatusCode::BAD_REQUEST, "Not understood", sentence.as_str())
+        let (status, title, sentence) = match self {
+            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
+            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
+            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
+            Self::Unauthorized(sentence) => {
+                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
             }
-            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence.as_str()),
-            Self::Unauthorized(sentence) => (StatusCode::UNAUTHORIZED, "Not signed in", *sentence),
-            Self::NotSignedIn(status, sentence) => (*status, "Not signed in", sentence.as_str()),
-            Self::Conflict(sentence) => {
-                (StatusCode::CONFLICT, "Not possible now", sentence.as_str())
-            }
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something broke here",
-                "It was not your doing. Please try again; the administrator finds the reason in the server's log.",
-            ),
+            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
+            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
+            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
         };
-        let next = match self {
-            Self::Unauthorized(_) | Self::NotSignedIn(..) => ("/login/", "Sign in"),
-            _ => ("/", "To the projects"),
-        };
-        let page = ErrorPage { title, sentence, next };
-        let html = page.render().unwrap_or_else(|_| sentence.to_owned());
-        let mut response = (status, Html(html)).into_response();
+        let mut response = status.into_response();
+        let head = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            head.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            head.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+        }
+        response.extensions_mut().insert(Told { title, sentence });
         response
     }
 }
@@ -98,4 +125,89 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     tracing::error!(panic = text, "a request panicked");
     PageError::Internal.into_response()
+}
+
+/// Names a request: its answer, its page and the server's log have it.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
+/// Gives each request a name, and each refusal its page, or for the API its problem:
+/// what handlers refuse, and what never reached one.
+pub(super) async fn finish(mut request: Request, next: Next) -> Response {
+    let id = RequestId(JobUuid::random().to_string());
+    request.extensions_mut().insert(id.clone());
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let told = match response.extensions_mut().remove::<Told>() {
+        Some(told) => Some(told),
+        None if is_bare(&path, &response) => {
+            let status = response.status();
+            let (head, body) = response.into_parts();
+            let text = to_bytes(body, LONGEST).await.unwrap_or_default();
+            response = Response::from_parts(head, Body::empty());
+            Some(explained(status, String::from_utf8_lossy(&text).trim()))
+        }
+        None => None,
+    };
+    if let Some(told) = told {
+        response = shown(&path, &id, response, &told);
+    }
+    if let Ok(name) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, name);
+    }
+    response
+}
+
+/// Made by no handler of ours: a method that is not there, a body that is not understood.
+fn is_bare(path: &str, response: &Response) -> bool {
+    let for_programs = ["/_hooks/", "/badges/", "/healthz", "/readyz", "/metrics"];
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let is_refusal = matches!(response.status().as_u16(), 400 | 404 | 405 | 413 | 415 | 422);
+    is_refusal && is_plain && !for_programs.iter().any(|start| path.starts_with(start))
+}
+
+fn explained(status: StatusCode, text: &str) -> Told {
+    let (title, sentence) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "Not like this",
+            "This address takes another method than the one that was used. Go back to the page \
+             that you came from, and use what is there.",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "Too much at once",
+            "What was sent is larger than what is taken here. Send less, or use the command line.",
+        ),
+        StatusCode::NOT_FOUND => ("Not found", "There is no such page."),
+        _ => ("Not understood", ""),
+    };
+    let sentence = match (sentence, text) {
+        ("", "") => "What was sent can't be understood.".to_owned(),
+        ("", text) => text.to_owned(),
+        (sentence, _) => sentence.to_owned(),
+    };
+    Told { title, sentence }
+}
+
+fn shown(path: &str, id: &RequestId, response: Response, told: &Told) -> Response {
+    let (mut head, _) = response.into_parts();
+    let status = head.status;
+    // What programs ask for tells them so wherever it lies.
+    let is_problem = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM);
+    let (kind, body) = if path.starts_with("/api/") || is_problem {
+        let problem = Problem::of(status, told.sentence.clone());
+        (PROBLEM, problem.body(Some(id)))
+    } else {
+        let next = if told.title == NOT_SIGNED_IN {
+            ("/login/", "Sign in")
+        } else {
+            ("/", "To the projects")
+        };
+        let Told { title, sentence } = told;
+        let page = ErrorPage { title, sentence, status: status.as_u16(), id: &id.0, next };
+        ("text/html; charset=utf-8", page.render().unwrap_or_else(|_| sentence.clone()))
+    };
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    head.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(head, Body::from(body))
 }

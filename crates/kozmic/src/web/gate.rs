@@ -180,11 +180,7 @@ async fn may_enter(
         (Who::Anyone, _) | (Who::SignedIn, Some(_)) => return Ok(None),
         (Who::SignedIn | Who::Administrator, None) => return Err(Refusal::Anonymous),
         (Who::Administrator, Some(account)) if account.is_administrator => return Ok(None),
-        (Who::Administrator, Some(_)) => {
-            return Err(Refusal::Forbidden(
-                "This is for the administrators of this installation (KOZMIC_ADMINS).",
-            ));
-        }
+        (Who::Administrator, Some(_)) => return Err(Refusal::Missing("page")),
         (Who::Member | Who::Insider, _) => Role::Member,
         (Who::Manager, _) => Role::Manager,
         (Who::Owner, _) => Role::Owner,

@@ -15,7 +15,7 @@ use super::page::{
 use super::visitor::{Access, Visitor};
 use super::{App, words};
 use crate::model::{BuildStatus, GitRef, Timestamp};
-use crate::store::{Build, BuildFilter, HistoryPart, Place, Project};
+use crate::store::{Build, BuildFilter, HistoryPart, Place, Project, StoreError};
 
 /// Builds on one page.
 const PAGE: i64 = 50;
@@ -60,6 +60,8 @@ pub(super) struct Row {
     pub(super) status: StatusMark,
     pub(super) subject: String,
     pub(super) author: String,
+    /// Where there is a picture of them.
+    pub(super) author_id: Option<i64>,
     pub(super) git_ref: String,
     pub(super) awaits_approval: bool,
     /// What asked for it, where no delivery did.
@@ -189,7 +191,7 @@ pub(super) async fn history(
         authors,
         chart: (marks.len() > 1).then(|| Chart::new(id, &marks, (48, 60), now)),
         durations: Chart::durations(&marks, now),
-        builds: part.builds.iter().map(|build| Row::new(build, now)).collect(),
+        builds: Row::of(&app, &part.builds, now).await?,
         newest,
         newer,
         older,
@@ -225,6 +227,21 @@ fn badge_url(app: &App, project: &Project) -> String {
 }
 
 impl Row {
+    /// With the authors who are known here.
+    pub(super) async fn of(
+        app: &App,
+        builds: &[Build],
+        now: Timestamp,
+    ) -> Result<Vec<Self>, StoreError> {
+        let authors: Vec<&str> = builds.iter().map(|build| build.commit.author.as_str()).collect();
+        let known = app.store.users_called(&authors).await?;
+        let row = |build: &Build| {
+            let author_id = known.get(&build.commit.author.to_lowercase()).map(|user| user.0);
+            Self { author_id, ..Self::new(build, now) }
+        };
+        Ok(builds.iter().map(row).collect())
+    }
+
     pub(super) fn new(build: &Build, now: Timestamp) -> Self {
         Self {
             url: format!("/projects/{}/builds/{}/", build.project, build.id),
@@ -232,6 +249,7 @@ impl Row {
             status: build.status.into(),
             subject: subject(&build.commit.message).to_owned(),
             author: build.commit.author.clone(),
+            author_id: None,
             git_ref: build.git_ref.to_string(),
             awaits_approval: build.awaits_approval(),
             asked: words::asked(build.trigger),

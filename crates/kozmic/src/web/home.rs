@@ -13,7 +13,7 @@ use super::error::PageError;
 use super::history::Row;
 use super::page::{Page, Sidebar, StatusMark, Time, render, subject};
 use super::visitor::Visitor;
-use crate::model::{ProjectId, Timestamp};
+use crate::model::{ProjectId, Timestamp, UserId};
 use crate::store::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart};
 
 /// Projects on one page.
@@ -71,6 +71,7 @@ struct Latest {
     status: StatusMark,
     subject: String,
     author: String,
+    author_id: Option<i64>,
     git_ref: String,
     created: Time,
 }
@@ -105,6 +106,9 @@ pub(super) async fn home(
         .iter()
         .filter_map(|project| Some((project.id, project.latest.as_ref()?.number)))
         .collect();
+    let authors = listed.iter().filter_map(|project| project.latest.as_ref());
+    let authors: Vec<&str> = authors.map(|build| build.commit.author.as_str()).collect();
+    let known = app.store.users_called(&authors).await?;
     let mut marks = app.store.latest_marks(&latest, BARS).await?;
     let (work, has_more_work) = if query.is_empty() && page == 1 {
         under_way(&app, of, now).await?
@@ -120,7 +124,7 @@ pub(super) async fn home(
     };
     render(&HomePage {
         found: found(&app, of, &query, now).await?,
-        projects: listed.into_iter().map(|project| row(project, &mut marks, now)).collect(),
+        projects: listed.into_iter().map(|project| row(project, &mut marks, &known, now)).collect(),
         work,
         has_more_work,
         before: (page > 1).then(|| link(page - 1)),
@@ -136,10 +140,8 @@ async fn under_way(app: &App, of: Listed, now: Timestamp) -> Result<(Vec<Work>, 
     let has_more = running.len() > shown || waiting.len() > shown;
     running.truncate(shown);
     waiting.truncate(shown);
-    let mut found = Vec::with_capacity(waiting.len());
-    for job in &waiting {
-        found.extend(app.store.job(job.id).await?);
-    }
+    let ids: Vec<_> = waiting.iter().map(|job| job.id).collect();
+    let mut found = app.store.jobs_with(&ids).await?;
     app.store.tell_why_they_wait(&mut found, now).await?;
     for job in &mut waiting {
         if let Some(told) = found.iter_mut().find(|found| found.id == job.id) {
@@ -169,12 +171,14 @@ async fn found(
     }
     let projects = app.store.listed_ids(of, LOOKED_THROUGH).await?;
     let builds = app.store.builds_with_words(&projects, query, FOUND).await?;
-    Ok(builds.into_iter().map(|(project, build)| (project, Row::new(&build, now))).collect())
+    let (projects, builds): (Vec<_>, Vec<_>) = builds.into_iter().unzip();
+    Ok(projects.into_iter().zip(Row::of(app, &builds, now).await?).collect())
 }
 
 fn row(
     project: ProjectSummary,
     marks: &mut BTreeMap<ProjectId, Vec<BuildMark>>,
+    authors: &BTreeMap<String, UserId>,
     now: Timestamp,
 ) -> ProjectRow {
     let marks = marks.remove(&project.id).unwrap_or_default();
@@ -188,6 +192,7 @@ fn row(
             number: build.number,
             status: build.status.into(),
             subject: subject(&build.commit.message).to_owned(),
+            author_id: authors.get(&build.commit.author.to_lowercase()).map(|user| user.0),
             author: build.commit.author,
             git_ref: build.git_ref.to_string(),
             created: Time::new(build.created_at, now),

@@ -14,9 +14,12 @@
 mod access;
 mod account;
 mod actions;
+mod administration;
 mod admission;
 mod api;
 mod artifacts;
+mod audit;
+mod avatars;
 mod badge;
 mod builds;
 mod cache_folders;
@@ -39,6 +42,8 @@ mod kept;
 mod live;
 mod log_page;
 mod log_view;
+mod mail_choices;
+mod notifications;
 mod page;
 mod phases;
 mod plain_log;
@@ -55,16 +60,19 @@ mod tail;
 mod tailer;
 mod tests;
 mod visitor;
+mod watch;
 mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
-use crate::config::Admission;
+use crate::config::{Admission, InForce};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
+use crate::model::MailChoice;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terminal::Terminals;
@@ -72,6 +80,7 @@ use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 
 pub use access::{ListenError, check_listen};
+pub use avatars::Avatars;
 pub use cookies::Cookies;
 pub use exchanges::Exchanges;
 pub use feed::Feeds;
@@ -104,6 +113,10 @@ pub struct App {
     pub terminals: Terminals,
     /// What is taken to be tried.
     pub trees: TreeLimits,
+    /// Which mails who chose nothing gets; none: no mail can be sent.
+    pub mail: Option<MailChoice>,
+    /// Opens `/metrics` from other machines.
+    pub metrics_token: Option<SecretString>,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.
@@ -112,6 +125,9 @@ pub struct App {
     pub github_url: String,
     /// Names under which browsers may reach this server.
     pub hosts: Arc<[String]>,
+    /// What administrators are shown.
+    pub in_force: Arc<[InForce]>,
+    pub avatars: Avatars,
     pub shutdown: Shutdown,
 }
 

@@ -36,27 +36,21 @@ pub(super) struct Sidebar {
 
 /// Who is signed in, as the head of a page shows it.
 pub(super) struct AccountMark {
+    pub(super) id: i64,
+    pub(super) is_administrator: bool,
     pub(super) login: String,
     pub(super) name: String,
-    pub(super) initials: String,
 }
 
 impl AccountMark {
     fn new(account: &Account) -> Self {
         Self {
+            id: account.id.0,
+            is_administrator: account.is_administrator,
             login: account.login.clone(),
             name: account.name.clone(),
-            initials: initials(&account.name),
         }
     }
-}
-
-/// Of the first and the last name; a picture would have to come from elsewhere.
-fn initials(name: &str) -> String {
-    let mut words = name.split_whitespace();
-    let first = words.next().and_then(|word| word.chars().next());
-    let last = words.last().and_then(|word| word.chars().next());
-    first.into_iter().chain(last).flat_map(char::to_uppercase).collect()
 }
 
 pub(super) struct SidebarProject {
@@ -191,15 +185,6 @@ pub(super) fn subject(message: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn initials_are_of_the_first_and_the_last_name() {
-        for (name, expected) in
-            [("Ada King Lovelace", "AL"), ("octo", "O"), ("émile zola", "ÉZ"), ("  ", "")]
-        {
-            assert_eq!(initials(name), expected);
-        }
-    }
 
     #[test]
     fn durations_read_well() {

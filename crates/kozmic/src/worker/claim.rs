@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use super::job::{self, Claimed};
 use super::{LEASE, Worker, presence};
@@ -33,10 +34,13 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         match claim(&worker).await {
             Ok(Some(claimed)) => {
                 let (worker, shutdown) = (worker.clone(), shutdown.clone());
-                jobs.spawn(async move {
+                let (Claimed::Waiting(job) | Claimed::Running(job)) = &claimed;
+                let span = tracing::info_span!("job", job = %job.uuid, id = %job.id, attempt = job.attempt);
+                let carried = async move {
                     job::carry_out(&worker, &claimed, &shutdown).await;
                     drop(place);
-                });
+                };
+                jobs.spawn(carried.instrument(span));
                 continue;
             }
             Ok(None) => {}

@@ -13,6 +13,7 @@ use crate::engine::{
 };
 use crate::model::{CacheInputs, Fingerprint, InstallOutcome, InstallStep, JobEnd, readable};
 use crate::source::Checkout;
+use crate::telemetry::count;
 
 /// A chosen image. It is not removed as long as this lives.
 pub(super) struct Chosen {
@@ -84,6 +85,7 @@ async fn find(
         });
         let because = "the base image, the install script and the tracked files are those of the \
                        cached image";
+        count::cache(true);
         run.note(&format!(
             "install step skipped: {because} {:.12}, {} old{saves}",
             print.id.as_str(),
@@ -117,6 +119,7 @@ async fn make<'engine>(
         let (id, age) = (start.cache_id(), age(start.image.created));
         format!("; it starts from the cached image {id:.12}, {age} old")
     });
+    count::cache(false);
     run.note(&format!("install step: {why}{from}"))?;
     (run.tell)(Progress::Install(InstallStep {
         cache_id: new.cache_id.to_string(),

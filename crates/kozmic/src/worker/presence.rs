@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Worker;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, WorkerAbout};
 use crate::shutdown::Shutdown;
 use crate::store::WorkerState;
 
@@ -15,6 +15,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Runs until shutdown, and then says that the worker has ended.
 pub(super) async fn tell(worker: Worker, shutdown: Shutdown) {
     let mut told: Option<(WorkerState, Instant)> = None;
+    let engine = match worker.engine.version().await {
+        Ok(version) => version.to_string(),
+        Err(error) => {
+            tracing::warn!(%error, "the engine does not tell its version");
+            String::new()
+        }
+    };
     let mut timer = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
@@ -26,6 +33,7 @@ pub(super) async fn tell(worker: Worker, shutdown: Shutdown) {
             labels: worker.labels.clone(),
             concurrency: i64::try_from(worker.concurrency.get()).unwrap_or(i64::MAX),
             trouble: worker.disk.refusal(),
+            about: about(&worker, &engine),
         };
         let is_known =
             |(known, at): &(WorkerState, Instant)| *known == state && at.elapsed() < EVERY;
@@ -43,5 +51,15 @@ pub(super) async fn tell(worker: Worker, shutdown: Shutdown) {
     }
     if let Err(error) = worker.store.worker_ended(&worker.name).await {
         tracing::warn!(%error, "that the worker ended could not be noted");
+    }
+}
+
+fn about(worker: &Worker, engine: &str) -> WorkerAbout {
+    let counted = worker.disk.account();
+    WorkerAbout {
+        version: env!("CARGO_PKG_VERSION").into(),
+        engine: engine.to_owned(),
+        counted_at: counted.as_ref().map(|(_, at)| at.0),
+        disk: counted.map(|(account, _)| account),
     }
 }

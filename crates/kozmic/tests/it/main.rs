@@ -12,12 +12,16 @@
 #![allow(unreachable_pub, reason = "modules of a test binary")]
 
 mod harness;
+#[path = "../../benches/million/mod.rs"]
+mod million;
 
+mod administration;
 mod again;
 mod archived;
 mod artifacts;
 mod asked;
 mod at_once;
+mod audit;
 mod badge;
 mod build;
 mod cache;
@@ -46,6 +50,8 @@ mod log_view;
 mod logins;
 mod logs;
 mod look_inside;
+mod mails;
+mod metrics;
 mod namesake;
 mod order;
 mod pages;
@@ -68,9 +74,12 @@ mod signin;
 mod start;
 mod store;
 mod store_asked;
+mod store_audit;
 mod store_kept;
+mod store_listen;
 mod store_logs;
 mod store_order;
+mod store_plans;
 mod store_secrets;
 mod store_wanted;
 mod synced;
@@ -83,3 +92,4 @@ mod upkeep;
 mod variables;
 mod viewers;
 mod wanted;
+mod webhooks_out;

@@ -19,7 +19,7 @@ use crate::harness::Postgres;
 
 pub const LEASE: Duration = Duration::from_secs(30);
 
-fn seal() -> Seal {
+pub fn seal() -> Seal {
     Seal::from_text(&"k".repeat(32).into()).unwrap()
 }
 

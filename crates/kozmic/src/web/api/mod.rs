@@ -4,6 +4,7 @@
 
 mod answers;
 mod artifacts;
+mod audit;
 mod builds;
 mod cache_folders;
 mod jobs;
@@ -15,9 +16,10 @@ mod services;
 mod shell;
 mod tests;
 mod tries;
+mod webhooks;
 
 use super::gate::Door::{Api, Socket};
-use super::gate::Who::{Manager, Member, SignedIn};
+use super::gate::Who::{Administrator, Manager, Member, SignedIn};
 use super::log_view;
 use super::routes::{Route, delete, get, post, put};
 
@@ -41,7 +43,11 @@ pub(super) fn routes() -> Vec<Route> {
             Manager,
             cache_folders::drop,
         ),
+        get("/api/v1/projects/{project}/webhooks", Api, Manager, webhooks::list),
+        post("/api/v1/projects/{project}/webhooks", Api, Manager, webhooks::add),
+        delete("/api/v1/projects/{project}/webhooks/{webhook}", Api, Manager, webhooks::remove),
         get("/api/v1/queue", Api, SignedIn, queue::list),
+        get("/api/v1/audit", Api, Administrator, audit::list),
         get("/api/v1/builds/{build}", Api, Member, builds::one),
         post("/api/v1/builds/{build}/cancel", Api, Manager, builds::cancel),
         post("/api/v1/builds/{build}/restart", Api, Manager, builds::restart),

@@ -1,13 +1,13 @@
 //! Refusals as problem details (RFC 9457).
 
-use axum::Json;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::intake::{AskError, FindError};
 use crate::objects::ObjectError;
 use crate::store::StoreError;
+use crate::web::error::{RequestId, Told};
 
 #[derive(Debug)]
 pub(in crate::web) struct Problem {
@@ -16,6 +16,23 @@ pub(in crate::web) struct Problem {
 }
 
 impl Problem {
+    pub(in crate::web) fn of(status: StatusCode, detail: String) -> Self {
+        Self { status, detail }
+    }
+
+    /// With the name of the request that it answers.
+    pub(in crate::web) fn body(&self, id: Option<&RequestId>) -> String {
+        let mut body = json!({
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(RequestId(id)) = id {
+            body["request_id"] = id.as_str().into();
+        }
+        body.to_string()
+    }
+
     pub(in crate::web) fn not_found(what: &str) -> Self {
         let detail = format!("There is no such {what}, or this token may not see it.");
         Self { status: StatusCode::NOT_FOUND, detail }
@@ -76,6 +93,11 @@ impl From<StoreError> for Problem {
         if let StoreError::Refused(why) = error {
             return Self::conflict(why);
         }
+        if error.is_away() {
+            tracing::error!(%error, "the database is away");
+            let detail = "The database does not answer; try again in a minute.".into();
+            return Self { status: StatusCode::SERVICE_UNAVAILABLE, detail };
+        }
         tracing::error!(%error, "an API request failed");
         let detail =
             "It was not your doing; the administrator finds the reason in the server's log.".into();
@@ -93,18 +115,20 @@ impl From<ObjectError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let mut response = (self.status, Json(body)).into_response();
-        let kind = header::HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let mut response = self.status.into_response();
+        let head = response.headers_mut();
         if self.status == StatusCode::UNAUTHORIZED {
-            let challenge = header::HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            head.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            head.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+        }
+        // Sockets and files tell it as well, so it is whole by itself.
+        let kind = HeaderValue::from_static("application/problem+json");
+        head.insert(header::CONTENT_TYPE, kind);
+        let told = Told { title: "", sentence: self.detail.clone() };
+        response.extensions_mut().insert(told);
+        *response.body_mut() = self.body(None).into();
         response
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::answers::{self, JobAnswer, JobFacts};
 use super::problem::Problem;
-use crate::model::{ProjectId, Timestamp};
+use crate::model::{JobId, ProjectId, Timestamp};
 use crate::web::App;
 use crate::web::visitor::Visitor;
 
@@ -31,7 +31,8 @@ pub(super) async fn list(
     State(app): State<App>,
     visitor: Visitor,
 ) -> Result<Json<QueueAnswer>, Problem> {
-    let queued = app.store.queued(visitor.projects(), PAGE, Timestamp::now()).await?.into_iter();
+    let queued =
+        app.store.queued(visitor.projects(), JobId(0), PAGE, Timestamp::now()).await?.into_iter();
     let answer = |(id, project, job): (ProjectId, _, _)| QueuedAnswer {
         project,
         job: answers::job(&app, id.0, job, JobFacts::default()),

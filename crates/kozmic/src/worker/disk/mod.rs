@@ -24,6 +24,7 @@ use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError};
+use crate::telemetry::count;
 use room::Room;
 
 pub use tidy::{Removed, Tidied};
@@ -32,6 +33,8 @@ pub use tidy::{Removed, Tidied};
 const EVERY: Duration = Duration::from_mins(1);
 /// Counting is dear.
 const COUNT_EVERY: Duration = Duration::from_mins(10);
+/// Without a budget it is counted only for those who look.
+const TELL_EVERY: Duration = Duration::from_hours(1);
 /// After an image has come; more than one may.
 const SETTLE: Duration = Duration::from_secs(1);
 const CHORES_EVERY: Duration = Duration::from_hours(24);
@@ -96,6 +99,8 @@ pub struct Disk {
 #[derive(Default)]
 struct Last {
     counted: Option<Instant>,
+    /// A start is not held up by what nobody waits for.
+    is_under_way: bool,
     chores: Option<Instant>,
 }
 
@@ -138,7 +143,14 @@ impl Disk {
                 Err(error) => tracing::warn!(%error, "the disks could not be counted"),
             }
             last.counted = Some(Instant::now());
+        } else if last.is_under_way && is_due(last.counted, TELL_EVERY) {
+            match self.count().await {
+                Ok(counted) => self.set_account(counted.account),
+                Err(error) => tracing::warn!(%error, "the disks could not be counted"),
+            }
+            last.counted = Some(Instant::now());
         }
+        last.is_under_way = true;
         if is_due(last.chores, CHORES_EVERY) {
             self.remove_leftovers().await;
             self.tidy_mirrors().await;

@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Disk, DiskError, Result, measure};
-use crate::model::{FileSystem, readable_bytes};
+use crate::model::{DiskAccount, FileSystem, Timestamp, readable_bytes};
 
 /// An answer is good for so long.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ pub(super) const ENGINE: &str = "the engine";
 pub(super) struct Room {
     /// Why the budget allows nothing more.
     beyond_budget: Option<String>,
+    account: Option<(DiskAccount, Timestamp)>,
     looked: Option<(Instant, Option<String>)>,
 }
 
@@ -48,6 +49,15 @@ impl Disk {
         };
         room.looked = Some((Instant::now(), found.clone()));
         found
+    }
+
+    /// What was counted last, and when.
+    pub(in crate::worker) fn account(&self) -> Option<(DiskAccount, Timestamp)> {
+        self.room().account.clone()
+    }
+
+    pub(super) fn set_account(&self, account: DiskAccount) {
+        self.room().account = Some((account, Timestamp::now()));
     }
 
     pub(super) fn set_beyond_budget(&self, is_beyond: bool) {
@@ -78,11 +88,11 @@ impl Disk {
             let space =
                 measure::space(path).map_err(|source| DiskError::Disk { path: shown(), source })?;
             match found.iter_mut().find(|(device, _)| *device == space.device) {
-                Some((_, file_system)) => file_system.holds.push(what),
+                Some((_, file_system)) => file_system.holds.push(what.into()),
                 None => found.push((
                     space.device,
                     FileSystem {
-                        holds: vec![what],
+                        holds: vec![what.into()],
                         path: shown(),
                         total: space.total,
                         free: space.free,

@@ -100,6 +100,7 @@ impl Disk {
         }
         if !dry_run {
             self.set_beyond_budget(after.beyond_budget() > 0);
+            self.set_account(after.clone());
         }
         Ok(Tidied { before, after, removed, left_to_server })
     }

@@ -1,0 +1,85 @@
+//! The audit log, for administrators.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+use crate::model::ProjectId;
+use crate::store::{AuditPart, AuditRow};
+use crate::web::App;
+
+/// Rows in one answer, at the most.
+const PAGE: i64 = 200;
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    /// Only of this project.
+    project: Option<i64>,
+    /// Only what came before this row.
+    before: Option<i64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct AuditAnswer {
+    events: Vec<EventAnswer>,
+    /// To be asked for next; null: there is nothing before these.
+    before: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct EventAnswer {
+    id: i64,
+    at: String,
+    actor: String,
+    user_id: Option<i64>,
+    via: String,
+    via_id: Option<i64>,
+    address: Option<String>,
+    project_id: Option<i64>,
+    project: Option<String>,
+    action: &'static str,
+    kind: String,
+    subject_id: Option<i64>,
+    subject: String,
+    details: Map<String, Value>,
+}
+
+impl From<AuditRow> for EventAnswer {
+    fn from(row: AuditRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at.to_string(),
+            actor: row.actor,
+            user_id: row.user.map(|user| user.0),
+            via: row.via,
+            via_id: row.via_id,
+            address: row.address,
+            project_id: row.project.map(|project| project.0),
+            project: row.project_name,
+            action: row.action.as_str(),
+            kind: row.kind,
+            subject_id: row.subject_id,
+            subject: row.subject,
+            details: row.details,
+        }
+    }
+}
+
+/// Newest first, at most 200.
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<AuditAnswer>, Problem> {
+    let part = AuditPart {
+        project: wanted.project.map(ProjectId),
+        before: wanted.before,
+        limit: PAGE + 1,
+    };
+    let mut rows = app.store.audit(part).await?;
+    let has_more = i64::try_from(rows.len()).is_ok_and(|count| count > PAGE);
+    rows.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    let before = rows.last().map(|row| row.id).filter(|_| has_more);
+    Ok(Json(AuditAnswer { events: rows.into_iter().map(EventAnswer::from).collect(), before }))
+}
