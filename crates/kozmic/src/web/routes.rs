@@ -102,7 +102,6 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit_form),
         post("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit),
         post("/projects/{project}/hooks/{hook}/delete", Page, Manager, hook_form::delete),
-        get("/projects/{project}/hooks/{hook}/changes", Page, Manager, hook_changes::list),
         get("/projects/{project}/notifications", Page, Manager, notifications::show),
         post("/projects/{project}/webhooks/add", Page, Manager, notifications::add),
         post("/projects/{project}/webhooks/{webhook}/remove", Page, Manager, notifications::remove),
@@ -120,6 +119,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/administration/projects", Page, Administrator, administration::projects),
         get("/administration/audit", Page, Administrator, administration::audit),
         get("/avatars/{user}", Page, Anyone, avatars::avatar),
+        get("/projects/{project}/hooks/{hook}/changes", Page, Manager, hook_changes::list),
         // Projects.
         get("/", Page, SignedIn, home::home),
         get("/projects", Page, SignedIn, home::home),
