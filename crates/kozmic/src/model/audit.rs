@@ -134,7 +134,7 @@ actions! {
     WebhookRemoved "webhook.removed" "removed a webhook that tells of builds",
     MailChosen "mail.chosen" "chose which mails of builds to get",
     BuildStarted "build.started" "started a build",
-    BuildTried "build.tried" "tried a tree",
+    BuildTried "build.tried" "tried a change",
     BuildApproved "build.approved" "approved a build of a fork",
     BuildRestarted "build.restarted" "ran a build again",
     JobCancelled "job.cancelled" "cancelled a job",
