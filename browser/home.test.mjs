@@ -218,3 +218,16 @@ test("lists, title and icon follow what happens, without a reload", async () => 
     assert.deepEqual(page.problems, []);
   }
 });
+
+test("what answers a form stays as the server has it, too", async () => {
+  const page = await world.page();
+  await page.goto(`${world.url}/projects/2/settings/`);
+  await page.getByLabel(/^Type .* to confirm$/).fill("another");
+  await page.getByRole("button", { name: "Delete the project" }).click();
+  await page.getByRole("alert").waitFor();
+  const orbit = page.locator(".projects li").filter({ hasText: "octo/orbit" });
+  await orbit.locator(".mark.cancelled").waitFor();
+  await world.push("code", "0", "Go on");
+  await orbit.locator(".mark.success").waitFor();
+  assert.deepEqual(page.problems, []);
+});

@@ -101,6 +101,13 @@ export const SCREENS = [
       await page.getByRole("alert").waitFor();
     },
   },
+  { name: "notifications", route: `${PROJECT}/notifications`, path: at("/projects/1/notifications/"), who: "managers" },
+  { name: "changes", route: `${PROJECT}/changes`, path: at("/projects/1/changes/"), who: "managers" },
+  { name: "unsubscribe-by-nobody", route: "/unsubscribe/{token}", path: at("/unsubscribe/nonsense/"), who: "anyone", status: 404 },
+  { name: "administration", route: "/administration", path: at("/administration/"), who: "administrators" },
+  { name: "administration-queue", route: "/administration/queue", path: at("/administration/queue/"), who: "administrators" },
+  { name: "administration-projects", route: "/administration/projects", path: at("/administration/projects/"), who: "administrators" },
+  { name: "administration-audit", route: "/administration/audit", path: at("/administration/audit/"), who: "administrators" },
   {
     name: "keys", route: "/", path: at("/"), who: "signed in",
     async act(page) {
@@ -125,6 +132,7 @@ export const NO_SCREENS = {
   "/readyz": "for programs",
   "/metrics": "for programs",
   "/static/{*path}": "parts of pages",
+  "/avatars/{user}": "a picture",
   "/_auth": "leads to GitHub; whoever signs in was there",
   "/live": "a web socket",
   "/tailer/{uuid}": "a web socket",

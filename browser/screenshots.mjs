@@ -20,6 +20,8 @@ const QUALITY = 82;
 /** Bytes of all pictures together, of which everybody who clones the repository gets a copy. */
 const MOST = 2.5 * 1024 * 1024;
 const WIDE = { width: 1200, height: 780 };
+/** As much as shows a log below what is told of its job. */
+const TALL = { width: 1200, height: 1240 };
 const PHONE = { width: 390, height: 780 };
 
 /**
@@ -61,6 +63,7 @@ function settle() {
     [/http:\/\/127\.0\.0\.1:\d+/g, "https://ci.lumen.example"],
     [/\d{4}-\d\d-\d\dT[\d:]+Z/g, "2026-12-01T18:30:00Z"],
     [/\d{4}-\d\d-\d\d \d\d:\d\d/g, "2026-12-02 02:30"],
+    [/\w+ \d{1,2}, \d{4},? at \d+:\d+(:\d+)?\s[AP]M( \w+)?/g, "December 1, 2026 at 6:30 PM"],
     [/expires \d{4}-\d\d-\d\d/g, "expires 2027-03-01"],
     [/\b\d+ seconds ago|just now|\b1 minute ago/g, "2 minutes ago"],
     [/\d+\+(\w+)@users\.noreply\.github\.com/g, "$1@lumen.example"],
@@ -84,7 +87,7 @@ async function take(furnished, [name, screen, look]) {
   if (!found) throw new Error(`there is no screen ${screen}`);
   const isPhone = look === "phone";
   const page = await world.page({
-    viewport: isPhone ? PHONE : WIDE,
+    viewport: isPhone ? PHONE : name === "build" || screen === "settings" ? TALL : WIDE,
     deviceScaleFactor: SCALE,
     colorScheme: look === "dark" ? "dark" : "light",
     reducedMotion: "reduce",

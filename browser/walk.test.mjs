@@ -39,7 +39,7 @@ function expected({ who, isPublic, status = 200 }, visitor) {
   if (who === "anyone") return status;
   if (visitor === "anonymous") return isPublic && who === "members" ? 200 : "login";
   if (who === "signed in") return status;
-  if (who === "administrators") return visitor === "administrator" ? 200 : 403;
+  if (who === "administrators") return visitor === "administrator" ? 200 : 404;
   if (visitor === "stranger") return !isPublic ? 404 : who === "members" ? 200 : 403;
   if (who === "managers" && visitor === "member") return 403;
   return status;

@@ -40,6 +40,9 @@ async fn measure(database: Option<&str>, deliveries: usize) {
     let header = ["title = Tests", "label = moonlight", "image = kozmic/debian:bookworm"];
     world.project(&server.url, &[harness::with_header(&header, "make test\n")]).await;
     let hook = Arc::new(world.hook(1).await);
+    let mut connection = AnyConnection::connect(&world.settings().database_url).await.unwrap();
+    let repository: i64 =
+        sqlx::query("SELECT gh_id FROM projects").fetch_one(&mut connection).await.unwrap().get(0);
     let world = Arc::new(world);
     let next = Arc::new(AtomicUsize::new(0));
     let (began, before) = (Instant::now(), server.worked());
@@ -55,7 +58,7 @@ async fn measure(database: Option<&str>, deliveries: usize) {
                     return times;
                 }
                 let sha = format!("{:040x}", 0xabc_0000 + number);
-                let payload = harness::push_payload(1, "main", &sha, "Change something");
+                let payload = harness::push_payload(repository, "main", &sha, "Change something");
                 let began = Instant::now();
                 let guid = format!("guid-{number}");
                 let answer = world.deliver(&url, &hook, "push", &guid, &payload).await;
@@ -70,7 +73,6 @@ async fn measure(database: Option<&str>, deliveries: usize) {
     }
     let (took, worked) = (began.elapsed(), server.worked() - before);
     times.sort_unstable();
-    let mut connection = AnyConnection::connect(&world.settings().database_url).await.unwrap();
     let built: i64 =
         sqlx::query("SELECT COUNT(*) FROM builds").fetch_one(&mut connection).await.unwrap().get(0);
     assert_eq!(built as usize, deliveries, "each has its build");

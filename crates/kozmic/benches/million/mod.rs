@@ -225,6 +225,10 @@ pub async fn pages(url: &str) -> Vec<Pages> {
         page("history of many: a status nothing has", history("?status=pending&branch=main")),
         page("history of many: branch, other's author", history("?branch=main&author=Nobody")),
         page("history of many: all three", history("?branch=main&author=Author+7&status=success")),
+        page(
+            "history of many: status, other's author",
+            history("?status=success&branch=main&author=Nobody"),
+        ),
         words("history of many: a common word", history("?text=fix")),
         words("history of many: a longer common word", history("?text=merge")),
         words("history of many: the last page of one", history("?text=fix&after=0")),

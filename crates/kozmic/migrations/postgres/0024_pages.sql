@@ -4,8 +4,10 @@
 -- the index.
 DROP INDEX builds_by_ref;
 DROP INDEX builds_by_author;
+DROP INDEX builds_by_status;
 CREATE INDEX builds_by_ref ON builds (project_id, gh_commit_ref, number, status, gh_commit_author);
 CREATE INDEX builds_by_author ON builds (project_id, gh_commit_author, number, status);
+CREATE INDEX builds_by_status ON builds (project_id, status, number, gh_commit_ref, gh_commit_author);
 
 -- Builds that speak for their commit: the latest one is what badges and links are about, however
 -- many were made by the clock or tried since.

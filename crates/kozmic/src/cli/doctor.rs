@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::github::{Client, OAuthApp, OAuthError};
 use crate::model::readable_bytes;
 use crate::objects::Objects;
+use crate::relay::Relay;
 use crate::seal::{self, Seal};
 use crate::source;
 use crate::store::{Store, sqlite_file, without_password};
@@ -115,6 +116,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
         tell::of_watch(settings),
     );
     findings.extend([database, engine, objects]);
+    findings.extend(of_redis(settings).await);
     findings.extend(github);
     findings.push(mail);
     findings.extend(told.into_iter().chain(watch));
@@ -287,6 +289,16 @@ async fn of_objects(settings: &Settings) -> Finding {
         Ok(place) => ok("objects", format!("{place} can be written and read")),
         Err(problem) => error("objects", format!("{problem:#}"), "see KOZMIC_LOG_URL and AWS_*"),
     }
+}
+
+/// Where several processes meet.
+async fn of_redis(settings: &Settings) -> Option<Finding> {
+    let url = settings.machines.redis_url.as_ref()?;
+    let answered = async { Relay::new(url, "doctor", "doctor")?.ping().await };
+    Some(match answered.await {
+        Ok(()) => ok("redis", "answers"),
+        Err(problem) => error("redis", problem, "see KOZMIC_REDIS_URL, and whether it runs"),
+    })
 }
 
 async fn of_github(settings: &Settings) -> Vec<Finding> {

@@ -142,13 +142,27 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "bytes that must be free for a job to start; default: 1G, or a twentieth of a small disk",
     ),
-    planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
+    setting(
+        "KOZMIC_REDIS_URL",
+        "",
+        "redis:// or rediss://, where several processes meet; default: this process is alone",
+    ),
+    setting(
+        "KOZMIC_DRAIN_TIMEOUT",
+        "600",
+        "seconds for which a worker that is asked to stop waits for its jobs; 0: not at all",
+    ),
     setting(
         "KOZMIC_LOG_URL",
         "",
         "where finished logs lie: s3://BUCKET/PREFIX, with AWS_* for the rest; default: the data folder",
     ),
-    planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),
+    setting(
+        "KOZMIC_CACHE_REGISTRY",
+        "",
+        "registry where workers share cached images, like registry.example.org/ci; default: each \
+         makes its own",
+    ),
     secret(
         "KOZMIC_SMTP_URL",
         "",

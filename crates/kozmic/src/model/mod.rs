@@ -24,6 +24,7 @@ mod project;
 mod retention;
 mod secret;
 mod service;
+mod shebang;
 mod status;
 mod test_report;
 mod time;
@@ -57,6 +58,7 @@ pub use project::{AtOnce, FullName, RemoteRepository};
 pub use retention::{Bound, LogRetention, parse_days, parse_log_bytes};
 pub use secret::{SecretName, SecretValue};
 pub use service::{ReadyCheck, Service, ServiceName, Services};
+pub use shebang::Remark;
 pub use status::{BuildStatus, GithubState, JobStatus, build_status};
 pub use test_report::{
     Artifact, Collected, PastResult, TestCase, TestCounts, TestOutcome, is_flaky,

@@ -39,6 +39,8 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct Reporter {
     pub store: Store,
     pub github: Client,
+    /// Names this process among those that send.
+    pub name: String,
     /// The root of links to pages, without a trailing slash.
     pub public_url: String,
 }
@@ -151,7 +153,7 @@ impl Reporter {
     /// Whether the next one of the project may go its way.
     async fn send(&self, report: &Report, failed_attempts: i64) -> Result<bool, StoreError> {
         // Noted before it is sent: a server that ends in between asks first, the next time.
-        if !self.store.report_begun(report).await? {
+        if !self.store.report_begun(report, &self.name, Timestamp::now()).await? {
             return Ok(true);
         }
         let posted = tokio::time::timeout(PATIENCE, status::post(self, report));
@@ -161,17 +163,17 @@ impl Reporter {
         });
         let now = Timestamp::now();
         let Err(error) = outcome else {
-            self.store.report_settled(report, None, now).await?;
+            self.store.report_settled(report, &self.name, None, now).await?;
             return Ok(true);
         };
         let why = error.to_string();
         if let Some(pause) = pause_before_retry(&error, report.attempts, failed_attempts) {
             tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
-            self.store.reports_postponed(report.project, &why, pause, now).await?;
+            self.store.reports_postponed(report.project, &self.name, &why, pause, now).await?;
             return Ok(false);
         }
         tracing::error!(%error, "a report was given up");
-        self.store.report_settled(report, Some(&why), now).await?;
+        self.store.report_settled(report, &self.name, Some(&why), now).await?;
         Ok(true)
     }
 }

@@ -29,7 +29,53 @@ pub struct KeptLog {
     pub finished_at: Timestamp,
 }
 
+/// What is known of an image by its name, without asking anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageNews {
+    /// When it was pulled last, and is there still.
+    pub pulled_at: Option<Timestamp>,
+    /// When a job of the project needed it last; why that could not have it, if so.
+    pub last_job: Option<(Timestamp, Option<String>)>,
+}
+
 impl Store {
+    /// What became of an image lately, here and in a project's jobs.
+    pub async fn image_news(&self, project: ProjectId, image: &str) -> Result<ImageNews> {
+        let pulled =
+            sqlx::query("SELECT MAX(pulled_at) AS pulled_at FROM pulled_images WHERE name = $1")
+                .bind(image)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(failed("look for an image"))?;
+        let job = sqlx::query(
+            "SELECT jobs.finished_at, jobs.started_at, jobs.script_started, jobs.reason FROM jobs \
+             JOIN builds ON builds.id = jobs.build_id \
+             WHERE builds.project_id = $1 AND jobs.docker_image = $2 AND jobs.started_at IS NOT NULL \
+             AND (jobs.script_started = 1 OR jobs.cause IN \
+             ('image_not_found', 'image_denied', 'image_unusable', 'pull_failed')) \
+             ORDER BY jobs.started_at DESC LIMIT 1",
+        )
+        .bind(project.0)
+        .bind(image)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look for a job of an image"))?;
+        let read = |row: AnyRow| -> Result<_> {
+            let at = row.int_or_null("finished_at")?.map_or_else(|| row.int("started_at"), Ok)?;
+            let reason = row.text("reason")?;
+            Ok(match row.flag("script_started")? {
+                true => Some((Timestamp(at), None)),
+                // Or else it was the image of a service.
+                false if reason.contains(image) => Some((Timestamp(at), Some(reason))),
+                false => None,
+            })
+        };
+        Ok(ImageNews {
+            pulled_at: pulled.int_or_null("pulled_at")?.map(Timestamp),
+            last_job: job.map(read).transpose()?.flatten(),
+        })
+    }
+
     /// An image was pulled. It counts as ours unless its name stood for an image
     /// of somebody else's before.
     pub async fn image_pulled(

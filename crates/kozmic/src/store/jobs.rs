@@ -73,6 +73,8 @@ pub struct ClaimedJob {
     pub variables: BTreeMap<String, String>,
     /// Of a try: the object that has its files.
     pub tree: Option<String>,
+    /// A try that has no files of its own.
+    pub is_of_commit: bool,
     /// The end that this attempt was being stopped for when its worker was lost, as
     /// [`JobEnd::cause`].
     pub ends_by: Option<String>,
@@ -362,7 +364,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
     let row = sqlx::query(
         "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
          builds.pull_request_number, builds.is_from_fork, builds.triggered_by, builds.variables, \
-         trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
+         builds.is_of_commit, trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
          LEFT JOIN trees ON trees.build_id = builds.id WHERE jobs.id = $1",
     )
     .bind(id.0)
@@ -404,6 +406,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
         trigger: row.text("triggered_by")?.parse()?,
         variables: read_json(&row, "variables")?,
         tree: row.text_or_null("tree")?,
+        is_of_commit: row.flag("is_of_commit")?,
         ends_by: row.text_or_null("cause")?,
         cancel_reason: row.text_or_null("cancel_reason")?,
     })

@@ -44,6 +44,7 @@ mod restarts;
 mod schedules;
 mod secrets;
 mod seen_heads;
+mod sending;
 mod service_logs;
 mod sessions;
 mod test_reports;
@@ -86,7 +87,7 @@ pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
-pub use disk::{KeptImage, KeptLog};
+pub use disk::{ImageNews, KeptImage, KeptLog};
 pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;
@@ -94,7 +95,7 @@ pub use hooks::Hook;
 pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
 pub use kept::{KeptContainer, Opening};
-pub use leases::{LeaseState, LostJob};
+pub use leases::{LapsedLease, LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
 pub use mail_choices::MailChoices;
@@ -341,6 +342,18 @@ impl Store {
     /// Changes when a running job may have to stop.
     pub fn leases_changed(&self) -> watch::Receiver<()> {
         self.wakes.leases.subscribe()
+    }
+
+    /// A process that serves pages has changed something: there may be a job to be claimed,
+    /// or to be stopped.
+    pub fn web_changed(&self) {
+        self.wakes.jobs.notify_one();
+        self.wakes.leases.send_replace(());
+    }
+
+    /// A worker in another process has changed builds or jobs.
+    pub fn worker_changed(&self) {
+        self.wakes.outbox.notify_one();
     }
 
     /// A transaction that means to write.

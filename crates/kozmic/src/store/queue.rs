@@ -101,7 +101,7 @@ impl Store {
         self.lock_build_of(&mut tx, next).await?;
         let claimed = sqlx::query(
             "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-             script_started = 0, lease_owner = $1, lease_until = $2, started_at = $3 \
+             script_started = 0, lease_owner = $1, worker = $1, lease_until = $2, started_at = $3 \
              WHERE id = $4 AND status = 'enqueued' AND is_held = 0 RETURNING build_id",
         )
         .bind(worker)

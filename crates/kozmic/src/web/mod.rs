@@ -33,6 +33,8 @@ mod health;
 mod history;
 mod home;
 mod hook;
+mod hook_changes;
+mod hook_check;
 mod hook_form;
 mod install_step;
 mod jobs;

@@ -8,9 +8,9 @@ use super::gate::Who::{Administrator, Anyone, Insider, Manager, Member, Owner, S
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, administration, api, artifacts, audit, avatars, badge, builds,
-    cache_folders, health, history, home, hook, hook_form, jobs, live, log_view, mail_choices,
-    notifications, repositories, secrets, services, settings, sign_in, start, static_files, tailer,
-    tests, watch,
+    cache_folders, health, history, home, hook, hook_changes, hook_check, hook_form, jobs, kept,
+    live, log_view, mail_choices, notifications, repositories, secrets, services, settings,
+    sign_in, start, static_files, tailer, tests, watch,
 };
 
 /// A line of the table.
@@ -97,6 +97,8 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/hooks/add", Page, Manager, hook_form::add_form),
         post("/projects/{project}/hooks/add", Page, Manager, hook_form::add),
         post("/projects/{project}/hooks/ensure", Page, Manager, settings::ensure_hooks),
+        post("/projects/{project}/hooks/check", Page, Manager, hook_check::check),
+        post("/projects/{project}/hooks/try", Page, Manager, hook_form::try_out),
         get("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit_form),
         post("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit),
         post("/projects/{project}/hooks/{hook}/delete", Page, Manager, hook_form::delete),
@@ -117,6 +119,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/administration/projects", Page, Administrator, administration::projects),
         get("/administration/audit", Page, Administrator, administration::audit),
         get("/avatars/{user}", Page, Anyone, avatars::avatar),
+        get("/projects/{project}/hooks/{hook}/changes", Page, Manager, hook_changes::list),
         // Projects.
         get("/", Page, SignedIn, home::home),
         get("/projects", Page, SignedIn, home::home),
@@ -150,6 +153,7 @@ pub(super) fn table() -> Vec<Route> {
         post("/projects/{project}/jobs/{job}/cancel", Page, Manager, actions::cancel_job),
         post("/projects/{project}/jobs/{job}/restart", Page, Manager, actions::restart_job),
         post("/projects/{project}/jobs/{job}/drop-image", Page, Manager, actions::drop_image),
+        get("/projects/{project}/jobs/{job}/shell", Page, Manager, kept::shell),
     ];
     routes.extend(api::routes());
     routes
