@@ -116,7 +116,8 @@ pub async fn serve_watched(
 /// A picture for each user, so that pages which show it work without a network: one dot of
 /// a colour, as a GIF.
 async fn avatar(Path(id): Path<u64>) -> impl IntoResponse {
-    let colour = [(id * 53 % 160) as u8 + 40, (id * 97 % 160) as u8 + 40, (id * 31 % 160) as u8 + 40];
+    let colour =
+        [(id * 53 % 160) as u8 + 40, (id * 97 % 160) as u8 + 40, (id * 31 % 160) as u8 + 40];
     let mut picture = b"GIF89a\x01\0\x01\0\x80\0\0".to_vec();
     picture.extend(colour);
     picture.extend(b"\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;");
