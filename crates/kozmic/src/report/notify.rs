@@ -66,9 +66,10 @@ impl Notifier {
             store,
             logs,
             mailer: settings.mail.as_ref().map(Mailer::new).transpose()?,
-            mail_by_default: match settings.mail_by_default {
-                true => MailChoice::All,
-                false => MailChoice::Never,
+            mail_by_default: if settings.mail_by_default {
+                MailChoice::All
+            } else {
+                MailChoice::Never
             },
             webhooks,
             public_url,
