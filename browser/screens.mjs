@@ -92,6 +92,8 @@ export const SCREENS = [
     },
   },
   { name: "hook", route: `${PROJECT}/hooks/{hook}/edit`, path: at("/projects/1/hooks/1/edit/"), who: "managers" },
+  { name: "hook-changes", route: `${PROJECT}/hooks/{hook}/changes`, path: at("/projects/1/hooks/1/changes/"), who: "managers" },
+  { name: "shell", route: `${PROJECT}/jobs/{job}/shell`, path: ofJob("failure", "Tests", "shell/"), who: "managers" },
   { name: "start", route: `${PROJECT}/start`, path: at("/projects/1/start/"), who: "managers" },
   {
     name: "start-with-problems", route: `${PROJECT}/start`, path: at("/projects/1/start/"), who: "managers", status: 400,
@@ -101,6 +103,9 @@ export const SCREENS = [
       await page.getByRole("alert").waitFor();
     },
   },
+  { name: "hook-changes", route: `${PROJECT}/hooks/{hook}/changes`, path: at("/projects/1/hooks/1/changes/"), who: "managers" },
+  // Its terminal, which makes an image and a container of what is kept, has a test of its own.
+  { name: "shell-of-nothing", route: `${PROJECT}/jobs/{job}/shell`, path: ofJob("success", "Tests", "shell/"), who: "managers" },
   { name: "notifications", route: `${PROJECT}/notifications`, path: at("/projects/1/notifications/"), who: "managers" },
   { name: "changes", route: `${PROJECT}/changes`, path: at("/projects/1/changes/"), who: "managers" },
   { name: "unsubscribe-by-nobody", route: "/unsubscribe/{token}", path: at("/unsubscribe/nonsense/"), who: "anyone", status: 404 },

@@ -134,7 +134,7 @@ actions! {
     WebhookRemoved "webhook.removed" "removed a webhook that tells of builds",
     MailChosen "mail.chosen" "chose which mails of builds to get",
     BuildStarted "build.started" "started a build",
-    BuildTried "build.tried" "tried a tree",
+    BuildTried "build.tried" "tried a change",
     BuildApproved "build.approved" "approved a build of a fork",
     BuildRestarted "build.restarted" "ran a build again",
     JobCancelled "job.cancelled" "cancelled a job",
@@ -191,11 +191,13 @@ impl Event {
         Self { action, project: None, kind, id, name: name.to_string(), details }
     }
 
+    #[must_use]
     pub fn in_project(self, project: ProjectId) -> Self {
         Self { project: Some(project), ..self }
     }
 
     /// One more detail; null says nothing and is left out.
+    #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
         if !value.is_null() {

@@ -63,8 +63,9 @@ impl Store {
     pub async fn projects_after(&self, name: &str, limit: i64) -> Result<Vec<ProjectFacts>> {
         let rows = sqlx::query(
             "SELECT projects.id, gh_full_name, gh_trouble, users.gh_login AS owner, \
-             (SELECT COUNT(*) FROM builds WHERE builds.project_id = projects.id) AS builds, \
-             (SELECT MAX(builds.created_at) FROM builds WHERE builds.project_id = projects.id) AS last_built, \
+             COALESCE((SELECT number FROM builds WHERE builds.project_id = projects.id \
+                       ORDER BY number DESC LIMIT 1), 0) AS builds, \
+             NULLIF(built_at, 0) AS last_built, \
              (SELECT CAST(COALESCE(SUM(jobs.log_bytes), 0) AS BIGINT) FROM jobs \
               JOIN builds ON builds.id = jobs.build_id \
               WHERE builds.project_id = projects.id AND jobs.log_removed_at IS NULL) AS log_bytes, \

@@ -150,8 +150,14 @@ impl Store {
         }
         let is_try = asked.trigger == Trigger::Try;
         let action = if is_try { Action::BuildTried } else { Action::BuildStarted };
+        let typed = match &asked.hooks {
+            AskedHooks::Typed(spec, _) => {
+                Some(("hook_as_typed".to_owned(), spec.title.clone().into()))
+            }
+            AskedHooks::Wanting(_) | AskedHooks::Named(_) => None,
+        };
         let details = [("trigger".to_owned(), asked.trigger.as_str().into())];
-        self.note_build(tx, action, build, details.into_iter().collect()).await?;
+        self.note_build(tx, action, build, details.into_iter().chain(typed).collect()).await?;
         order::settle(tx, build, now).await?;
         outbox::build_changed(tx, build, now).await?;
         Ok(AskedBuild { build, number })

@@ -1,7 +1,7 @@
 //! Wake-ups by other processes on the same PostgreSQL: it tells whoever listens that jobs may
 //! wait, once they are committed (LISTEN and NOTIFY; the migration `pages` has the trigger).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
@@ -13,15 +13,31 @@ const CHANNEL: &str = "kozmic_jobs";
 /// After a connection was refused; whoever waits looks by itself now and then.
 const PAUSE: Duration = Duration::from_secs(5);
 
-pub(super) fn start(url: String, wakes: Arc<Wakes>) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
-            if let Err(error) = listen(&url, &wakes).await {
-                tracing::debug!(%error, "jobs of other processes are found by looking");
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }))
+/// The other processes, which are listened to from when somebody first waits for jobs.
+pub(super) struct Others {
+    url: String,
+    listener: OnceLock<AbortOnDropHandle<()>>,
+}
+
+impl Others {
+    pub(super) fn on(url: &str) -> Self {
+        Self { url: url.to_owned(), listener: OnceLock::new() }
+    }
+
+    /// Until the last store of this process is dropped.
+    pub(super) fn listen(&self, wakes: &Arc<Wakes>) {
+        self.listener.get_or_init(|| {
+            let (url, wakes) = (self.url.clone(), wakes.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    if let Err(error) = listen(&url, &wakes).await {
+                        tracing::debug!(%error, "jobs of other processes are found by looking");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }))
+        });
+    }
 }
 
 async fn listen(url: &str, wakes: &Wakes) -> sqlx::Result<()> {

@@ -61,7 +61,7 @@ mod words;
 mod workers;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -70,11 +70,11 @@ use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
+use listen::Others;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
 pub use announcements::{Announcement, Digest, Told};
@@ -181,11 +181,6 @@ pub struct Store {
     others: Option<Arc<Others>>,
 }
 
-struct Others {
-    url: String,
-    listener: OnceLock<AbortOnDropHandle<()>>,
-}
-
 /// Told in this process when there may be work; other processes poll, and are told of jobs by
 /// PostgreSQL.
 #[derive(Default)]
@@ -242,8 +237,7 @@ impl Store {
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
-        let others = || Arc::new(Others { url: url.to_owned(), listener: OnceLock::new() });
-        let others = dialect.is_shared().then(others);
+        let others = dialect.is_shared().then(|| Arc::new(Others::on(url)));
         Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
     }
 
@@ -308,8 +302,7 @@ impl Store {
     /// Resolves when a job may wait for a worker. Register before looking.
     pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
         if let Some(others) = &self.others {
-            let start = || listen::start(others.url.clone(), self.wakes.clone());
-            others.listener.get_or_init(start);
+            others.listen(&self.wakes);
         }
         self.wakes.jobs.notified()
     }

@@ -69,7 +69,8 @@ impl Store {
         let settled = sqlx::query(
             "UPDATE outbox SET sent_version = $1, attempts = 0, failure = $2, updated_at = $3, \
              claimed_by = NULL, claimed_until = 0 \
-             WHERE id = $4 AND sent_version < $1 AND (claimed_by IS NULL OR claimed_by = $5)",
+             WHERE id = $4 AND sent_version < $1 \
+             AND (claimed_by IS NULL OR claimed_by = $5 OR claimed_until <= $3)",
         )
         .bind(version)
         .bind(given_up)
@@ -94,7 +95,8 @@ impl Store {
     ) -> Result<()> {
         sqlx::query(
             "UPDATE outbox SET failure = $1, next_attempt_at = $2, updated_at = $3, \
-             claimed_until = CASE WHEN claimed_by = $5 THEN 0 ELSE claimed_until END \
+             claimed_until = CASE WHEN claimed_by = $5 THEN 0 ELSE claimed_until END, \
+             claimed_by = CASE WHEN claimed_by = $5 THEN NULL ELSE claimed_by END \
              WHERE project_id = $4 AND version > sent_version AND next_attempt_at < $2",
         )
         .bind(why)

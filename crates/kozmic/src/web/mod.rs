@@ -7,7 +7,9 @@
 //! or the owner needs one of them. The handler takes as arguments what the gate found
 //! out (`visitor`): `Access`, the project and the role in it; `Account`, who is signed
 //! in; `Visitor`, where nobody need be. What a path names below `{project}`, the handler
-//! looks for in that project, as `builds::find` does. Then tell `tests/it/doors.rs` what
+//! looks for in that project, as `builds::find` does. One that changes something takes
+//! `Acting` instead of the state, so that the audit log tells whose change it was, and
+//! `tests/it/audit.rs` calls it. Then tell `tests/it/doors.rs` what
 //! each kind of visitor gets, and docs/who-may-do-what.md that the route exists: tests
 //! compare both with the table.
 

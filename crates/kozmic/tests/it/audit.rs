@@ -11,11 +11,14 @@ use reqwest::{Client, Method, Response, header};
 use crate::harness::{Server, World, eventually, hook, location};
 
 /// Routes that change something and write nothing down, each with why.
-const NOT_WRITTEN: &[(&str, &str, &str)] = &[(
-    "POST",
-    "/_hooks/hook/{hook}",
-    "what GitHub delivers becomes builds, whose pages tell of it; nobody here did it",
-)];
+const NOT_WRITTEN: &[(&str, &str, &str)] = &[
+    (
+        "POST",
+        "/_hooks/hook/{hook}",
+        "what GitHub delivers becomes builds, whose pages tell of it; nobody here did it",
+    ),
+    ("POST", "/projects/{project}/hooks/check", "it only looks at what is written in a form"),
+];
 
 /// A value that the log must never hold.
 const SECRET: &str = "tr0ub4dor-and-3";
@@ -187,6 +190,10 @@ impl Change {
         let start = ("POST", "/api/v1/projects/{project}/builds");
         self.by(start, "/api/v1/projects/1/builds", "{\"ref\": \"main\"}", Action::BuildStarted)
             .await;
+        let form = "title=Typed&image=busybox&build_script=true&options=label+%3D+nobodys&ref=main";
+        let route = ("POST", "/projects/{project}/hooks/try");
+        let (_, row) = self.by(route, "/projects/1/hooks/try/", form, Action::BuildTried).await;
+        assert_eq!(row.details["hook_as_typed"], "Typed");
         let of = |what: &str| format!("/projects/{{project}}/builds/{{build}}/{what}");
         let cancel = format!("/projects/1/builds/{build}/cancel/");
         let (_, row) = self.by(("POST", &of("cancel")), &cancel, "", Action::JobCancelled).await;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::harness::tailer::{lines, next, tailer, until_finished};
+use crate::harness::tailer::{Socket, lines, next, tailer, until_finished};
 use crate::harness::{
     BASE, Daemon, Machines, Node, Postgres, Registry, World, eventually, eventually_within, hook,
     remove_cached_images, with_header,
@@ -31,6 +32,20 @@ async fn go(world: &World) {
     for container in running.lines() {
         crate::harness::docker(&["exec", container, "touch", "/tmp/go"]).await;
     }
+}
+
+/// What comes until `finished`; none when the socket ends without.
+async fn rest(viewer: &mut Socket) -> Option<String> {
+    let mut html = String::new();
+    while let Some(Ok(message)) = viewer.next().await {
+        let Ok(text) = message.to_text() else { continue };
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(text) else { continue };
+        if message["type"] == "status" {
+            return Some(html);
+        }
+        html += message["content"].as_str().unwrap();
+    }
+    None
 }
 
 async fn stop(mut node: Node) {
@@ -100,21 +115,13 @@ async fn a_viewer_misses_nothing_while_redis_is_away() {
     machines.redis.kill().await;
     go(&machines.world).await;
     // The viewer is told by the end of its socket.
-    while next(&mut viewer).await.is_some() {}
+    assert_eq!(rest(&mut viewer).await, None);
     let build = machines.world.finished(&web.url, &sha).await;
     assert_eq!(build.status, "success", "the job goes on without");
     machines.redis.restart().await;
     let world = &machines.world;
     let html = eventually("the rest of the log", async || {
-        let mut viewer = tailer(world, &web.url, &job.uuid, "?from=2").await;
-        let mut html = String::new();
-        while let Some(message) = next(&mut viewer).await {
-            if message["type"] == "status" {
-                return Some(html);
-            }
-            html += message["content"].as_str().unwrap();
-        }
-        None
+        rest(&mut tailer(world, &web.url, &job.uuid, "?from=2").await).await
     })
     .await;
     assert_eq!(lines(&html).len(), 200_001);

@@ -62,6 +62,7 @@ async fn runs(store: &Store, name: &str, labels: &str, trouble: Option<&str>) {
         labels: labels.parse().unwrap(),
         concurrency: 1,
         trouble: trouble.map(str::to_owned),
+        about: kozmic::model::WorkerAbout::default(),
     };
     store.worker_runs(&worker, Timestamp(1_000)).await.unwrap();
 }

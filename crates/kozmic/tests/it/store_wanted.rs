@@ -55,6 +55,7 @@ async fn nobody_claims_what_waits_for_an_approval() {
             labels: Labels::default(),
             concurrency: 1,
             trouble: None,
+            about: kozmic::model::WorkerAbout::default(),
         };
         store.worker_runs(&worker, Timestamp(12)).await.unwrap();
         let mut waiting = store.jobs_of(ours).await.unwrap();
