@@ -21,6 +21,10 @@ demo: ## Try Kozmic here: a stand-in for GitHub, a push, a live log (ONCE=1: sto
 test: ## Install what the tests need and run them all: Rust, then browser
 	@scripts/test
 
+.PHONY: screenshots
+screenshots: ## Take the pictures of the documentation anew
+	@scripts/screenshots
+
 .PHONY: check
 check: format lint types imports deny book ## Everything about the code that needs no running service
 

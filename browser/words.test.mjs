@@ -11,7 +11,7 @@ import { parse } from "acorn";
 const STATIC = fileURLToPath(new URL("../crates/kozmic/static", import.meta.url));
 
 /** What browsers call keys, errors and events, in capitals. */
-const NAMES = /^(Enter|Escape|Tab|Home|End|Backspace|Delete|Space|Page(Up|Down)|Arrow\w+|\w+Error)$/;
+const NAMES = /^(Enter|Escape|Tab|Home|End|Backspace|Delete|Shift|Space|Page(Up|Down)|Arrow\w+|\w+Error)$/;
 /** Where a literal is read by who mends the script. */
 const PROGRAMMERS = "throw new Error(";
 

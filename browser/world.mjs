@@ -2,7 +2,7 @@
 // the system's Chromium.
 
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, rm, writeFile, mkdir } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,17 @@ import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const run = promisify(execFile);
+/**
+ * Asks a program to end, and waits until it has.
+ * @param {import("node:child_process").ChildProcess} [child]
+ */
+async function ended(child) {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  await ended;
+}
+
 /** Nothing that a test waits for takes longer. */
 export const PATIENCE = 60_000;
 
@@ -31,8 +42,8 @@ async function freePort() {
 
 /**
  * What the API tells of a build.
- * @typedef {{ id: number, title: string, status: string, url: string }} Job
- * @typedef {{ id: number, number: number, status: string, sha: string, url: string, jobs: Job[] }} Build
+ * @typedef {{ id: number, uuid: string, title: string, status: string, url: string }} Job
+ * @typedef {{ id: number, number: number, status: string, sha: string, ref: string, url: string, jobs: Job[] }} Build
  * A page that remembers what went wrong in it.
  * @typedef {import("playwright-core").Page & { problems: string[] }} Seen
  */
@@ -72,10 +83,15 @@ export class World {
   url = "";
   githubUrl = "";
   token = "";
+  owner = "octo";
+  /** Of the first project. */
+  repository = "octo/orbit";
   /** @type {Record<string, string | undefined>} */
   environment = {};
   /** @type {Record<string, string | undefined>} */
   githubEnvironment = {};
+  /** @type {import("node:child_process").ChildProcess | undefined} */
+  server = undefined;
   /** @type {import("playwright-core").Browser | undefined} */
   browser = undefined;
   /**
@@ -85,13 +101,16 @@ export class World {
   session = undefined;
 
   /**
-   * Starts everything; `hooks` are the files, by name, of the project octo/orbit. Without them
-   * there is no project yet. `settings` are the server's, besides those that it needs.
+   * Starts everything; `hooks` are the files, by name, of the project octo/orbit, or of another
+   * `repository`, which `owner` administers. Without them there is no project yet. `settings` are
+   * the server's, besides those that it needs.
    * @param {Record<string, string>} [hooks]
    * @param {Record<string, string>} settings
    */
-  static async start(hooks, settings = {}) {
+  static async start(hooks, settings = {}, { owner = "octo", repository = "octo/orbit" } = {}) {
     const world = new World();
+    world.owner = owner;
+    world.repository = repository;
     try {
       await world.#start(hooks, settings);
     } catch (error) {
@@ -113,8 +132,10 @@ export class World {
     this.githubEnvironment = { PATH: process.env.PATH, GITHUB_SIM_SERVER: github };
     this.spawn("GITHUB_SIM_BIN", ["serve", "--listen", github.slice(7), "--root", join(this.folder, "github")]);
     await eventually("GitHub's stand-in", () => fetch(github).then(() => true, () => false));
-    const token = await this.github("user", "add", "octo");
-    await this.github("repo", "add", "octo/orbit");
+    const token = await this.github("user", "add", this.owner);
+    const [account] = this.repository.split("/");
+    if (account !== this.owner) await this.arrange("POST", "/organizations", { login: account, owner: this.owner });
+    await this.github("repo", "add", this.repository);
     const app = await this.github("oauth-app", "add", "Kozmic", `${this.url}/_auth/`);
     const [clientId = "", clientSecret = ""] = app.split("\t");
     this.environment = {
@@ -129,26 +150,29 @@ export class World {
       KOZMIC_GITHUB_CLIENT_SECRET: clientSecret,
       ...settings,
     };
-    this.spawn("KOZMIC_BIN", ["serve"]);
-    await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
-    if (hooks) await this.#addProject(hooks);
+    await this.#serve();
+    if (hooks) {
+      await this.addProject(this.repository, hooks);
+      this.token = await this.kozmic("token", "create", "--user", this.owner);
+    }
     this.browser = await chromium.launch({
       executablePath: program("CHROMIUM"),
       // Chromium's own sandbox does not work as root, nor in most containers.
       args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
     });
-    this.session = await this.signIn("octo");
+    this.session = await this.signIn(this.owner);
   }
 
-  /** @param {Record<string, string>} hooks */
-  async #addProject(hooks) {
-    await this.kozmic("project", "add", "octo/orbit");
-    this.token = await this.kozmic("token", "create", "--user", "octo");
-    await mkdir(join(this.folder, "hooks"));
-    for (const [name, text] of Object.entries(hooks)) {
-      await writeFile(join(this.folder, "hooks", name), text);
-    }
-    await this.kozmic("hooks", "apply", "octo/orbit", join(this.folder, "hooks"));
+  /**
+   * A repository becomes a project; `hooks` are files by name.
+   * @param {string} repository
+   * @param {Record<string, string>} hooks
+   */
+  async addProject(repository, hooks) {
+    await this.kozmic("project", "add", repository);
+    const folder = await mkdtemp(join(this.folder, "hooks-"));
+    for (const [name, text] of Object.entries(hooks)) await writeFile(join(folder, name), text);
+    if (Object.keys(hooks).length) await this.kozmic("hooks", "apply", repository, folder);
   }
 
   /**
@@ -175,6 +199,34 @@ export class World {
     const environment = variable === "KOZMIC_BIN" ? this.environment : this.githubEnvironment;
     const child = spawn(program(variable), args, { env: environment, cwd: this.folder, stdio: "ignore" });
     this.children.push(child);
+    return child;
+  }
+
+  async #serve() {
+    this.server = this.spawn("KOZMIC_BIN", ["serve"]);
+    await eventually("the server", () => fetch(`${this.url}/readyz`).then((a) => a.ok, () => false));
+  }
+
+  /** The server ends as when it is updated; `meanwhile` happens before the next one starts. */
+  async restart(meanwhile = async () => {}) {
+    await ended(this.server);
+    await meanwhile();
+    await this.#serve();
+  }
+
+  /**
+   * Runs something in the container of a job's build script.
+   * @param {Job} job
+   * @param {string[]} command
+   */
+  async inContainer(job, ...command) {
+    const label = `label=kozmic.job=${job.uuid}`;
+    const step = "label=kozmic.step=build";
+    const container = await eventually("the container", async () => {
+      const { stdout } = await run("docker", ["ps", "--quiet", "--filter", label, "--filter", step]);
+      return stdout.trim();
+    });
+    await run("docker", ["exec", "--user", "0", container, ...command]);
   }
 
   /** @param {string[]} args */
@@ -208,16 +260,28 @@ export class World {
    * @param {string} path
    * @param {string} content
    */
-  push(path, content, message = "Change something", { repository = "octo/orbit", login = "octo", branch = "main" } = {}) {
+  push(path, content, message = "Change something", { repository = this.repository, login = this.owner, branch = "main" } = {}) {
     const as = ["--as", login, "--branch", branch, "--message", message];
     return this.github("push", repository, ...as, "--write", `${path}=${content}`);
   }
 
+  /**
+   * What the API answers to the owner's token.
+   * @param {string} path
+   * @param {string} [body]
+   * @returns {Promise<any>}
+   */
+  async api(path, method = "GET", body) {
+    const headers = { authorization: `Bearer ${this.token}` };
+    const answer = await fetch(`${this.url}/api/v1${path}`, { method, headers, body });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
+    return text && JSON.parse(text);
+  }
+
   /** @returns {Promise<Build | undefined>} */
   async latestBuild() {
-    const headers = { authorization: `Bearer ${this.token}` };
-    const answer = await fetch(`${this.url}/api/v1/projects/1/builds`, { headers });
-    return (await answer.json()).builds[0];
+    return (await this.api("/projects/1/builds")).builds[0];
   }
 
   /** The newest build, once it is finished. */
@@ -252,11 +316,7 @@ export class World {
 
   async end() {
     await this.browser?.close();
-    for (const child of this.children.reverse()) {
-      const ended = child.exitCode ?? new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await ended;
-    }
+    for (const child of this.children.reverse()) await ended(child);
     await rm(this.folder, { recursive: true, force: true });
   }
 }

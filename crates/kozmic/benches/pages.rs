@@ -1,7 +1,9 @@
-//! How soon pages are there with 1,000 projects and 1,000,000 builds in SQLite, with 50 readers
-//! who open one each second, and what the database plans for what they ask.
+//! How soon pages are there with 1,000 projects and 1,000,000 builds: each alone, and all kinds
+//! mixed, with 50 readers who open one each second.
 //!
-//! Says what should be faster and is not; fails only where a page is not there.
+//! On SQLite, whose file is kept in `target/pages` between runs, or with PAGES_ON=postgres on a
+//! PostgreSQL of its own. PAGES_BUILDS and PAGES_SECONDS make it smaller and longer. Says what
+//! should be faster and is not; fails only where a page is not there.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,204 +21,228 @@
 
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
+mod million;
 mod process;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use harness::World;
+use harness::{Postgres, World};
+use million::{Kind, Pages};
 use process::Process;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 
-/// Of all projects but the first, and of the first, which has more than the others.
-const EACH: usize = 900;
-const FIRST: usize = 100_900;
-const PROJECTS: usize = 1_000;
 const READERS: usize = 50;
-const P99: Duration = Duration::from_millis(20);
-const TEXT: Duration = Duration::from_millis(200);
+/// Of each kind, one after the other.
+const ALONE: usize = 20;
 
-/// In this order ids follow time, as they do where builds are made one after the other.
-const BUILDS: &str = "
-INSERT INTO builds (project_id, number, gh_commit_ref, gh_commit_sha, gh_commit_author,
-    gh_commit_message, triggered_by, is_from_fork, status, created_at, started_at, finished_at)
-WITH RECURSIVE counted (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM counted WHERE i + 1 < {count})
-SELECT {project}, {number},
-    CASE WHEN i % 5 < 3 THEN 'refs/heads/main' ELSE 'refs/heads/topic/' || (i * 7919 % 331) END,
-    lower(hex(randomblob(20))), 'Author ' || (i * 31 % 47),
-    CASE i % 3 WHEN 0 THEN 'Fix ' WHEN 1 THEN 'Add ' ELSE 'Merge the ' END
-        || (SELECT word FROM made_up WHERE id = i * 7877 % 2000) || ' of '
-        || (SELECT word FROM made_up WHERE id = i * 6701 % 1999) || char(10, 10)
-        || CASE WHEN {number} = 77 THEN 'needle ' ELSE '' END
-        || (SELECT word FROM made_up WHERE id = i * 5501 % 1997) || ' goes with '
-        || (SELECT word FROM made_up WHERE id = i * 4999 % 1993),
-    'push', 0,
-    CASE WHEN i % 20 < 16 THEN 'success' WHEN i % 20 < 18 THEN 'failure'
-         WHEN i % 20 = 18 THEN 'error' ELSE 'cancelled' END,
-    1700000000000 + {at} * 30000, 1700000000000 + {at} * 30000 + 2000,
-    1700000000000 + {at} * 30000 + 2000 + i * 7919 % 300000
-FROM counted;";
-
-const REST: &str = "
-INSERT INTO hook_calls (build_id, created_at) SELECT id, created_at FROM builds;
-INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, build_script, options,
-    tracked_paths, status, reason, return_code, created_at, started_at, finished_at, attempt,
-    script_started, lost, log_removed_at)
-SELECT lower(hex(randomblob(16))), builds.id, hook_calls.id, 'Tests', 'kozmic/debian:bookworm',
-    '#!/bin/sh' || char(10) || 'make test', '{}', '', builds.status, 'return code 0', 0,
-    builds.created_at, started_at, finished_at, 1, 1, 0, finished_at
-FROM builds JOIN hook_calls ON hook_calls.build_id = builds.id;
-INSERT INTO user_repositories (user_id, gh_id, gh_name, gh_full_name, gh_ssh_clone_url,
-    gh_https_clone_url, is_public, is_archived)
-SELECT 1, gh_id, gh_name, gh_full_name, '', '', 1, 0 FROM projects WHERE id > 1;
-PRAGMA optimize;";
-
-async fn fill(connection: &mut AnyConnection) {
-    let run = async |connection: &mut AnyConnection, text: String| {
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.unwrap();
-    };
-    let began = Instant::now();
-    let projects = format!(
-        "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -400000; BEGIN;
-         CREATE TEMP TABLE made_up (id INTEGER PRIMARY KEY, word TEXT);
-         INSERT INTO made_up WITH RECURSIVE counted (i) AS
-            (SELECT 0 UNION ALL SELECT i + 1 FROM counted WHERE i < 2000)
-         SELECT i, lower(hex(randomblob(2 + i % 3))) FROM counted;
-         INSERT INTO projects (id, owner_id, gh_id, gh_login, gh_name, gh_full_name,
-            gh_ssh_clone_url, gh_https_clone_url, gh_default_branch, is_public,
-            cancels_superseded, created_at)
-         WITH RECURSIVE counted (i) AS
-            (SELECT 2 UNION ALL SELECT i + 1 FROM counted WHERE i < {PROJECTS})
-         SELECT i, 1, 1000000 + i, 'octo', 'project-' || i, 'octo/project-' || i, '', '', 'main',
-            1, 0, 1 FROM counted"
-    );
-    run(connection, projects).await;
-    let count = PROJECTS * EACH;
-    for (count, project, number, at) in [
-        (count, format!("1 + i % {PROJECTS}"), format!("1 + i / {PROJECTS}"), "i".to_owned()),
-        (FIRST - EACH, "1".to_owned(), format!("{EACH} + 1 + i"), format!("({count} + i)")),
-    ] {
-        let builds = BUILDS
-            .replace("{count}", &count.to_string())
-            .replace("{project}", &project)
-            .replace("{number}", &number)
-            .replace("{at}", &at);
-        run(connection, builds).await;
-        println!("{count} builds after {:.0?}", began.elapsed());
+/// The longest that 99 of 100 may take.
+fn most(kind: Kind) -> Duration {
+    match kind {
+        Kind::Page => Duration::from_millis(20),
+        Kind::Words => Duration::from_millis(200),
     }
-    run(connection, format!("{REST} COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")).await;
-    println!("all rows after {:.0?}", began.elapsed());
 }
 
-/// Opens a page, and then another one each second, at all readers; how long each took, and
-/// how many bytes the last one had on its way.
-async fn read(
-    world: &World,
-    url: &str,
-    cookie: &str,
-    paths: &[String],
-    rounds: usize,
-) -> (Vec<Duration>, usize) {
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// Where SQLite's file is kept: another one for other rows and other tables.
+fn kept(builds: usize) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut made_from = include_bytes!("million/data.sql").to_vec();
+    let mut migrations: Vec<PathBuf> = std::fs::read_dir(root.join("migrations/sqlite"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    migrations.sort();
+    for path in migrations {
+        made_from.extend(std::fs::read(path).unwrap());
+    }
+    let digest = kozmic::seal::sha256_hex(&made_from);
+    // Below the workspace's target folder, wherever that is.
+    let bin = Path::new(env!("CARGO_BIN_EXE_kozmic"));
+    let folder = bin.parent().and_then(Path::parent).unwrap().join("pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join(format!("{builds}-{}.db", &digest[..16]))
+}
+
+/// A database with all rows, for the world's server.
+async fn prepare(world: &mut World, builds: usize, postgres: Option<&Postgres>) -> String {
+    let sqlite = kept(builds);
+    let made = sqlite.with_extension("made");
+    let url = match postgres {
+        Some(postgres) => postgres.url.clone(),
+        None => format!("sqlite://{}", sqlite.display()),
+    };
+    world.set("KOZMIC_SECRET_KEY", million::KEY);
+    world.set("KOZMIC_DATABASE_URL", &url);
+    if postgres.is_none() && made.exists() {
+        return url;
+    }
+    let _ = std::fs::remove_file(&sqlite);
+    let server = Process::start(world).await;
+    world.project(&server.url, &[harness::hook("Tests", harness::BASE, "make test\n")]).await;
+    server.stop().await;
+    let began = Instant::now();
+    million::fill(&url, builds).await;
+    println!("{builds} builds made in {:.0?}", began.elapsed());
+    if postgres.is_none() {
+        std::fs::write(made, "").unwrap();
+    }
+    url
+}
+
+/// A reader, who is signed in and has a token.
+#[derive(Clone)]
+struct Reader {
+    http: reqwest::Client,
+    url: String,
+    cookie: String,
+    token: String,
+}
+
+impl Reader {
+    /// How long a page takes, and how many bytes it has on its way.
+    async fn open(&self, path: &str) -> (Duration, usize) {
+        let began = Instant::now();
+        let request =
+            self.http.get(format!("{}{path}", self.url)).header("accept-encoding", "gzip");
+        let request = if path.starts_with("/api/") {
+            request.bearer_auth(&self.token)
+        } else {
+            request.header("cookie", &self.cookie)
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        assert!(status.is_success() || status.is_redirection(), "{path}: {status}");
+        let size = answer.bytes().await.unwrap().len();
+        (began.elapsed(), size)
+    }
+}
+
+/// Each reader opens a page a second, of all kinds in turn; the times of each kind.
+async fn mixed(reader: &Reader, pages: &[Pages], seconds: usize) -> BTreeMap<usize, Vec<Duration>> {
     let mut tasks = Vec::new();
-    for reader in 0..READERS {
-        let (http, cookie) = (world.http.clone(), cookie.to_owned());
-        let urls: Vec<String> = paths.iter().map(|path| format!("{url}{path}")).collect();
+    for who in 0..READERS {
+        let reader = reader.clone();
+        let paths: Vec<Vec<String>> = pages.iter().map(|page| page.paths.clone()).collect();
         tasks.push(tokio::spawn(async move {
-            let first = Duration::from_secs(1) / READERS as u32 * reader as u32;
+            let first = Duration::from_secs(1) / READERS as u32 * who as u32;
             let start = tokio::time::Instant::now() + first;
-            let (mut times, mut size) = (Vec::new(), 0);
-            for round in 0..rounds {
+            let mut times = Vec::new();
+            for round in 0..seconds {
                 tokio::time::sleep_until(start + Duration::from_secs(1) * round as u32).await;
-                let page = &urls[(reader * rounds + round) % urls.len()];
-                let began = Instant::now();
-                let request = http.get(page).header("cookie", &cookie);
-                let answer = request.header("accept-encoding", "gzip").send().await.unwrap();
-                assert_eq!(answer.status(), 200, "{page}");
-                size = answer.bytes().await.unwrap().len();
-                times.push(began.elapsed());
+                let kind = (who * 17 + round) % paths.len();
+                let path = &paths[kind][(who * seconds + round) % paths[kind].len()];
+                times.push((kind, reader.open(path).await.0));
             }
-            (times, size)
+            times
         }));
     }
-    let (mut all, mut size) = (Vec::new(), 0);
+    let mut all: BTreeMap<usize, Vec<Duration>> = BTreeMap::new();
     for task in tasks {
-        let (times, bytes) = task.await.unwrap();
-        all.extend(times);
-        size = size.max(bytes);
+        for (kind, time) in task.await.unwrap() {
+            all.entry(kind).or_default().push(time);
+        }
     }
-    all.sort_unstable();
-    (all, size)
+    all
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn load() -> String {
+    std::fs::read_to_string("/proc/loadavg").unwrap().trim().to_owned()
 }
 
 #[tokio::main]
 async fn main() {
-    let rounds = std::env::var("PAGES_SECONDS").map_or(10, |text| text.parse().unwrap());
-    let world = World::new().await;
-    let server = Process::start(&world).await;
-    world.project(&server.url, &[harness::hook("Tests", harness::BASE, "make test\n")]).await;
-    server.stop().await;
-    sqlx::any::install_default_drivers();
-    let database = world.settings().database_url;
-    let mut connection = AnyConnection::connect(&database).await.unwrap();
-    fill(&mut connection).await;
-    connection.close().await.unwrap();
-
-    let server = Process::start(&world).await;
-    let cookie = harness::cookies(&world.sign_in(&server.url, "octo").await);
-    // One of each project's middle builds.
-    let builds: Vec<String> = (2..400)
-        .map(|project| {
-            let build = 450 * PROJECTS + project;
-            format!("/projects/{project}/builds/{build}/")
-        })
-        .collect();
-    let each = |path: &str| -> Vec<String> {
-        (2..400).map(|project| format!("/projects/{project}{path}")).collect()
+    let (builds, seconds) = (number("PAGES_BUILDS", 1_000_000), number("PAGES_SECONDS", 60));
+    let postgres = match std::env::var("PAGES_ON").as_deref() {
+        Ok("postgres") => Some(Postgres::start().await),
+        _ => None,
     };
-    let one = |path: &str| vec![path.to_owned()];
+    let mut world = World::new().await;
+    let url = prepare(&mut world, builds, postgres.as_ref()).await;
+    million::write_log(&url, &world.data_dir()).await;
+    let server = Process::start(&world).await;
+    let reader = Reader {
+        http: reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap(),
+        cookie: harness::cookies(&world.sign_in(&server.url, "octo").await),
+        token: world.api_token().await.to_owned(),
+        url: server.url.clone(),
+    };
+    let pages = million::pages(&url).await;
+    println!("load before: {}", load());
+    let mut alone = Vec::new();
+    for page in &pages {
+        reader.open(&page.paths[0]).await;
+        let before = server.worked();
+        let mut times = Vec::new();
+        let mut size = 0;
+        for round in 0..ALONE {
+            let (time, bytes) = reader.open(&page.paths[round % page.paths.len()]).await;
+            times.push(time);
+            size = size.max(bytes);
+        }
+        times.sort_unstable();
+        alone.push((times, (server.worked() - before) / ALONE as u32, size));
+    }
+    let (began, before) = (Instant::now(), server.worked());
+    let together = mixed(&reader, &pages, seconds).await;
+    let (took, worked) = (began.elapsed(), server.worked() - before);
     println!(
-        "{READERS} readers, a page a second each, for {rounds} s: milliseconds\n{:<44} {:>7} {:>7} {:>7} {:>9}",
-        "", "median", "p99", "max", "bytes"
+        "{READERS} readers, a page a second each, all kinds mixed, for {seconds} s: milliseconds\n\
+         {:<44} {:>7} {:>7} {:>7} | {:>7} {:>9} {:>7}",
+        "", "median", "p99", "max", "alone", "processor", "bytes"
     );
-    for (what, paths, most) in [
-        ("home", one("/"), P99),
-        ("home, its last page", one("/?page=34"), P99),
-        ("home, projects and builds with a common word", one("/?q=fix"), TEXT),
-        ("home, with a rare word", one("/?q=needle"), TEXT),
-        ("history, its first page", each("/history/"), P99),
-        ("history, its last page", each("/history/?after=0"), P99),
-        ("history, one branch", each("/history/?branch=main"), P99),
-        ("history, author and status", each("/history/?author=Author+7&status=failure"), P99),
-        ("history, a common word", each("/history/?text=fix"), TEXT),
-        ("history, a rare word", each("/history/?text=needle"), TEXT),
-        ("history of 100,000, its first page", one("/projects/1/history/"), P99),
-        ("history of 100,000, its last page", one("/projects/1/history/?after=0"), P99),
-        (
-            "history of 100,000, branch, last page",
-            one("/projects/1/history/?branch=main&after=0"),
-            P99,
-        ),
-        (
-            "history of 100,000, errors of an author",
-            one("/projects/1/history/?author=Author+7&status=error"),
-            P99,
-        ),
-        ("history of 100,000, a common word", one("/projects/1/history/?text=fix"), TEXT),
-        ("history of 100,000, all words' letter", one("/projects/1/history/?text=m"), TEXT),
-        ("history of 100,000, a rare word", one("/projects/1/history/?text=needle"), TEXT),
-        ("build", builds, P99),
-        ("settings", each("/settings/"), P99),
-        ("repositories", one("/repositories/"), P99),
-    ] {
-        let (times, bytes) = read(&world, &server.url, &cookie, &paths, rounds).await;
-        let at = |index: usize| times[index].as_secs_f64() * 1000.0;
-        let p99 = times.len() * 99 / 100;
-        let told = if times[p99] > most { format!("  more than {most:?}") } else { String::new() };
+    let mut all = Vec::new();
+    for (index, page) in pages.iter().enumerate() {
+        let mut times = together.get(&index).cloned().unwrap_or_default();
+        times.sort_unstable();
+        all.extend(times.iter().copied().filter(|_| page.kind == Kind::Page));
+        let (times_alone, processor, size) = &alone[index];
+        let (middle, p99, max) = quantiles(&times);
+        let told = if p99 > most(page.kind) {
+            format!("  more than {:?}", most(page.kind))
+        } else {
+            String::new()
+        };
         println!(
-            "{what:<44} {:>7.1} {:>7.1} {:>7.1} {bytes:>9}{told}",
-            at(times.len() / 2),
-            at(p99),
-            at(times.len() - 1)
+            "{:<44} {:>7.1} {:>7.1} {:>7.1} | {:>7.1} {:>9.1} {size:>7}{told}",
+            page.what,
+            milliseconds(middle),
+            milliseconds(p99),
+            milliseconds(max),
+            milliseconds(times_alone[times_alone.len() / 2]),
+            milliseconds(*processor),
         );
     }
+    all.sort_unstable();
+    let (middle, p99, max) = quantiles(&all);
+    println!(
+        "{:<44} {:>7.1} {:>7.1} {:>7.1}",
+        format!("all but searches for words, {} pages", all.len()),
+        milliseconds(middle),
+        milliseconds(p99),
+        milliseconds(max)
+    );
+    println!(
+        "the server was on a processor for {:.0} % of the time; load after: {}",
+        worked.as_secs_f64() / took.as_secs_f64() * 100.0,
+        load()
+    );
     server.stop().await;
+}
+
+/// The middle, the 99th of 100 and the last; of none: nothing.
+fn quantiles(sorted: &[Duration]) -> (Duration, Duration, Duration) {
+    let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
+    (at(sorted.len() / 2), at(sorted.len() * 99 / 100), at(sorted.len().saturating_sub(1)))
 }

@@ -6,7 +6,7 @@
 pub mod cli; // commands: parse, wire the rooms, print
 
 pub mod intake; // a verified delivery, or one that never came → what to build
-pub mod report; // outbox → GitHub
+pub mod report; // outbox → GitHub, mails, webhooks
 pub mod schedule; // what happens by the clock → builds
 pub mod upkeep; // projects in step with GitHub: hooks, keys, members
 pub mod web; // HTTP in; HTML, JSON and sockets out
@@ -24,5 +24,7 @@ pub mod trees; // a work tree that somebody sends: packed, checked, kept, unpack
 pub mod config; // settings, from the environment and a file
 pub mod model; // the vocabulary as types
 pub mod objects; // what is kept for good: a folder, or S3
+pub mod relay; // what passes between processes, over Redis
 pub mod seal; // encryption at rest
 pub mod shutdown; // one stop signal, one wait
+pub mod telemetry; // what an operator watches: log, numbers, traces, errors

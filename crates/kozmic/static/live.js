@@ -20,8 +20,12 @@ const QUIET = 2;
 /** Is told `renewed` when parts of the page were taken from a fresh copy. */
 export const renewed = new EventTarget();
 
-/** Where the page is, as it is asked for again. */
-export let address = location.pathname + location.search;
+/**
+ * Where the page is, as it is asked for again. One that answers a form may be at an address that
+ * nothing can be asked for, and says itself where it is.
+ */
+export let address =
+  partIfAny("link[rel=canonical]", HTMLLinkElement)?.getAttribute("href") ?? location.pathname + location.search;
 
 /** @param {string} path */
 export function goTo(path) {

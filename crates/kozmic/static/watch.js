@@ -47,6 +47,9 @@ export function watch() {
   });
 }
 
+/** Browsers let only pages notify that nobody on the way can have changed. */
+const canNotify = () => "Notification" in window && isSecureContext;
+
 /** The button that asks for a notification. What was chosen is kept for this build and tab. */
 class Notice {
   /** @param {() => boolean} isWanted whether there is an end to come */
@@ -64,7 +67,7 @@ class Notice {
   }
 
   draw() {
-    if (!("Notification" in window)) return;
+    if (!canNotify()) return;
     this.button.hidden = !this.isWanted();
     this.button.setAttribute("aria-pressed", String(this.isOn));
     if (this.button.hidden) this.said.textContent = "";
@@ -83,7 +86,7 @@ class Notice {
   }
 
   give() {
-    if (!("Notification" in window) || !this.isOn) return;
+    if (!canNotify() || !this.isOn) return;
     write(this.key, "off");
     try {
       const subject = partIfAny('[data-live="build"] .subject', HTMLElement)?.textContent ?? "";

@@ -67,6 +67,8 @@ export const exact = (at) => times.format(at);
  * @param {string} text
  */
 export function tell(text) {
+  if (!text) return;
   const place = part("#told", HTMLElement);
-  if (text && text !== place.textContent) place.textContent = text;
+  // What is the same as before would not be read again.
+  place.textContent = text === place.textContent ? `${text}\u00a0` : text;
 }

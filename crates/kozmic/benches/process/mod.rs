@@ -1,6 +1,7 @@
 //! A server in a process of its own, and the memory it takes.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Child;
 
@@ -33,6 +34,16 @@ impl Process {
     /// The most bytes that were in memory since [`Process::forget_peak`].
     pub fn peak(&self) -> u64 {
         self.status("VmHWM:")
+    }
+
+    /// Time on a processor since its threads began.
+    pub fn worked(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let nanoseconds = tasks.filter_map(|task| {
+            let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
     }
 
     /// proc(5): 5 into `clear_refs` sets the peak to what is in memory now.

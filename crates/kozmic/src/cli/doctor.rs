@@ -1,5 +1,7 @@
 //! `kozmic doctor`: looks at everything that a server needs, and changes nothing.
 
+mod tell;
+
 use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -16,6 +18,7 @@ use crate::engine::Engine;
 use crate::github::{Client, OAuthApp, OAuthError};
 use crate::model::readable_bytes;
 use crate::objects::Objects;
+use crate::relay::Relay;
 use crate::seal::{self, Seal};
 use crate::source;
 use crate::store::{Store, sqlite_file, without_password};
@@ -103,14 +106,20 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
     findings.push(of_data_folder(settings));
     findings.extend(of_disk(&settings.data_dir));
     findings.extend(of_key_file(settings));
-    let (database, engine, objects, github) = tokio::join!(
+    let (database, engine, objects, github, mail, told, watch) = tokio::join!(
         in_time("database", of_database(settings)),
         in_time("engine", of_engine(settings)),
         in_time("objects", of_objects(settings)),
         of_github(settings),
+        in_time("mail", tell::of_mail(settings)),
+        tell::of_told(settings),
+        tell::of_watch(settings),
     );
     findings.extend([database, engine, objects]);
+    findings.extend(of_redis(settings).await);
     findings.extend(github);
+    findings.push(mail);
+    findings.extend(told.into_iter().chain(watch));
     findings.extend(of_programs().await);
     findings
 }
@@ -280,6 +289,16 @@ async fn of_objects(settings: &Settings) -> Finding {
         Ok(place) => ok("objects", format!("{place} can be written and read")),
         Err(problem) => error("objects", format!("{problem:#}"), "see KOZMIC_LOG_URL and AWS_*"),
     }
+}
+
+/// Where several processes meet.
+async fn of_redis(settings: &Settings) -> Option<Finding> {
+    let url = settings.machines.redis_url.as_ref()?;
+    let answered = async { Relay::new(url, "doctor", "doctor")?.ping().await };
+    Some(match answered.await {
+        Ok(()) => ok("redis", "answers"),
+        Err(problem) => error("redis", problem, "see KOZMIC_REDIS_URL, and whether it runs"),
+    })
 }
 
 async fn of_github(settings: &Settings) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod audit;
+mod between;
 #[cfg(test)]
 mod book_tests;
 mod config;
@@ -9,10 +10,12 @@ mod doctor;
 mod gc;
 mod hooks;
 mod migrate;
+mod node;
 mod project;
 mod pull;
 mod queue;
 mod remote;
+mod role;
 mod run;
 mod secret;
 mod secret_key;
@@ -42,7 +45,8 @@ use crate::store::{Project, Store, sqlite_file};
 use crate::upkeep::Upkeep;
 use crate::worker::{ArtifactRules, Limits};
 
-pub use serve::serve;
+pub use role::Role;
+pub use serve::{serve, serve_as};
 
 /// A self-hosted continuous-integration server for GitHub, powered by Docker.
 #[derive(Debug, Parser)]
@@ -58,7 +62,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server: web, worker and reports in one process
-    Serve,
+    Serve(serve::Command),
     /// Run one job on a local git checkout, without a server
     Run(run::Command),
     /// Run the checkout here on a server, uncommitted changes included; reported to nobody
@@ -112,7 +116,7 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         let settings = || Settings::load(cli.config.as_deref());
         match cli.command {
-            Command::Serve => serve::run(settings()?).await?,
+            Command::Serve(command) => serve::run(settings()?, &command).await?,
             // Its exit code is the script's.
             Command::Run(command) => return run::run(&settings()?, command).await,
             Command::Try(command) => return try_tree::run(command).await,

@@ -1,61 +1,107 @@
-//! `kozmic serve`: everything in one process.
+//! `kozmic serve`: everything in one process, or one part of it.
 
-use std::fs::{File, TryLockError};
+mod lock;
+mod parts;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::Args;
+use futures_util::StreamExt as _;
 use rustix::process::Resource;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
-use super::{artifact_rules, connect_engine, connect_store, limits, make_data_dir, now, open_logs};
+use super::between::{Between, pass_word};
+use super::role::Role;
+use super::{
+    artifact_rules, connect_engine, connect_store, limits, make_data_dir, node, now, open_logs,
+};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
-use crate::intake::{self, Reconciler};
 use crate::log::{Bus, Logs};
 use crate::model::Actor;
-use crate::report::{self, Reporter};
+use crate::report::{self, Notifier, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
-use crate::terminal;
+use crate::telemetry::{self, start_logging};
+use crate::terminal::{self, Asks};
 use crate::trees::TreeLimits;
-use crate::upkeep::{self, Upkeep};
-use crate::web::{self, App, Avatars, Cookies, Feeds, Live, Unready};
-use crate::worker::{self, BeforeFetch, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
+use crate::upkeep::Upkeep;
+use crate::web::{self, App, Avatars, Cookies, Feeds, Live};
+use crate::worker::{self, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
-/// How long a fetch waits for GitHub to tell of the deploy key.
-const KEY_TIME: Duration = Duration::from_secs(10);
+pub(super) use lock::lock;
+use parts::{Parts, drained, ensure_key, in_turns, unready};
+
 /// Open requests have this long after the jobs have ended.
 const LAST_REQUESTS: Duration = Duration::from_secs(10);
 
-pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
-    start_logging();
+#[derive(Debug, Args)]
+pub(super) struct Command {
+    /// What of the server this process is: several processes share a database
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+}
+
+pub(super) async fn run(settings: Settings, command: &Command) -> anyhow::Result<()> {
+    let _telemetry = start_logging(&settings.watch)?;
     raise_open_files();
-    web::check_listen(&settings)?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("can't listen on {} (KOZMIC_LISTEN)", settings.listen))?;
+    let role = command.role;
+    role.check(&settings)?;
+    let listener = if role.is_web() {
+        web::check_listen(&settings)?;
+        let bound = TcpListener::bind(settings.listen).await;
+        Some(
+            bound
+                .with_context(|| format!("can't listen on {} (KOZMIC_LISTEN)", settings.listen))?,
+        )
+    } else {
+        None
+    };
     let shutdown = Shutdown::new();
-    let on_signal = shutdown.clone();
+    let (drain, on_signal) = (Shutdown::new(), shutdown.clone());
+    let drained = drain_timeout(role, &settings).map(|_| drain.clone());
     tokio::spawn(async move {
         match shutdown::signal().await {
-            Ok(()) => {
-                line("stopping: scripts that run go on, and are attended to after the next start");
-            }
+            Ok(()) => line(match &drained {
+                Some(_) => "stopping: no more jobs are taken; those that run may end",
+                None => {
+                    "stopping: scripts that run go on, and are attended to after the next start"
+                }
+            }),
             Err(error) => line(&format!("signals can't be waited for: {error}")),
         }
-        on_signal.request();
-        // A second signal ends it at once, as people expect of Ctrl-C twice.
+        match &drained {
+            Some(drain) => drain.request(),
+            None => on_signal.request(),
+        }
+        // A second signal does not wait for jobs, or ends it at once, as people expect of
+        // Ctrl-C twice.
         if shutdown::signal().await.is_ok() {
-            std::process::exit(130);
+            if drained.is_none() || on_signal.is_requested() {
+                std::process::exit(130);
+            }
+            on_signal.request();
+            if shutdown::signal().await.is_ok() {
+                std::process::exit(130);
+            }
         }
     });
-    serve(listener, settings, shutdown).await
+    serve_as(role, listener, settings, shutdown, drain).await
+}
+
+/// None: it does not wait for its jobs. Where one process is all, it is started again soon,
+/// and attends to what runs then.
+fn drain_timeout(role: Role, settings: &Settings) -> Option<Duration> {
+    let limit = settings.machines.drain_timeout;
+    (role == Role::Worker && !limit.is_zero()).then_some(limit)
 }
 
 /// As many open files as the system lets it have: each viewer of a log is one, and the usual
@@ -68,112 +114,131 @@ fn raise_open_files() {
     }
 }
 
-/// Serves on `listener` until `shutdown` is requested and everything under way
+/// Serves everything on `listener` until `shutdown` is requested and everything under way
 /// has ended.
 pub async fn serve(
     listener: TcpListener,
     settings: Settings,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let address = listener.local_addr().context("the listening address")?;
+    serve_as(Role::All, Some(listener), settings, shutdown, Shutdown::new()).await
+}
+
+/// The parts of a server that `role` names. Once `drain` is requested, a worker takes no
+/// more jobs, and ends when the last one has, or its time is over.
+pub async fn serve_as(
+    role: Role,
+    listener: Option<TcpListener>,
+    settings: Settings,
+    shutdown: Shutdown,
+    drain: Shutdown,
+) -> anyhow::Result<()> {
+    let listening = listener.as_ref().map(TcpListener::local_addr).transpose();
+    let address = listening.context("the listening address")?.unwrap_or(settings.listen);
+    telemetry::install();
     make_data_dir(&settings)?;
     // Before the database is touched: another server may work on it.
     let _locks = lock(&settings)?;
+    let name = node::name(&settings.data_dir)?;
     // From now on it is nobody's command.
     let store = connect_store(&settings).await?.by(Actor::kozmic());
     let instance = store.instance(now()).await?;
-    let engine = Arc::new(connect_engine(&settings, &instance).await?);
-    let version = engine.version().await?;
-    take_over(&store, &settings).await?;
+    let engine = if role.is_worker() {
+        Some(Arc::new(connect_engine(&settings, &instance).await?))
+    } else {
+        None
+    };
+    let version = match &engine {
+        Some(engine) => Some(engine.version().await?),
+        None => None,
+    };
+    take_over(&store, &settings, &name).await?;
     let public_url = public_url(&settings, address);
-    let bus = Bus::default();
-    let logs = open_logs(&settings)?;
+    let between = Between::new(&settings, &instance, &name)?;
+    let bus = Bus::with(between.logs());
+    let logs = open_logs(&settings)?.with(between.logs());
     let github = Client::new(&settings.github_api_url)?;
     let upkeep =
         Upkeep { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
-    let cache = CacheKeeper::new(settings.cached_images_limit);
-    let source = Source::new(&settings.data_dir, &settings.known_hosts);
-    source.remove_left_keys()?;
-    let disk = disk(&settings, (&store, &engine), (&source, &logs), &cache);
-    let worker = Worker {
-        before_fetch: ensure_key(upkeep.clone()),
-        store: store.clone(),
-        engine: engine.clone(),
-        source,
-        logs: logs.clone(),
-        bus: bus.clone(),
-        limits: limits(&settings),
-        artifacts: artifact_rules(&settings),
-        cache,
-        disk: disk.clone(),
-        held: Held::default(),
-        concurrency: settings.concurrency,
-        labels: settings.worker_labels.clone(),
-        keep_failed: settings.keep_failed,
-        engine_timeout: settings.engine_timeout,
-        name: format!("{instance}:{}", std::process::id()),
-        public_url: public_url.clone(),
+    announce(role, &settings, (&name, address, &public_url), version.as_ref());
+    let (mut terminals, asks) = terminal::terminals();
+    let mut parts = Parts::new(&shutdown);
+    if let Some((relay, logs)) = between.relay().zip(between.logs()) {
+        parts.add("word from other processes", relay.clone().listen(shutdown.clone()));
+        parts.add("the answers for other processes", logs.answer(shutdown.clone()));
+        let word = pass_word(relay.clone(), store.clone(), role, shutdown.clone());
+        parts.add("word for other processes", word);
+        // The worker of a job may be anywhere, here as well.
+        let (asking, asked) = terminal::terminals();
+        let local = std::mem::replace(&mut terminals, asking);
+        let here = role.is_worker().then_some(local);
+        let (find, shutdown) = (find_worker(&store), shutdown.clone());
+        let between = terminal::between(relay.clone(), here, asked, find, shutdown);
+        parts.add("the way to shells", between);
+    }
+    let disk = match &engine {
+        Some(engine) => {
+            let limit = drain_timeout(role, &settings);
+            let shared = Shared { settings: &settings, name: &name, logs: &logs, bus: &bus };
+            Some(start_worker(&mut parts, shared, (engine, &upkeep), asks, (drain, limit))?)
+        }
+        None => None,
     };
-    let (terminals, asks) = terminal::terminals();
-    let reporter = reporter(&store, &github, &public_url);
-    let oauth = oauth_app(&settings, &github)?;
-    let missed = intake::reconcile(reconciler(&settings, &store, &github), shutdown.clone());
-    let clock = schedule::run(scheduler(&store, &github), shutdown.clone());
-    let app = App {
-        store: store.clone(),
-        github,
-        upkeep: upkeep.clone(),
-        oauth,
-        admission: Arc::new(settings.admission.clone()),
-        cookies: Cookies::new(&settings.public_url, store.seal()),
-        feeds: Feeds::default(),
-        live: Live::default(),
-        exchanges: Arc::default(),
-        bus,
-        logs,
-        terminals,
-        trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
-        unready: unready(store.clone(), engine, disk.clone()),
-        github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
-        hosts: App::hosts(address, &settings.public_url),
-        public_url: public_url.clone(),
-        in_force: settings.in_force.clone().into(),
-        avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
-        shutdown: shutdown.clone(),
+    let mut web = None;
+    if let Some(listener) = listener {
+        let reporter = reporter(&store, &github, &name, &public_url);
+        parts.add("the reports", report::run(reporter, shutdown.clone()));
+        parts.add("the schedules", schedule::run(scheduler(&store, &github), shutdown.clone()));
+        let (to_tell, logs_of_builds) = (store.clone(), logs.clone());
+        let notifier =
+            Notifier::new(&settings.notify, to_tell, logs_of_builds, public_url.clone())?;
+        let mail = notifier.default_choice();
+        in_turns(&mut parts, &settings, (&upkeep, notifier), &name);
+        let oauth = oauth_app(&settings, &github)?;
+        let app = App {
+            store: store.clone(),
+            github,
+            upkeep,
+            oauth,
+            admission: Arc::new(settings.admission.clone()),
+            cookies: Cookies::new(&settings.public_url, store.seal()),
+            feeds: Feeds::default(),
+            live: Live::default(),
+            exchanges: Arc::default(),
+            bus,
+            logs,
+            terminals,
+            trees: TreeLimits { bytes: settings.artifacts.try_limit, ..TreeLimits::default() },
+            mail,
+            metrics_token: settings.watch.metrics_token.clone(),
+            unready: unready(store.clone(), engine, disk),
+            github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
+            hosts: App::hosts(address, &settings.public_url),
+            public_url: public_url.clone(),
+            in_force: settings.in_force.clone().into(),
+            avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
+            shutdown: shutdown.clone(),
+        };
+        web = Some(tokio::spawn(web::serve(listener, app)));
+    }
+    let stop_web = web.as_ref().map(JoinHandle::abort_handle);
+    let web = async move {
+        match web {
+            Some(web) => web.await.context("the web server")?.context("the web server"),
+            None => std::future::pending().await,
+        }
     };
-    announce(&settings, address, &public_url, &version);
-    let web = tokio::spawn(web::serve(listener, app));
-    let sweep = shutdown.spawn(worker::sweep(worker.clone(), shutdown.clone()));
-    let logs_kept = shutdown.spawn(worker::keep_logs(worker.clone(), shutdown.clone()));
-    let kept = worker::look_after_kept(worker.clone(), asks, shutdown.clone());
-    let kept = shutdown.spawn(kept);
-    let disks = shutdown.spawn(disk.keep(shutdown.clone()));
-    let jobs = shutdown.spawn(worker::run(worker, shutdown.clone()));
-    let reports = shutdown.spawn(report::run(reporter, shutdown.clone()));
-    let upkeep = shutdown.spawn(upkeep::run(upkeep, settings.sync_interval, shutdown.clone()));
-    let audit = upkeep::keep_audit(store.clone(), settings.keep_audit, shutdown.clone());
-    let audit = shutdown.spawn(audit);
-    let (missed, clock) = (shutdown.spawn(missed), shutdown.spawn(clock));
-    let stop_web = web.abort_handle();
     tokio::pin!(web);
-    // None of them ends by itself; without one of them the others are no server.
     let ended = tokio::select! {
         () = shutdown.requested() => Ok(()),
-        ended = &mut web => ended.context("the web server")?.context("the web server"),
-        ended = jobs => ended.context("the worker"),
-        ended = sweep => ended.context("the sweep"),
-        ended = logs_kept => ended.context("the care of the logs"),
-        ended = kept => ended.context("the care of kept containers"),
-        ended = disks => ended.context("the care of the disks"),
-        ended = reports => ended.context("the reports"),
-        ended = upkeep => ended.context("the upkeep"),
-        ended = missed => ended.context("the reconciliation"),
-        ended = audit => ended.context("the audit log"),
-        ended = clock => ended.context("the schedules"),
+        ended = &mut web => ended,
+        Some(ended) = parts.running.next() => ended,
     };
     shutdown.finish().await;
     // A client that reads slowly may have so much longer.
-    if !stop_web.is_finished() && tokio::time::timeout(LAST_REQUESTS, web).await.is_err() {
+    if let Some(stop_web) = stop_web.filter(|web| !web.is_finished())
+        && tokio::time::timeout(LAST_REQUESTS, web).await.is_err()
+    {
         stop_web.abort();
     }
     store.close().await;
@@ -181,9 +246,78 @@ pub async fn serve(
     ended
 }
 
-fn reporter(store: &Store, github: &Client, public_url: &str) -> Reporter {
+/// What a worker has in common with the rest of its process.
+struct Shared<'a> {
+    settings: &'a Settings,
+    name: &'a str,
+    logs: &'a Logs,
+    bus: &'a Bus,
+}
+
+/// Starts all that a worker does; what it knows of the disks.
+fn start_worker(
+    parts: &mut Parts,
+    shared: Shared<'_>,
+    (engine, upkeep): (&Arc<Engine>, &Upkeep),
+    asks: Asks,
+    (drain, limit): (Shutdown, Option<Duration>),
+) -> anyhow::Result<Disk> {
+    let Shared { settings, name, logs, bus } = shared;
+    let (store, shutdown) = (&upkeep.store, parts.shutdown.clone());
+    let registry = settings.machines.cache_registry.as_deref();
+    let cache = CacheKeeper::new(settings.cached_images_limit).shared(engine, registry);
+    let source = Source::new(&settings.data_dir, &settings.known_hosts);
+    source.remove_left_keys()?;
+    let disk = disk(settings, (store, engine), (&source, logs), &cache);
+    let worker = Worker {
+        before_fetch: ensure_key(upkeep.clone()),
+        store: store.clone(),
+        engine: engine.clone(),
+        source,
+        logs: logs.clone(),
+        bus: bus.clone(),
+        limits: limits(settings),
+        artifacts: artifact_rules(settings),
+        cache,
+        disk: disk.clone(),
+        held: Held::default(),
+        concurrency: settings.concurrency,
+        labels: settings.worker_labels.clone(),
+        keep_failed: settings.keep_failed,
+        engine_timeout: settings.engine_timeout,
+        name: name.to_owned(),
+        public_url: upkeep.public_url.clone(),
+        drain: drain.clone(),
+    };
+    parts.add("the sweep", worker::sweep(worker.clone(), shutdown.clone()));
+    parts.add("the care of the logs", worker::keep_logs(worker.clone(), shutdown.clone()));
+    let kept = worker::look_after_kept(worker.clone(), asks, shutdown.clone());
+    parts.add("the care of kept containers", kept);
+    parts.add("the care of the disks", disk.clone().keep(shutdown.clone()));
+    parts.add("the worker", worker::run(worker, shutdown.clone()));
+    if let Some(limit) = limit {
+        parts.add("the drain", drained(drain, limit, shutdown));
+    }
+    Ok(disk)
+}
+
+/// Which worker has what is left of a job.
+fn find_worker(store: &Store) -> terminal::Find {
+    let store = store.clone();
+    Arc::new(move |job| {
+        let store = store.clone();
+        Box::pin(async move {
+            store.worker_of(job).await.unwrap_or_else(|error| {
+                tracing::warn!(%job, %error, "the worker of a job can't be told");
+                None
+            })
+        })
+    })
+}
+
+fn reporter(store: &Store, github: &Client, name: &str, public_url: &str) -> Reporter {
     let (store, github) = (store.clone(), github.clone());
-    Reporter { store, github, public_url: public_url.to_owned() }
+    Reporter { store, github, name: name.to_owned(), public_url: public_url.to_owned() }
 }
 
 fn scheduler(store: &Store, github: &Client) -> Scheduler {
@@ -216,32 +350,41 @@ fn disk(
     })
 }
 
-fn reconciler(settings: &Settings, store: &Store, github: &Client) -> Reconciler {
-    let interval = settings.reconcile_interval;
-    Reconciler { store: store.clone(), github: github.clone(), interval }
-}
-
 /// What the server before, and its settings, have left to be put right.
-async fn take_over(store: &Store, settings: &Settings) -> Result<(), StoreError> {
+async fn take_over(store: &Store, settings: &Settings, name: &str) -> Result<(), StoreError> {
     store.logins_named(&settings.admission.logins(), now()).await?;
     // Only this process works on a data folder of its own, so what is leased is lost.
-    if settings.database_url.starts_with("sqlite:") {
-        store.leases_abandoned(now()).await?;
+    if sqlite_file(&settings.database_url).is_some() {
+        store.leases_inherited(name).await?;
     }
-    Ok(())
+    // Who had this name worked in this data folder, and is gone.
+    store.leases_abandoned(name, now()).await?;
+    store.reports_abandoned(name).await
 }
 
 /// What a person who started it wants to know.
-fn announce(settings: &Settings, address: SocketAddr, public_url: &str, engine: &EngineVersion) {
-    line(&format!("listening on http://{address}, reached as {public_url}"));
+fn announce(
+    role: Role,
+    settings: &Settings,
+    (name, address, public_url): (&str, SocketAddr, &str),
+    engine: Option<&EngineVersion>,
+) {
+    if role.is_web() {
+        line(&format!("listening on http://{address}, reached as {public_url}"));
+    }
     line(&format!("data folder {}", settings.data_dir.display()));
     line(&format!("database {}", without_password(&settings.database_url)));
-    line(&format!("engine {engine}"));
-    line(&format!("{} jobs at once", settings.concurrency));
-    if !settings.worker_labels.is_empty() {
-        line(&format!("takes jobs that need {}", settings.worker_labels.in_words()));
+    if settings.machines.redis_url.is_some() {
+        line(&format!("one of several processes, as {name}"));
     }
-    if settings.oauth.is_none() {
+    if let Some(engine) = engine {
+        line(&format!("engine {engine}"));
+        line(&format!("{} jobs at once", settings.concurrency));
+        if !settings.worker_labels.is_empty() {
+            line(&format!("takes jobs that need {}", settings.worker_labels.in_words()));
+        }
+    }
+    if role.is_web() && settings.oauth.is_none() {
         line(
             "nobody can sign in: KOZMIC_GITHUB_CLIENT_ID and KOZMIC_GITHUB_CLIENT_SECRET are not set",
         );
@@ -249,45 +392,6 @@ fn announce(settings: &Settings, address: SocketAddr, public_url: &str, engine: 
     for name in &settings.without_effect {
         line(&format!("warning: {name} is set, but has no effect in this version"));
     }
-}
-
-/// A private project's deploy key is looked after before it is needed. One that can't
-/// be looked after now may work all the same.
-fn ensure_key(upkeep: Upkeep) -> BeforeFetch {
-    Arc::new(move |project| {
-        let upkeep = upkeep.clone();
-        Box::pin(async move {
-            let ensured = tokio::time::timeout(KEY_TIME, upkeep.ensure_deploy_key(&project)).await;
-            match ensured {
-                Ok(Ok(false)) => {}
-                Ok(Ok(true)) => {
-                    tracing::info!(project = %project.id, "a deploy key was registered");
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(project = %project.id, %error, "a deploy key could not be ensured");
-                }
-                Err(_) => {
-                    tracing::warn!(project = %project.id, "GitHub was too slow to tell of a deploy key");
-                }
-            }
-        })
-    })
-}
-
-/// What `/readyz` asks.
-fn unready(store: Store, engine: Arc<Engine>, disk: Disk) -> Unready {
-    Arc::new(move || {
-        let (store, engine, disk) = (store.clone(), engine.clone(), disk.clone());
-        Box::pin(async move {
-            let (store, engine) = tokio::join!(store.ping(), engine.ping());
-            let parts = [
-                ("no answer from the store", store.is_err()),
-                ("no answer from the engine", engine.is_err()),
-                ("no room on the disk", disk.refusal().is_some()),
-            ];
-            parts.into_iter().filter(|(_, is_so)| *is_so).map(|(words, _)| words).collect()
-        })
-    })
 }
 
 /// The listening port may have been chosen by the system.
@@ -299,72 +403,8 @@ fn public_url(settings: &Settings, address: SocketAddr) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
-/// A locked file. Unlocked when dropped, not only closed: a child between its
-/// fork and its exec holds a copy of the file, and the lock with it (flock(2)).
-pub(super) struct Locked(File);
-
-impl Locked {
-    fn open(path: &Path) -> Result<Self, TryLockError> {
-        let file = File::create(path).map_err(TryLockError::Error)?;
-        file.try_lock()?;
-        Ok(Self(file))
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // A lock that stays would end with the process.
-        let _ = self.0.unlock();
-    }
-}
-
-/// Held as long as the server runs, on the data folder and, where it is a file,
-/// on the database: two servers would give each other's jobs up as lost.
-pub(super) fn lock(settings: &Settings) -> anyhow::Result<Vec<Locked>> {
-    let mut paths = vec![settings.data_dir.join("lock")];
-    if let Some(database) = sqlite_file(&settings.database_url) {
-        paths.push(database.with_added_extension("lock"));
-    }
-    let lock = |path: &PathBuf| match Locked::open(path) {
-        Ok(locked) => Ok(locked),
-        Err(TryLockError::WouldBlock) => anyhow::bail!(
-            "another server works in the data folder {} or on its database",
-            settings.data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
-    };
-    paths.iter().map(lock).collect()
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("KOZMIC_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
-    // Standard error, so that standard output stays free for a command's answer.
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr);
-    let _ = subscriber.try_init();
-}
-
 /// A line for whoever started the server.
 #[allow(clippy::print_stderr, reason = "start-up lines are for the person at the terminal")]
 fn line(text: &str) {
     eprintln!("kozmic: {text}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_ends_though_a_child_has_a_copy_of_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("lock");
-        let locked = Locked::open(&path).unwrap();
-        assert!(matches!(Locked::open(&path), Err(TryLockError::WouldBlock)));
-        let _of_a_child = locked.0.try_clone().unwrap();
-        drop(locked);
-        assert!(Locked::open(&path).is_ok());
-    }
 }

@@ -5,6 +5,8 @@
 
 mod beside;
 mod database_url;
+mod machines;
+mod notify;
 mod objects;
 mod sign_in;
 mod table;
@@ -20,6 +22,8 @@ use url::Url;
 
 pub use beside::BesideSettings;
 pub use database_url::DatabaseUrl;
+pub use machines::MachineSettings;
+pub use notify::{MailServer, MailTls, NotifySettings, WatchSettings};
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 pub use table::{SETTINGS, Setting};
@@ -108,6 +112,9 @@ pub struct Settings {
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
     pub beside: BesideSettings,
+    pub machines: MachineSettings,
+    pub notify: NotifySettings,
+    pub watch: WatchSettings,
     /// Settings that were given and have no effect in this version.
     pub without_effect: Vec<&'static str>,
     /// All of them, without what is secret.
@@ -216,6 +223,9 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             beside: BesideSettings::read(values)?,
+            machines: MachineSettings::read(values)?,
+            notify: NotifySettings::read(values)?,
+            watch: WatchSettings::read(values)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             keep_audit: values.seconds_or_none("KOZMIC_KEEP_AUDIT")?,
@@ -292,6 +302,8 @@ mod tests {
             ("KOZMIC_CACHE_FOLDER_LIMIT", "much"),
             ("KOZMIC_PUBLIC_URL", "ftp://x"),
             ("KOZMIC_GITHUB_API_URL", "api.github.com"),
+            ("KOZMIC_REDIS_URL", "localhost:6379"),
+            ("KOZMIC_CACHE_REGISTRY", "https://registry.example.org"),
             ("KOZMIC_SSH_KNOWN_HOSTS", "git.example.org AAAA"),
         ] {
             let error = load(&[(name, value)], "").unwrap_err().to_string();
@@ -331,8 +343,8 @@ mod tests {
 
     #[test]
     fn a_planned_setting_is_told_apart() {
-        let settings = load(&[("KOZMIC_REDIS_URL", "redis://x")], "").unwrap();
-        assert_eq!(settings.without_effect, ["KOZMIC_REDIS_URL"]);
+        let settings = load(&[("KOZMIC_SENTRY_DSN", "x")], "").unwrap();
+        assert_eq!(settings.without_effect, ["KOZMIC_SENTRY_DSN"]);
     }
 
     #[test]

@@ -142,17 +142,48 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "bytes that must be free for a job to start; default: 1G, or a twentieth of a small disk",
     ),
-    planned("KOZMIC_REDIS_URL", "", "live logs between machines"),
+    setting(
+        "KOZMIC_REDIS_URL",
+        "",
+        "redis:// or rediss://, where several processes meet; default: this process is alone",
+    ),
+    setting(
+        "KOZMIC_DRAIN_TIMEOUT",
+        "600",
+        "seconds for which a worker that is asked to stop waits for its jobs; 0: not at all",
+    ),
     setting(
         "KOZMIC_LOG_URL",
         "",
         "where finished logs lie: s3://BUCKET/PREFIX, with AWS_* for the rest; default: the data folder",
     ),
-    planned("KOZMIC_CACHE_REGISTRY", "", "registry of cached images"),
-    Setting { secret: true, ..planned("KOZMIC_SMTP_URL", "", "server for outgoing mail") },
-    planned("KOZMIC_MAIL_FROM", "", "sender of outgoing mail"),
-    planned("KOZMIC_ENABLE_EMAIL_NOTIFICATIONS", "false", "mail on failure and error"),
-    Setting { secret: true, ..planned("KOZMIC_SENTRY_DSN", "", "where Kozmic's own errors go") },
+    setting(
+        "KOZMIC_CACHE_REGISTRY",
+        "",
+        "registry where workers share cached images, like registry.example.org/ci; default: each \
+         makes its own",
+    ),
+    secret(
+        "KOZMIC_SMTP_URL",
+        "",
+        "server for outgoing mail: smtps://USER:PASSWORD@HOST, or smtp://HOST:PORT?tls=required",
+    ),
+    setting("KOZMIC_MAIL_FROM", "", "sender of outgoing mail, like Kozmic <ci@example.org>"),
+    setting("KOZMIC_SMTP_CA", "", "file with certificates (PEM) to trust for the mail server"),
+    setting(
+        "KOZMIC_ENABLE_EMAIL_NOTIFICATIONS",
+        "false",
+        "whether who chose nothing gets mail when a build fails",
+    ),
+    setting(
+        "KOZMIC_WEBHOOK_NETWORKS",
+        "",
+        "own networks that webhooks may lead to, like 10.0.0.0/8,192.168.1.5; default: public ones only",
+    ),
+    secret("KOZMIC_METRICS_TOKEN", "", "opens /metrics from other machines, 16 characters or more"),
+    setting("KOZMIC_LOG_FORMAT", "text", "of the server's own log: text or json"),
+    setting("KOZMIC_OTLP_URL", "", "where traces go, by OTLP over HTTP: http://HOST:4318"),
+    secret("KOZMIC_SENTRY_DSN", "", "where Kozmic's own errors and panics go"),
 ];
 
 /// Names that belong to jobs or to single commands; never settings.

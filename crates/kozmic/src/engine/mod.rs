@@ -14,6 +14,7 @@ mod layers;
 mod left;
 mod network;
 mod product;
+mod registry;
 mod service;
 mod terminal;
 mod upload;

@@ -17,6 +17,7 @@ use url::Url;
 use super::error::{GithubError, cause, pause_of, refusal};
 use super::limits::Limits;
 use super::remembered::{Remembered, Seen};
+use crate::telemetry::count;
 
 /// "API Versions" in GitHub's documentation.
 const API_VERSION: &str = "2022-11-28";
@@ -174,8 +175,12 @@ impl Client {
         if let Some(seen) = &seen {
             request = request.header(header::IF_NONE_MATCH, &seen.etag);
         }
-        let answer = request.send().await.map_err(away)?;
+        let answer = request.send().await.map_err(|error| {
+            count::github_call(None, None);
+            away(error)
+        })?;
         let (status, headers) = (answer.status(), answer.headers().clone());
+        count::github_call(Some(status.as_u16()), remaining(&headers));
         if let (StatusCode::NOT_MODIFIED, Some(seen)) = (status, seen) {
             return Ok(Answer { body: seen.body, next: seen.next });
         }
@@ -197,6 +202,11 @@ impl Client {
         }
         Ok(Answer { body, next })
     }
+}
+
+/// Calls that are left until the token's hour is over ("Rate limits for the REST API").
+fn remaining(headers: &header::HeaderMap) -> Option<u32> {
+    headers.get("x-ratelimit-remaining")?.to_str().ok()?.parse().ok()
 }
 
 async fn read_body(mut answer: Response, call: &str) -> Result<Bytes> {

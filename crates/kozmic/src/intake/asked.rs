@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ask::{AskError, ask_github};
 use crate::github::{Client, GithubError, KnownRepository};
 use crate::model::{
-    Change, Commit, GitRef, HookEvent, HookId, Invalid, Trigger, parse_own_variable,
+    Change, Commit, GitRef, HookEvent, HookId, HookSpec, Invalid, Timestamp, Trigger,
+    parse_own_variable,
 };
 use crate::store::{Asked, AskedBuild, AskedHooks, Project, Store, StoreError};
 
@@ -44,7 +45,7 @@ pub async fn start(
     project: &Project,
     start: &Start,
     by: &str,
-    now: crate::model::Timestamp,
+    now: Timestamp,
 ) -> Result<AskedBuild, FindError> {
     let unknown = |problem: Invalid| FindError::Unknown(format!("{problem}."));
     let variables = variables(&start.variables).map_err(unknown)?;
@@ -57,7 +58,44 @@ pub async fn start(
     };
     let by = Some(by.to_owned());
     let asked = Asked { git_ref, commit, trigger: Trigger::Manual, by, hooks, variables };
-    store.build_asked(project.id, &asked, now).await.map_err(|error| match error {
+    made(store.build_asked(project.id, &asked, now).await)
+}
+
+/// A hook as somebody has written it, to be tried.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    pub spec: HookSpec,
+    /// The hook that it is to become.
+    pub of: Option<HookId>,
+    /// As [`Start`] has it.
+    pub reference: String,
+}
+
+/// Makes a build that tries `typed`, for the person with this login. Nothing of it is kept
+/// as a hook, and nobody is told.
+pub async fn try_typed(
+    store: &Store,
+    github: &Client,
+    project: &Project,
+    typed: &Typed,
+    by: &str,
+    now: Timestamp,
+) -> Result<AskedBuild, FindError> {
+    let (git_ref, commit) = find(store, github, project, typed.reference.trim()).await?;
+    let asked = Asked {
+        git_ref,
+        commit,
+        trigger: Trigger::Try,
+        by: Some(by.to_owned()),
+        hooks: AskedHooks::Typed(Box::new(typed.spec.clone()), typed.of),
+        variables: BTreeMap::new(),
+    };
+    made(store.build_asked(project.id, &asked, now).await)
+}
+
+/// What can't be is told to who asked.
+fn made(made: Result<AskedBuild, StoreError>) -> Result<AskedBuild, FindError> {
+    made.map_err(|error| match error {
         StoreError::Refused(why) => FindError::Unknown(why),
         other => FindError::Ask(other.into()),
     })

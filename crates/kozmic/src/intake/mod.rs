@@ -12,7 +12,7 @@ use crate::store::{Delivery, Hook, Project, Store, StoreError};
 use ask::Ask;
 
 pub use ask::{AskError, ask_github};
-pub use asked::{FindError, Start, head_of, hooks_titled, start, variables};
+pub use asked::{FindError, Start, Typed, head_of, hooks_titled, start, try_typed, variables};
 pub use decide::{Decision, Differences, Wish, decide};
 pub use reconcile::{Reconciler, begin as begin_comparison, run as reconcile};
 

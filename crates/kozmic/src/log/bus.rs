@@ -1,11 +1,12 @@
-//! Tells readers how far a log has grown. In this process only; what was
-//! written lies in the file.
+//! Tells readers how far a log has grown; what was written lies in the file. Logs that
+//! another process writes are told of as they arrive (`elsewhere`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::Elsewhere;
 use crate::model::JobUuid;
 
 /// How far a log is.
@@ -18,6 +19,8 @@ pub enum Progress {
     Written(u64),
     /// The job is over and its end is in the store.
     Finished,
+    /// Another process has it, and can't be heard now. Follow it again later.
+    Unheard,
 }
 
 /// Sees every [`Progress`] of one log, the latest of them at least.
@@ -26,9 +29,16 @@ pub type Follower = watch::Receiver<Progress>;
 #[derive(Debug, Clone, Default)]
 pub struct Bus {
     logs: Arc<Mutex<HashMap<JobUuid, watch::Sender<Progress>>>>,
+    /// None: no other process writes a log.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Bus {
+    /// Of an installation with several processes.
+    pub fn with(elsewhere: Option<Elsewhere>) -> Self {
+        Self { logs: Arc::default(), elsewhere }
+    }
+
     /// Follow first and ask the store afterwards whether the job is over:
     /// then no end is missed in between.
     pub fn follow(&self, job: JobUuid) -> Follower {
@@ -37,7 +47,20 @@ impl Bus {
         logs.retain(|_, log| {
             log.receiver_count() > 0 || matches!(*log.borrow(), Progress::Written(_))
         });
-        logs.entry(job).or_default().subscribe()
+        let log = logs.entry(job).or_default();
+        let was_unheard = log.send_if_modified(|progress| {
+            let is_unheard = *progress == Progress::Unheard;
+            if is_unheard {
+                *progress = Progress::Waiting;
+            }
+            is_unheard
+        });
+        let is_first = log.receiver_count() == 0;
+        let follower = log.subscribe();
+        if let Some(elsewhere) = self.elsewhere.as_ref().filter(|_| is_first || was_unheard) {
+            elsewhere.follow(job, log.clone());
+        }
+        follower
     }
 
     /// Whoever writes the log tells by this how far it is, beginning with `length`.
@@ -46,6 +69,14 @@ impl Bus {
         let log = logs.entry(job).or_default();
         log.send_replace(Progress::Written(length));
         log.clone()
+    }
+
+    /// What is written here in this attempt, from now on, is for other processes as well.
+    pub fn share(&self, job: JobUuid, attempt: i64) {
+        let Some(elsewhere) = &self.elsewhere else { return };
+        if let Some(log) = self.lock().get(&job) {
+            elsewhere.stream(job, attempt, log.subscribe());
+        }
     }
 
     /// The job goes back to the queue.
@@ -59,6 +90,9 @@ impl Bus {
     pub fn finished(&self, job: JobUuid) {
         if let Some(log) = self.lock().remove(&job) {
             log.send_replace(Progress::Finished);
+        }
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.over(job);
         }
     }
 

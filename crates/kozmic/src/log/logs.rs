@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aws_lc_rs::digest;
@@ -16,7 +16,7 @@ use super::index::Index;
 use super::reader::Reader;
 use super::sidecar::{self, Frames};
 use super::stored::{Kept, Live, Stored, blocking};
-use super::{LogError, LogFolder};
+use super::{Elsewhere, LogError, LogFolder};
 use crate::model::JobUuid;
 use crate::objects::{Object, Objects};
 
@@ -32,7 +32,8 @@ const SENT: usize = 1 << 20;
 pub struct Logs {
     folder: LogFolder,
     objects: Objects,
-    live: Arc<Mutex<HashMap<JobUuid, Weak<Live>>>>,
+    elsewhere: Option<Elsewhere>,
+    live: Arc<Mutex<HashMap<PathBuf, Weak<Live>>>>,
     kept: Arc<Mutex<LruCache<JobUuid, Arc<Kept>>>>,
 }
 
@@ -48,7 +49,19 @@ pub enum Archived {
 impl Logs {
     pub fn new(data_dir: &Path, objects: Objects) -> Self {
         let kept = Arc::new(Mutex::new(LruCache::unbounded()));
-        Self { folder: LogFolder::new(data_dir), objects, live: Arc::default(), kept }
+        let folder = LogFolder::new(data_dir);
+        Self { folder, objects, elsewhere: None, live: Arc::default(), kept }
+    }
+
+    /// With the logs that other processes write.
+    #[must_use]
+    pub fn with(self, elsewhere: Option<Elsewhere>) -> Self {
+        Self { elsewhere, ..self }
+    }
+
+    /// What other processes have; none when there is no other.
+    pub fn elsewhere(&self) -> Option<&Elsewhere> {
+        self.elsewhere.as_ref()
     }
 
     /// Where live logs are written.
@@ -70,33 +83,50 @@ impl Logs {
 
     /// None: nothing was ever written, or it was removed.
     pub async fn reader(&self, job: JobUuid) -> Result<Option<Reader>, LogError> {
-        let stored = match self.live(job).await? {
-            Some(live) => Stored::Live(live),
-            None => match self.kept(job).await {
-                Ok(kept) => Stored::Kept(kept),
-                // It may have been given back to the folder, or written since.
-                Err(LogError::Objects(error)) if error.is_missing() => return Ok(None),
-                Err(error) => return Err(error),
-            },
-        };
-        Reader::new(stored).await.map(Some)
+        if let Some(live) = self.live(self.folder.path(job)).await? {
+            return Reader::new(Stored::Live(live)).await.map(Some);
+        }
+        let copied = self.copied(job).await;
+        if let Ok(Some(live)) = &copied {
+            return Reader::new(Stored::Live(live.clone())).await.map(Some);
+        }
+        match self.kept(job).await {
+            Ok(kept) => {
+                if let Some(elsewhere) = &self.elsewhere {
+                    elsewhere.forget(job);
+                }
+                Reader::new(Stored::Kept(kept)).await.map(Some)
+            }
+            // It may have been given back to the folder, or written since.
+            Err(LogError::Objects(error)) if error.is_missing() => copied.map(|_| None),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn live(&self, job: JobUuid) -> Result<Option<Arc<Live>>, LogError> {
-        let (path, logs) = (self.folder.path(job), self.clone());
+    /// What another process has, as far as it is written.
+    async fn copied(&self, job: JobUuid) -> Result<Option<Arc<Live>>, LogError> {
+        let Some(elsewhere) = &self.elsewhere else { return Ok(None) };
+        match elsewhere.bring(job).await? {
+            Some(path) => self.live(path).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn live(&self, path: PathBuf) -> Result<Option<Arc<Live>>, LogError> {
+        let logs = self.clone();
         blocking(move || {
             if !path.try_exists().map_err(LogError::file(&path))? {
                 return Ok(None);
             }
             let mut all = logs.lock_live();
-            if let Some(live) = all.get(&job).and_then(Weak::upgrade) {
+            if let Some(live) = all.get(&path).and_then(Weak::upgrade) {
                 return Ok(Some(live));
             }
             all.retain(|_, live| live.strong_count() > 0);
             match Live::open(&path) {
                 Ok(live) => {
                     let live = Arc::new(live);
-                    all.insert(job, Arc::downgrade(&live));
+                    all.insert(path, Arc::downgrade(&live));
                     Ok(Some(live))
                 }
                 // Archived in this moment.
@@ -181,10 +211,15 @@ impl Logs {
 
     /// Removes all that there is of a job's log.
     pub async fn remove(&self, job: JobUuid) -> Result<(), LogError> {
-        let path = self.folder.path(job);
         // The archive first: a live log is read in its place.
         self.objects.delete(&self.key(job)).await?;
         self.lock_kept().pop(&job);
+        self.remove_here(job).await
+    }
+
+    /// Removes what is on this machine of a log that nobody writes any more.
+    pub async fn remove_here(&self, job: JobUuid) -> Result<(), LogError> {
+        let path = self.folder.path(job);
         for path in [path.with_extension("zst.new"), path.clone(), sidecar::path_of(&path)] {
             remove_file(&path).await?;
         }
@@ -201,7 +236,8 @@ impl Logs {
     /// The folders of this machine in which logs lie.
     pub fn folders(&self) -> Vec<std::path::PathBuf> {
         let archives = self.objects.folder().map(|folder| folder.join(PREFIX));
-        std::iter::once(self.folder.folder().to_owned()).chain(archives).collect()
+        let copies = self.elsewhere.as_ref().map(|elsewhere| elsewhere.folder().to_owned());
+        std::iter::once(self.folder.folder().to_owned()).chain(archives).chain(copies).collect()
     }
 
     /// The jobs whose logs are live, or were when a server ended.
@@ -229,7 +265,7 @@ impl Logs {
         )
     }
 
-    fn lock_live(&self) -> MutexGuard<'_, HashMap<JobUuid, Weak<Live>>> {
+    fn lock_live(&self) -> MutexGuard<'_, HashMap<PathBuf, Weak<Live>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,10 +9,14 @@
 //!      │ the job is over                           ├─► stored ─► reader: rows, find, sections, bytes
 //! archive (one object, with its index) ────────────┘
 //! ```
+//!
+//! Where several processes work together, one has a log, and the others copy it as it
+//! grows (`elsewhere`): for readers it is a file of this disk as well.
 
 mod ansi;
 mod archive;
 mod bus;
+mod elsewhere;
 mod error;
 mod find;
 mod fold;
@@ -34,6 +38,7 @@ use std::path::{Path, PathBuf};
 
 pub use ansi::{Renderer, style_sheet};
 pub use bus::{Bus, Follower, Progress};
+pub use elsewhere::Elsewhere;
 pub use error::LogError;
 pub use find::{Found, Match, Query, QueryError};
 pub use fold::Section;

@@ -23,6 +23,24 @@ pub enum DiskKind {
 }
 
 impl DiskKind {
+    /// For programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CachedImage => "cached_image",
+            Self::PulledImage => "pulled_image",
+            Self::Container => "container",
+            Self::Volume => "volume",
+            Self::FailedImage => "failed_image",
+            Self::CacheFolder => "cache_folder",
+            Self::Mirror => "mirror",
+            Self::Checkout => "checkout",
+            Self::Log => "log",
+            Self::Artifact => "artifact",
+            Self::Tree => "tree",
+            Self::Database => "database",
+        }
+    }
+
     /// For people, as a plural.
     pub fn plural(self) -> &'static str {
         match self {

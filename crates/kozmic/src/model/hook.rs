@@ -123,8 +123,8 @@ impl FromStr for DockerImage {
     }
 }
 
-/// The text of an install or build script. Line ends are LF; its shebang
-/// decides what runs it, `/bin/sh` where it has none.
+/// The text of an install or build script. Line ends are LF, and no byte order mark hides
+/// the shebang, which decides what runs it; `/bin/sh` where it has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script(String);
 
@@ -133,7 +133,7 @@ impl Script {
     pub const LIMIT: usize = 1 << 20;
 
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        if text.trim().is_empty() {
+        if text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty() {
             return Err(Invalid::new("the script is empty"));
         }
         if text.len() > Self::LIMIT {
@@ -146,6 +146,7 @@ impl Script {
         if text.contains('\0') {
             return Err(Invalid::new("the script holds a NUL byte; it must be a text"));
         }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Ok(Self(text.replace("\r\n", "\n").replace('\r', "\n")))
     }
 

@@ -181,6 +181,12 @@ impl HookOptions {
         Ok(())
     }
 
+    /// The options that are given as a form has them: `name = value`, one a line.
+    pub fn lines(&self) -> String {
+        let lines = self.written().into_iter().map(|(name, value)| format!("{name} = {value}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// The options that are given, as [`HookOptions::set`] takes them.
     pub fn written(&self) -> Vec<(&'static str, String)> {
         let numbers = [

@@ -1,8 +1,14 @@
-//! Empties the outbox: what changed here becomes known at GitHub, as often as
-//! it takes.
+//! Empties the outbox: what changed here becomes known at GitHub, to people by mail, and to
+//! other servers by webhooks, as often as it takes.
 
+mod body;
+mod facts;
+mod letter;
+mod mail;
+mod notify;
 mod retry;
 mod status;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +20,10 @@ use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{Report, Store, StoreError};
 use retry::pause_before_retry;
+
+pub use mail::try_mail_server;
+pub use notify::{Notifier, notify};
+pub use webhook::try_webhook;
 
 /// Reports of one project taken at once.
 const BATCH: i64 = 50;
@@ -29,6 +39,8 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct Reporter {
     pub store: Store,
     pub github: Client,
+    /// Names this process among those that send.
+    pub name: String,
     /// The root of links to pages, without a trailing slash.
     pub public_url: String,
 }
@@ -141,7 +153,7 @@ impl Reporter {
     /// Whether the next one of the project may go its way.
     async fn send(&self, report: &Report, failed_attempts: i64) -> Result<bool, StoreError> {
         // Noted before it is sent: a server that ends in between asks first, the next time.
-        if !self.store.report_begun(report).await? {
+        if !self.store.report_begun(report, &self.name, Timestamp::now()).await? {
             return Ok(true);
         }
         let posted = tokio::time::timeout(PATIENCE, status::post(self, report));
@@ -151,17 +163,17 @@ impl Reporter {
         });
         let now = Timestamp::now();
         let Err(error) = outcome else {
-            self.store.report_settled(report, None, now).await?;
+            self.store.report_settled(report, &self.name, None, now).await?;
             return Ok(true);
         };
         let why = error.to_string();
         if let Some(pause) = pause_before_retry(&error, report.attempts, failed_attempts) {
             tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
-            self.store.reports_postponed(report.project, &why, pause, now).await?;
+            self.store.reports_postponed(report.project, &self.name, &why, pause, now).await?;
             return Ok(false);
         }
         tracing::error!(%error, "a report was given up");
-        self.store.report_settled(report, Some(&why), now).await?;
+        self.store.report_settled(report, &self.name, Some(&why), now).await?;
         Ok(true)
     }
 }

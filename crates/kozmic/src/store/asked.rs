@@ -38,8 +38,9 @@ pub enum AskedHooks {
     Wanting(Change),
     /// These, whatever they want.
     Named(Vec<HookId>),
-    /// One that is not kept.
-    Typed(Box<HookSpec>),
+    /// One as it was typed, and the kept one that it is to become, if any: its secrets are
+    /// those of that.
+    Typed(Box<HookSpec>, Option<HookId>),
 }
 
 /// A build that was asked for.
@@ -57,6 +58,8 @@ pub struct AskedFor {
     pub variables: BTreeMap<String, String>,
     /// Its hooks were chosen: it does not speak for its commit.
     pub is_partial: bool,
+    /// A try of the commit itself: no files were sent.
+    pub is_of_commit: bool,
     /// What made it by the clock, and when that was due.
     pub cron: Option<(String, Timestamp)>,
 }
@@ -69,14 +72,15 @@ impl AskedFor {
             by: row.text_or_null("asked_by")?,
             variables: super::read_json(row, "variables")?,
             is_partial: row.flag("is_partial")?,
+            is_of_commit: row.flag("is_of_commit")?,
             cron: line.zip(due),
         })
     }
 }
 
 impl Store {
-    /// Makes a build that somebody asks for. Refused when none of the hooks is there any
-    /// more, or none wants it.
+    /// Makes a build of a commit that somebody asks for. Refused when none of the hooks is
+    /// there any more, or none wants it.
     pub async fn build_asked(
         &self,
         project: ProjectId,
@@ -85,6 +89,11 @@ impl Store {
     ) -> Result<AskedBuild> {
         let mut tx = self.begin().await?;
         let made = self.make_asked(&mut tx, project, asked, now).await?;
+        sqlx::query("UPDATE builds SET is_of_commit = 1 WHERE id = $1 AND triggered_by = 'try'")
+            .bind(made.build.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("note what a try is of"))?;
         commit(tx).await?;
         self.woken_by_build();
         Ok(made)
@@ -123,8 +132,9 @@ impl Store {
         for hook in chosen {
             came.call(tx, build, hook).await?;
         }
-        if let AskedHooks::Typed(spec) = &asked.hooks {
-            call_typed(tx, (project, build), spec, now).await?;
+        if let AskedHooks::Typed(spec, of) = &asked.hooks {
+            let of = of.filter(|of| hooks.iter().any(|hook| is_hook(hook, *of)));
+            call_typed(tx, (project, build), (spec, of), now).await?;
         }
         for (hook, title, reason) in not_run {
             sqlx::query(
@@ -168,7 +178,7 @@ type NotRun = (i64, String, String);
 fn choose<'a>(hooks: &'a [AnyRow], asked: &AskedHooks) -> Result<(Vec<&'a AnyRow>, Vec<NotRun>)> {
     let (mut chosen, mut others) = (Vec::new(), Vec::new());
     match asked {
-        AskedHooks::Typed(_) => return Ok((chosen, others)),
+        AskedHooks::Typed(..) => return Ok((chosen, others)),
         AskedHooks::Named(ids) => {
             for hook in hooks {
                 let id = HookId(hook.int("id")?);
@@ -220,20 +230,27 @@ async fn note(tx: &mut Transaction, build: BuildId, asked: &Asked) -> Result<()>
     Ok(())
 }
 
-/// A call of no hook, and its job.
+fn is_hook(row: &AnyRow, id: HookId) -> bool {
+    row.int("id").is_ok_and(|it| it == id.0)
+}
+
+/// A call of what was typed, and its jobs.
 async fn call_typed(
     tx: &mut Transaction,
     (project, build): (ProjectId, BuildId),
-    spec: &HookSpec,
+    (spec, of): (&HookSpec, Option<HookId>),
     now: Timestamp,
 ) -> Result<()> {
-    let call =
-        sqlx::query("INSERT INTO hook_calls (build_id, created_at) VALUES ($1, $2) RETURNING id")
-            .bind(build.0)
-            .bind(now.0)
-            .fetch_one(&mut **tx)
-            .await
-            .map_err(failed("keep a call of no hook"))?;
+    let call = sqlx::query(
+        "INSERT INTO hook_calls (build_id, hook_id, is_typed, created_at) VALUES ($1, $2, 1, $3) \
+         RETURNING id",
+    )
+    .bind(build.0)
+    .bind(of.map(|of| of.0))
+    .bind(now.0)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("keep a call of what was typed"))?;
     let source = sqlx::query(
         "SELECT CAST($1 AS TEXT) AS hook_title, CAST($2 AS TEXT) AS docker_image, \
          CAST($3 AS TEXT) AS install_script, CAST($4 AS TEXT) AS build_script, \

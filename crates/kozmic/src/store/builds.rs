@@ -1,5 +1,7 @@
 //! Builds: numbered within their project, their status the sum of their jobs'.
 
+use std::collections::HashMap;
+
 use sqlx::any::AnyRow;
 
 use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed};
@@ -126,18 +128,15 @@ impl Store {
         project: ProjectId,
         git_ref: Option<&GitRef>,
     ) -> Result<Option<Build>> {
-        for is_partial in [0, 1] {
-            let text = match git_ref {
-                Some(_) => {
-                    "SELECT * FROM builds WHERE project_id = $1 AND gh_commit_ref = $3 \
-                     AND is_partial = $2 AND triggered_by <> 'try' ORDER BY number DESC LIMIT 1"
-                }
-                None => {
-                    "SELECT * FROM builds WHERE project_id = $1 AND is_partial = $2 \
-                     AND triggered_by <> 'try' ORDER BY number DESC LIMIT 1"
-                }
-            };
-            let query = sqlx::query(text).bind(project.0).bind(is_partial);
+        // The conditions stand in the text, for the indexes that have only such builds. Where
+        // the first finds none, all others are partial.
+        for speaks in ["is_partial = 0 AND triggered_by <> 'try'", "triggered_by <> 'try'"] {
+            let of_ref = if git_ref.is_some() { " AND gh_commit_ref = $2" } else { "" };
+            let text = format!(
+                "SELECT * FROM builds WHERE project_id = $1{of_ref} AND {speaks} \
+                 ORDER BY number DESC LIMIT 1"
+            );
+            let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(project.0);
             let query = match git_ref {
                 Some(git_ref) => query.bind(git_ref.as_full()),
                 None => query,
@@ -152,13 +151,23 @@ impl Store {
 
     /// The hooks that have no job in a build, each with the reason.
     pub async fn hooks_not_run(&self, build: BuildId) -> Result<Vec<(String, String)>> {
-        let rows =
-            sqlx::query("SELECT title, reason FROM hooks_not_run WHERE build_id = $1 ORDER BY id")
-                .bind(build.0)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed("list the hooks that don't run"))?;
-        rows.iter().map(|row| Ok((row.text("title")?, row.text("reason")?))).collect()
+        Ok(self.hooks_not_run_of_all(&[build]).await?.remove(&build).unwrap_or_default())
+    }
+
+    /// The same of several builds.
+    pub async fn hooks_not_run_of_all(
+        &self,
+        builds: &[BuildId],
+    ) -> Result<HashMap<BuildId, Vec<(String, String)>>> {
+        let text =
+            "SELECT build_id, title, reason FROM hooks_not_run WHERE build_id IN ({}) ORDER BY id";
+        let rows = self.of_builds(text, builds, "list the hooks that don't run").await?;
+        let mut hooks: HashMap<BuildId, Vec<(String, String)>> = HashMap::new();
+        for row in &rows {
+            let hook = (row.text("title")?, row.text("reason")?);
+            hooks.entry(BuildId(row.int("build_id")?)).or_default().push(hook);
+        }
+        Ok(hooks)
     }
 
     /// Builds with a number below `before` (all of them when it is none),
@@ -218,7 +227,7 @@ pub(super) async fn insert(
          gh_commit_message, triggered_by, pull_request_number, pull_request_title, pull_request_author, \
          pull_request_author_id, is_from_fork, fork_owner, fork_owner_id, approval, approved_by, \
          approved_at, missed_because, status, created_at) \
-         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM builds WHERE project_id = $1), \
+         VALUES ($1, COALESCE((SELECT number FROM builds WHERE project_id = $1 ORDER BY number DESC LIMIT 1), 0) + 1, \
          $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'enqueued', $18) \
          RETURNING id, number",
     )

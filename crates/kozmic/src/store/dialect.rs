@@ -187,25 +187,30 @@ impl Dialect {
         }
     }
 
-    /// The ids of the builds that a query of words finds, which is the parameter of this number.
-    pub(super) fn with_words(self, query: usize) -> String {
+    /// Builds together with their words, and the column that has builds' ids in the order in
+    /// which the words are read: on SQLite, who wants the first of many reads no more of them.
+    pub(super) fn builds_with_words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Sqlite => {
-                format!("SELECT rowid FROM build_words WHERE build_words MATCH ${query}")
-            }
-            Self::Postgres => format!(
-                "SELECT build_id FROM build_words WHERE words @@ CAST(LOWER(${query}) AS TSQUERY)"
+            // CROSS: in this order (sqlite.org/optoverview.html#crossjoin).
+            Self::Sqlite => (
+                "build_words CROSS JOIN builds ON builds.id = build_words.rowid",
+                "build_words.rowid",
+            ),
+            Self::Postgres => (
+                "build_words JOIN builds ON builds.id = build_words.build_id",
+                "build_words.build_id",
             ),
         }
     }
 
-    /// As [`Dialect::with_words`], only the newest.
-    pub(super) fn newest_with_words(self, query: usize, limit: usize) -> String {
-        let id = match self {
-            Self::Sqlite => "rowid",
-            Self::Postgres => "build_id",
-        };
-        format!("{} ORDER BY {id} DESC LIMIT ${limit}", self.with_words(query))
+    /// That a query of words finds it, which is the parameter of this number.
+    pub(super) fn has_words(self, query: usize) -> String {
+        match self {
+            Self::Sqlite => format!("build_words MATCH ${query}"),
+            Self::Postgres => {
+                format!("build_words.words @@ CAST(LOWER(${query}) AS TSQUERY)")
+            }
+        }
     }
 
     pub(super) fn migrator(self) -> &'static Migrator {

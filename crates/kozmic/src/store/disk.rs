@@ -29,7 +29,53 @@ pub struct KeptLog {
     pub finished_at: Timestamp,
 }
 
+/// What is known of an image by its name, without asking anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageNews {
+    /// When it was pulled last, and is there still.
+    pub pulled_at: Option<Timestamp>,
+    /// When a job of the project needed it last; why that could not have it, if so.
+    pub last_job: Option<(Timestamp, Option<String>)>,
+}
+
 impl Store {
+    /// What became of an image lately, here and in a project's jobs.
+    pub async fn image_news(&self, project: ProjectId, image: &str) -> Result<ImageNews> {
+        let pulled =
+            sqlx::query("SELECT MAX(pulled_at) AS pulled_at FROM pulled_images WHERE name = $1")
+                .bind(image)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(failed("look for an image"))?;
+        let job = sqlx::query(
+            "SELECT jobs.finished_at, jobs.started_at, jobs.script_started, jobs.reason FROM jobs \
+             JOIN builds ON builds.id = jobs.build_id \
+             WHERE builds.project_id = $1 AND jobs.docker_image = $2 AND jobs.started_at IS NOT NULL \
+             AND (jobs.script_started = 1 OR jobs.cause IN \
+             ('image_not_found', 'image_denied', 'image_unusable', 'pull_failed')) \
+             ORDER BY jobs.started_at DESC LIMIT 1",
+        )
+        .bind(project.0)
+        .bind(image)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look for a job of an image"))?;
+        let read = |row: AnyRow| -> Result<_> {
+            let at = row.int_or_null("finished_at")?.map_or_else(|| row.int("started_at"), Ok)?;
+            let reason = row.text("reason")?;
+            Ok(match row.flag("script_started")? {
+                true => Some((Timestamp(at), None)),
+                // Or else it was the image of a service.
+                false if reason.contains(image) => Some((Timestamp(at), Some(reason))),
+                false => None,
+            })
+        };
+        Ok(ImageNews {
+            pulled_at: pulled.int_or_null("pulled_at")?.map(Timestamp),
+            last_job: job.map(read).transpose()?.flatten(),
+        })
+    }
+
     /// An image was pulled. It counts as ours unless its name stood for an image
     /// of somebody else's before.
     pub async fn image_pulled(
@@ -106,7 +152,10 @@ impl Store {
     pub async fn images_wanted(&self) -> Result<Vec<String>> {
         let rows = sqlx::query(
             "SELECT docker_image FROM hooks UNION \
-             SELECT docker_image FROM jobs WHERE status IN ('enqueued', 'pending')",
+             SELECT docker_image FROM (SELECT docker_image FROM jobs \
+             WHERE status = 'enqueued' ORDER BY id LIMIT 1000000000) AS waiting UNION \
+             SELECT docker_image FROM (SELECT docker_image FROM jobs \
+             WHERE status = 'pending' ORDER BY id LIMIT 1000000000) AS running",
         )
         .fetch_all(&self.pool)
         .await
@@ -118,12 +167,11 @@ impl Store {
 
     /// When each project was built last.
     pub async fn projects_built(&self) -> Result<HashMap<ProjectId, Timestamp>> {
-        let rows = sqlx::query(
-            "SELECT project_id, MAX(created_at) AS built_at FROM builds GROUP BY project_id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list when projects were built"))?;
+        let rows =
+            sqlx::query("SELECT id AS project_id, built_at FROM projects WHERE built_at > 0")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(failed("list when projects were built"))?;
         rows.iter()
             .map(|row| Ok((ProjectId(row.int("project_id")?), Timestamp(row.int("built_at")?))))
             .collect()
@@ -132,8 +180,10 @@ impl Store {
     /// The projects that have jobs which are not finished.
     pub async fn projects_at_work(&self) -> Result<HashSet<ProjectId>> {
         let rows = sqlx::query(
-            "SELECT DISTINCT builds.project_id FROM jobs JOIN builds ON builds.id = jobs.build_id \
-             WHERE jobs.status IN ('enqueued', 'pending')",
+            "SELECT builds.project_id FROM jobs JOIN builds ON builds.id = jobs.build_id \
+             WHERE jobs.status = 'enqueued' UNION \
+             SELECT builds.project_id FROM jobs JOIN builds ON builds.id = jobs.build_id \
+             WHERE jobs.status = 'pending'",
         )
         .fetch_all(&self.pool)
         .await
@@ -142,12 +192,17 @@ impl Store {
     }
 
     /// The commits of a project that are being built, and of its `newest` builds.
+    // Limits and CROSS keep SQLite from beginning with all that the project has built.
     pub async fn commits_needed(&self, project: ProjectId, newest: i64) -> Result<Vec<CommitSha>> {
         let rows = sqlx::query(
-            "SELECT DISTINCT gh_commit_sha FROM builds WHERE project_id = $1 AND (\
-             number > (SELECT COALESCE(MAX(number), 0) FROM builds WHERE project_id = $1) - $2 \
-             OR EXISTS (SELECT 1 FROM jobs WHERE jobs.build_id = builds.id \
-                        AND jobs.status IN ('enqueued', 'pending')))",
+            "SELECT gh_commit_sha FROM (SELECT gh_commit_sha FROM builds WHERE project_id = $1 \
+             ORDER BY number DESC LIMIT $2) AS newest UNION \
+             SELECT builds.gh_commit_sha FROM \
+             (SELECT build_id FROM jobs WHERE status = 'enqueued' ORDER BY id LIMIT 1000000000) AS waiting \
+             CROSS JOIN builds WHERE builds.id = waiting.build_id AND builds.project_id = $1 UNION \
+             SELECT builds.gh_commit_sha FROM \
+             (SELECT build_id FROM jobs WHERE status = 'pending' ORDER BY id LIMIT 1000000000) AS running \
+             CROSS JOIN builds WHERE builds.id = running.build_id AND builds.project_id = $1",
         )
         .bind(project.0)
         .bind(newest)
@@ -166,8 +221,9 @@ impl Store {
              JOIN projects ON projects.id = builds.project_id \
              WHERE jobs.log_removed_at IS NULL AND jobs.finished_at IS NOT NULL \
              AND jobs.status NOT IN ('enqueued', 'pending') \
-             AND builds.number < (SELECT MAX(newest.number) FROM builds AS newest \
-                                  WHERE newest.project_id = builds.project_id) \
+             AND builds.number < (SELECT newest.number FROM builds AS newest \
+                                  WHERE newest.project_id = builds.project_id \
+                                  ORDER BY newest.number DESC LIMIT 1) \
              AND (jobs.finished_at > $1 OR (jobs.finished_at = $1 AND jobs.id > $2)) \
              ORDER BY jobs.finished_at, jobs.id LIMIT $3",
         )

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use sqlx::any::AnyRow;
+
 use super::{Build, BuildMark, Columns as _, Result, Store, failed, words};
 use crate::model::{BuildStatus, GitRef, ProjectId};
 
@@ -42,6 +44,17 @@ pub struct HistoryPart {
 struct Conditions {
     text: String,
     values: Vec<String>,
+    /// Builds are found by their words, which the index has by builds' ids.
+    by_words: bool,
+}
+
+/// A side of a project's builds, as seen from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// This number and older ones, the newest first.
+    UpTo(i64),
+    /// Newer ones, the oldest first.
+    Above(i64),
 }
 
 impl BuildFilter {
@@ -64,39 +77,39 @@ impl Store {
     ) -> Result<HistoryPart> {
         let nothing = HistoryPart { builds: Vec::new(), has_newer: false, has_older: false };
         let Some(conditions) = self.conditions(project, filter) else { return Ok(nothing) };
-        let (range, order) = match place {
-            Place::Newest => ("number <= $2", "DESC"),
-            Place::Before(_) => ("number < $2", "DESC"),
-            Place::After(_) => ("number > $2", "ASC"),
-        };
-        let from = match place {
-            Place::Newest => i64::MAX,
-            Place::Before(number) | Place::After(number) => number,
+        let side = match place {
+            Place::Newest => Side::UpTo(i64::MAX),
+            Place::Before(number) => Side::UpTo(number.saturating_sub(1)),
+            Place::After(number) => Side::Above(number),
         };
         let wanted = limit.saturating_add(1);
-        let rows = self.builds_in(&conditions, project, "*", (range, order), from, wanted).await?;
+        let rows = self.builds_in(&conditions, project, "builds.*", side, wanted).await?;
         let mut builds: Vec<Build> = rows.iter().map(Build::read).collect::<Result<_>>()?;
         let has_more = builds.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         builds.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        if order == "ASC" {
+        if let Side::Above(_) = side {
             builds.reverse();
         }
         // On the other side there is what the way here came from, most of the time.
-        let behind = match place {
-            Place::Newest => false,
-            Place::Before(_) => {
-                let newest = builds.first().map_or(from.saturating_sub(1), |build| build.number);
-                let range = ("number > $2", "ASC");
-                !self.builds_in(&conditions, project, "id", range, newest, 1).await?.is_empty()
+        let behind = match (place, side) {
+            (Place::Newest, _) => None,
+            (_, Side::UpTo(number)) => {
+                Some(Side::Above(builds.first().map_or(number, |newest| newest.number)))
             }
-            Place::After(_) => {
-                let oldest = builds.last().map_or(from.saturating_add(1), |build| build.number);
-                let range = ("number < $2", "DESC");
-                !self.builds_in(&conditions, project, "id", range, oldest, 1).await?.is_empty()
+            (_, Side::Above(number)) => {
+                Some(Side::UpTo(builds.last().map_or(number, |oldest| oldest.number - 1)))
             }
         };
-        let (has_newer, has_older) =
-            if order == "ASC" { (has_more, behind) } else { (behind, has_more) };
+        let is_behind = match behind {
+            Some(side) => {
+                !self.builds_in(&conditions, project, "builds.id", side, 1).await?.is_empty()
+            }
+            None => false,
+        };
+        let (has_newer, has_older) = match side {
+            Side::UpTo(_) => (is_behind, has_more),
+            Side::Above(_) => (has_more, is_behind),
+        };
         Ok(HistoryPart { builds, has_newer, has_older })
     }
 
@@ -109,9 +122,9 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<BuildMark>> {
         let Some(conditions) = self.conditions(project, filter) else { return Ok(Vec::new()) };
-        let columns = "id, number, status, created_at, started_at, finished_at";
-        let range = ("number <= $2", "DESC");
-        let rows = self.builds_in(&conditions, project, columns, range, newest, limit).await?;
+        let columns = "builds.id, number, status, builds.created_at, started_at, finished_at";
+        let side = Side::UpTo(newest);
+        let rows = self.builds_in(&conditions, project, columns, side, limit).await?;
         rows.iter().rev().map(BuildMark::read).collect()
     }
 
@@ -122,8 +135,9 @@ impl Store {
         builds: i64,
     ) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
         let rows = sqlx::query(
-            "SELECT DISTINCT gh_commit_ref, gh_commit_author FROM builds WHERE project_id = $1 \
-             AND number > (SELECT MAX(number) FROM builds WHERE project_id = $1) - $2",
+            "SELECT DISTINCT gh_commit_ref, gh_commit_author FROM \
+             (SELECT gh_commit_ref, gh_commit_author FROM builds WHERE project_id = $1 \
+              ORDER BY number DESC LIMIT $2) AS recent",
         )
         .bind(project.0)
         .bind(builds)
@@ -140,7 +154,8 @@ impl Store {
 
     /// None when no build can be wanted.
     fn conditions(&self, project: ProjectId, filter: &BuildFilter) -> Option<Conditions> {
-        let mut conditions = Conditions { text: String::new(), values: Vec::new() };
+        let mut conditions =
+            Conditions { text: String::new(), values: Vec::new(), by_words: filter.text.is_some() };
         let columns = [
             ("gh_commit_ref", filter.git_ref.clone()),
             ("gh_commit_author", filter.author.clone()),
@@ -163,7 +178,7 @@ impl Store {
             }
             conditions.values.push(self.dialect.words_query(&[project], &words));
             let place = conditions.values.len() + 3;
-            let _ = write!(conditions.text, " AND id IN ({})", self.dialect.with_words(place));
+            let _ = write!(conditions.text, " AND {}", self.dialect.has_words(place));
         }
         Some(conditions)
     }
@@ -173,20 +188,50 @@ impl Store {
         conditions: &Conditions,
         project: ProjectId,
         columns: &'static str,
-        (range, order): (&'static str, &'static str),
-        from: i64,
+        side: Side,
         limit: i64,
-    ) -> Result<Vec<sqlx::any::AnyRow>> {
+    ) -> Result<Vec<AnyRow>> {
+        let (from, by, bound) = if conditions.by_words {
+            let (from, id) = self.dialect.builds_with_words();
+            (from, id, self.id_beside(project, side).await?)
+        } else {
+            let (Side::UpTo(number) | Side::Above(number)) = side;
+            ("builds", "number", number)
+        };
+        let (than, order) = match side {
+            Side::UpTo(_) => ("<=", "DESC"),
+            Side::Above(_) => (">", "ASC"),
+        };
         let query = format!(
-            "SELECT {columns} FROM builds WHERE project_id = $1 AND {range}{} \
-             ORDER BY number {order} LIMIT $3",
+            "SELECT {columns} FROM {from} WHERE project_id = $1 AND {by} {than} $2{} \
+             ORDER BY {by} {order} LIMIT $3",
             conditions.text
         );
-        let mut query =
-            sqlx::query(sqlx::AssertSqlSafe(query)).bind(project.0).bind(from).bind(limit);
+        // How words are best looked for depends on the words: PostgreSQL is to plan for these.
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).persistent(!conditions.by_words);
+        let mut query = query.bind(project.0).bind(bound).bind(limit);
         for value in &conditions.values {
             query = query.bind(value);
         }
         query.fetch_all(&self.pool).await.map_err(failed("list a project's builds"))
+    }
+
+    /// The id at which a side of a project's builds begins. Both ids and numbers are given
+    /// with the project locked, so that they grow together.
+    async fn id_beside(&self, project: ProjectId, side: Side) -> Result<i64> {
+        let (Side::UpTo(number) | Side::Above(number)) = side;
+        if number == i64::MAX {
+            return Ok(i64::MAX);
+        }
+        let row = sqlx::query(
+            "SELECT id FROM builds WHERE project_id = $1 AND number <= $2 \
+             ORDER BY number DESC LIMIT 1",
+        )
+        .bind(project.0)
+        .bind(number)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("find a place in a project's builds"))?;
+        row.map_or(Ok(0), |row| row.int("id"))
     }
 }

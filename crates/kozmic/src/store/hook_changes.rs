@@ -1,12 +1,16 @@
 //! Who changed what in a project's hooks, and when; it outlives the hooks.
 
+use serde::Deserialize as _;
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, Transaction, failed};
-use crate::model::{HookId, HookSpec, Invalid, ProjectId, Script, Timestamp, TrackedPath};
+use crate::model::{
+    HookId, HookOptions, HookSpec, Invalid, ProjectId, Script, Timestamp, TrackedPath,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookChange {
+    pub id: i64,
     pub title: String,
     /// A login, or what else it came by.
     pub by: String,
@@ -32,6 +36,7 @@ impl HookChange {
         let content = serde_json::from_str(&row.text("content")?)
             .map_err(|error| Invalid::new(format!("a hook's change: {error}")))?;
         Ok(Self {
+            id: row.int("id")?,
             title: row.text("hook_title")?,
             by: row.text("changed_by")?,
             at: Timestamp(row.int("changed_at")?),
@@ -44,6 +49,30 @@ impl HookChange {
     pub fn parts_changed(&self, before: &Self) -> Vec<&'static str> {
         let differs = |(part, _): &(&str, &str)| self.content[part] != before.content[part];
         PARTS.into_iter().filter(differs).map(|(_, name)| name).collect()
+    }
+
+    /// The parts of the hook after it, each by its name for people, as it is written in a
+    /// form.
+    pub fn written(&self) -> [(&'static str, String); 6] {
+        PARTS.map(|(part, name)| (name, written(part, &self.content[part])))
+    }
+}
+
+/// Lists are lines. What an earlier version kept and this one can't read is shown as it is.
+fn written(part: &str, value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match (part, value) {
+        (_, Value::Null) => String::new(),
+        (_, Value::String(text)) => text.clone(),
+        ("tracked", Value::Array(paths)) => {
+            let paths: Vec<&str> = paths.iter().filter_map(Value::as_str).collect();
+            paths.join("\n")
+        }
+        ("options", options) => match HookOptions::deserialize(options) {
+            Ok(options) => options.lines(),
+            Err(_) => format!("{options:#}"),
+        },
+        (_, other) => format!("{other:#}"),
     }
 }
 
@@ -61,16 +90,29 @@ impl Store {
         rows.iter().map(HookChange::read).collect()
     }
 
-    /// The newest changes of one hook, newest first.
-    pub async fn changes_of_hook(&self, hook: HookId, limit: i64) -> Result<Vec<HookChange>> {
-        let rows =
-            sqlx::query("SELECT * FROM hook_changes WHERE hook_id = $1 ORDER BY id DESC LIMIT $2")
-                .bind(hook.0)
-                .bind(limit)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed("list the changes of a hook"))?;
+    /// The newest changes of one hook up to this one, newest first; none: of all.
+    pub async fn changes_of_hook(
+        &self,
+        hook: HookId,
+        up_to: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<HookChange>> {
+        let rows = sqlx::query(
+            "SELECT * FROM hook_changes WHERE hook_id = $1 AND id <= $2 ORDER BY id DESC LIMIT $3",
+        )
+        .bind(hook.0)
+        .bind(up_to.unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the changes of a hook"))?;
         rows.iter().map(HookChange::read).collect()
+    }
+
+    /// One change of a hook.
+    pub async fn change_of_hook(&self, hook: HookId, change: i64) -> Result<Option<HookChange>> {
+        let found = self.changes_of_hook(hook, Some(change), 1).await?.pop();
+        Ok(found.filter(|found| found.id == change))
     }
 }
 

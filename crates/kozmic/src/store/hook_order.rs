@@ -1,5 +1,7 @@
 //! Hooks that wait for each other: what of that can be saved.
 
+use std::collections::BTreeSet;
+
 use sqlx::any::AnyRow;
 
 use super::hook_changes::remember;
@@ -59,6 +61,13 @@ pub(super) async fn fit(
         }
     }
     let specs: Vec<&HookSpec> = hooks.iter().map(|(_, spec)| spec).collect();
+    let mut titles = BTreeSet::new();
+    if let Some(twice) = specs.iter().find(|spec| !titles.insert(&spec.title)) {
+        return Err(StoreError::Refused(format!(
+            "the project already has a hook with the title `{}`",
+            twice.title
+        )));
+    }
     match in_order(&specs) {
         Ok(_) => Ok(()),
         Err(problem) => Err(StoreError::Refused(problem.to_string())),

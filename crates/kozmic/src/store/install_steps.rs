@@ -75,18 +75,21 @@ impl Store {
 
     /// Those of a build's jobs, also of jobs that a restart replaced.
     pub async fn install_steps_of(&self, build: BuildId) -> Result<HashMap<JobId, KeptStep>> {
-        let rows = sqlx::query(
-            "SELECT install_steps.*, dropped_by, dropped_at FROM install_steps \
+        self.install_steps_of_all(&[build]).await
+    }
+
+    /// The same of several builds.
+    pub async fn install_steps_of_all(
+        &self,
+        builds: &[BuildId],
+    ) -> Result<HashMap<JobId, KeptStep>> {
+        let text = "SELECT install_steps.*, dropped_by, dropped_at FROM install_steps \
              JOIN jobs ON jobs.id = install_steps.job_id JOIN builds ON builds.id = jobs.build_id \
              LEFT JOIN dropped_images ON dropped_images.project_id = builds.project_id \
              AND dropped_images.cache_id = install_steps.cache_id \
              AND dropped_images.dropped_at >= install_steps.made_at \
-             WHERE jobs.build_id = $1",
-        )
-        .bind(build.0)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list the install steps of jobs"))?;
+             WHERE jobs.build_id IN ({})";
+        let rows = self.of_builds(text, builds, "list the install steps of jobs").await?;
         rows.iter().map(|row| Ok((JobId(row.int("job_id")?), read(row)?))).collect()
     }
 

@@ -13,6 +13,7 @@ use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
     JobUuid, ProjectId, Script, Timestamp, TrackedPath, Trigger, Variant, Waiting,
 };
+use crate::telemetry::count;
 
 /// A job as pages show it.
 #[derive(Debug, Clone)]
@@ -72,6 +73,8 @@ pub struct ClaimedJob {
     pub variables: BTreeMap<String, String>,
     /// Of a try: the object that has its files.
     pub tree: Option<String>,
+    /// A try that has no files of its own.
+    pub is_of_commit: bool,
     /// The end that this attempt was being stopped for when its worker was lost, as
     /// [`JobEnd::cause`].
     pub ends_by: Option<String>,
@@ -186,6 +189,8 @@ impl Store {
         .ok_or(StoreError::Stale)?;
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
+        count::job_ended(end.status().as_str(), end.cause());
+        self.count_phases(job, attempt).await;
         self.wakes.outbox.notify_one();
         // Others may have waited for it, or for its place.
         self.wakes.jobs.notify_one();
@@ -240,11 +245,14 @@ impl Store {
 
     /// A build's jobs in the order of its hooks, without those that a restart replaced.
     pub async fn jobs_of(&self, build: BuildId) -> Result<Vec<Job>> {
-        let rows = sqlx::query("SELECT * FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place, id")
-            .bind(build.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("list a build's jobs"))?;
+        self.jobs_of_all(&[build]).await
+    }
+
+    /// The same of several builds.
+    pub async fn jobs_of_all(&self, builds: &[BuildId]) -> Result<Vec<Job>> {
+        let text = "SELECT * FROM jobs WHERE build_id IN ({}) AND replaced_by_id IS NULL \
+                    ORDER BY hook_call_id, place, id";
+        let rows = self.of_builds(text, builds, "list a build's jobs").await?;
         rows.iter().map(Job::read).collect()
     }
 
@@ -356,7 +364,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
     let row = sqlx::query(
         "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
          builds.pull_request_number, builds.is_from_fork, builds.triggered_by, builds.variables, \
-         trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
+         builds.is_of_commit, trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
          LEFT JOIN trees ON trees.build_id = builds.id WHERE jobs.id = $1",
     )
     .bind(id.0)
@@ -398,6 +406,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
         trigger: row.text("triggered_by")?.parse()?,
         variables: read_json(&row, "variables")?,
         tree: row.text_or_null("tree")?,
+        is_of_commit: row.flag("is_of_commit")?,
         ends_by: row.text_or_null("cause")?,
         cancel_reason: row.text_or_null("cancel_reason")?,
     })

@@ -137,16 +137,13 @@ impl Store {
         row.as_ref().map(KeptContainer::read).transpose()
     }
 
-    /// Those of a build's jobs, also those that are gone.
-    pub async fn kept_containers_of(
+    /// Those of the jobs of these builds, also those that are gone.
+    pub async fn kept_containers_of_all(
         &self,
-        build: BuildId,
+        builds: &[BuildId],
     ) -> Result<HashMap<JobId, KeptContainer>> {
-        let rows = sqlx::query(select!("jobs.build_id = $1"))
-            .bind(build.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("list a build's kept containers"))?;
+        let text = select!("jobs.build_id IN ({})");
+        let rows = self.of_builds(text, builds, "list a build's kept containers").await?;
         rows.iter().map(|row| KeptContainer::read(row).map(|kept| (kept.job, kept))).collect()
     }
 

@@ -46,6 +46,12 @@ const SEALED: &[Sealed] = &[
         select: "SELECT id, job_id AS name, value AS sealed FROM job_secrets",
         update: "UPDATE job_secrets SET value = $1 WHERE id = $2",
     },
+    Sealed {
+        table: "webhooks",
+        column: "target",
+        select: "SELECT id, id AS name, target AS sealed FROM webhooks WHERE target IS NOT NULL",
+        update: "UPDATE webhooks SET target = $1 WHERE id = $2",
+    },
 ];
 
 impl Store {

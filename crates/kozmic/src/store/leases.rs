@@ -10,6 +10,7 @@ use super::{
     ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, phases, read_options,
 };
 use crate::model::{BuildId, ErrorKind, JobEnd, JobId, JobUuid, Timestamp};
+use crate::telemetry::count;
 
 /// Attempts that may be lost after their script had started.
 const LOST_LIMIT: i64 = 1;
@@ -23,6 +24,16 @@ pub enum LeaseState {
     /// Still held, but the job is to be stopped, for this reason.
     CancelRequested(String),
     Lost,
+}
+
+/// A job that nobody renewed the lease of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LapsedLease {
+    pub job: JobId,
+    pub uuid: JobUuid,
+    pub attempt: i64,
+    /// The worker that had it.
+    pub owner: String,
 }
 
 /// A job whose worker stopped renewing.
@@ -74,14 +85,18 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// The only worker there can be has just started: whatever is leased was
-    /// lost with the one before it.
-    pub async fn leases_abandoned(&self, now: Timestamp) -> Result<()> {
-        sqlx::query("UPDATE jobs SET lease_until = $1 WHERE status = 'pending'")
-            .bind(now.0 - 1)
+    /// There can be only one worker, which has just started under this name: whatever is
+    /// leased is its own.
+    pub async fn leases_inherited(&self, worker: &str) -> Result<()> {
+        sqlx::query("UPDATE jobs SET lease_owner = $1, worker = $1 WHERE status = 'pending'")
+            .bind(worker)
             .execute(&self.pool)
             .await
-            .map_err(failed("give up old leases"))?;
+            .map_err(failed("take over old leases"))?;
+        sqlx::query("UPDATE outbox SET claimed_until = 0 WHERE claimed_until > 0")
+            .execute(&self.pool)
+            .await
+            .map_err(failed("give up the reports under way"))?;
         sqlx::query("DELETE FROM workers")
             .execute(&self.pool)
             .await
@@ -89,17 +104,37 @@ impl Store {
         Ok(())
     }
 
-    /// Jobs whose lease ran out, each with its attempt.
-    pub async fn leases_lapsed(&self, now: Timestamp) -> Result<Vec<(JobId, JobUuid, i64)>> {
+    /// A worker has just started: whatever was leased under its name was lost with the one
+    /// before it.
+    pub async fn leases_abandoned(&self, worker: &str, now: Timestamp) -> Result<()> {
+        sqlx::query(
+            "UPDATE jobs SET lease_until = $1 WHERE status = 'pending' AND lease_owner = $2",
+        )
+        .bind(now.0 - 1)
+        .bind(worker)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("give up old leases"))?;
+        Ok(())
+    }
+
+    /// Jobs whose lease ran out.
+    pub async fn leases_lapsed(&self, now: Timestamp) -> Result<Vec<LapsedLease>> {
         let rows = sqlx::query(
-            "SELECT id, uuid, attempt FROM jobs WHERE status = 'pending' AND lease_until < $1 ORDER BY id",
+            "SELECT id, uuid, attempt, lease_owner FROM jobs \
+             WHERE status = 'pending' AND lease_until < $1 ORDER BY id",
         )
         .bind(now.0)
         .fetch_all(&self.pool)
         .await
         .map_err(failed("look for lost jobs"))?;
         let lapsed = |row: &AnyRow| {
-            Ok((JobId(row.int("id")?), row.text("uuid")?.parse()?, row.int("attempt")?))
+            Ok(LapsedLease {
+                job: JobId(row.int("id")?),
+                uuid: row.text("uuid")?.parse()?,
+                attempt: row.int("attempt")?,
+                owner: row.text_or_null("lease_owner")?.unwrap_or_default(),
+            })
         };
         rows.iter().map(lapsed).collect()
     }
@@ -201,6 +236,7 @@ impl Store {
         }
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
+        count::lease_lost();
         self.wakes.jobs.notify_one();
         self.wakes.outbox.notify_one();
         Ok(Some(LostJob { uuid: row.text("uuid")?.parse()?, retried }))

@@ -64,17 +64,17 @@ pub struct JobUnderWay {
 }
 
 /// Who may see a project; its parameters are those of [`Listed::parameters`].
-const VISIBLE: &str = "($1 = 1 OR ($2 = 1 AND projects.is_visible_to_all = 1) OR projects.owner_id = $3 \
+pub(super) const VISIBLE: &str = "($1 = 1 OR ($2 = 1 AND projects.is_visible_to_all = 1) OR projects.owner_id = $3 \
      OR EXISTS (SELECT 1 FROM memberships WHERE memberships.project_id = projects.id \
                 AND memberships.user_id = $3))";
 
 /// Letters of a name that are looked for; more are left out.
 const NAME: usize = 200;
 /// Jobs of the queue that are looked through for those that somebody may see.
-const QUEUE: i64 = 10_000;
+pub(super) const QUEUE: i64 = 10_000;
 
 impl Listed {
-    fn parameters(self) -> [i64; 3] {
+    pub(super) fn parameters(self) -> [i64; 3] {
         // No user has the number 0.
         let user = if let Self::Of(user) = self { user.0 } else { 0 };
         [i64::from(self == Self::All), i64::from(self == Self::VisibleToAll), user]
@@ -131,7 +131,8 @@ impl Store {
               WHERE {VISIBLE} AND LOWER(gh_full_name) LIKE $4 ESCAPE '!' \
               ORDER BY built_at DESC, gh_full_name LIMIT $5 OFFSET $6) AS listed \
              LEFT JOIN builds ON builds.project_id = listed.id AND builds.number = \
-             (SELECT MAX(latest.number) FROM builds AS latest WHERE latest.project_id = listed.id) \
+             (SELECT latest.number FROM builds AS latest WHERE latest.project_id = listed.id \
+              ORDER BY latest.number DESC LIMIT 1) \
              ORDER BY listed.built_at DESC, listed.gh_full_name"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
@@ -152,7 +153,8 @@ impl Store {
         let row = sqlx::query(
             "SELECT projects.id AS listed_id, projects.gh_full_name AS listed_name, builds.* \
              FROM projects LEFT JOIN builds ON builds.project_id = projects.id AND builds.number = \
-             (SELECT MAX(latest.number) FROM builds AS latest WHERE latest.project_id = projects.id) \
+             (SELECT latest.number FROM builds AS latest WHERE latest.project_id = projects.id \
+              ORDER BY latest.number DESC LIMIT 1) \
              WHERE projects.id = $1",
         )
         .bind(id.0)
@@ -247,14 +249,14 @@ impl Store {
         let [all, visible, user] = of.parameters();
         // The status stands in the text, for the indexes that have only such jobs.
         let query = format!(
-            "SELECT jobs.id, jobs.title, jobs.status, jobs.reason, jobs.created_at, jobs.started_at, \
+            "SELECT chosen.id, chosen.title, chosen.status, chosen.reason, chosen.created_at, chosen.started_at, \
              builds.id AS build_id, builds.number, projects.id AS project_id, \
              projects.gh_full_name FROM \
              (SELECT id, build_id, title, status, reason, created_at, started_at FROM jobs \
-              WHERE status = '{status}' ORDER BY id LIMIT $4) AS jobs \
-             JOIN builds ON builds.id = jobs.build_id \
+              WHERE status = '{status}' ORDER BY id LIMIT $4) AS chosen \
+             JOIN builds ON builds.id = chosen.build_id \
              JOIN projects ON projects.id = builds.project_id \
-             WHERE {VISIBLE} ORDER BY jobs.id LIMIT $5"
+             WHERE {VISIBLE} ORDER BY chosen.id LIMIT $5"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(all)
@@ -295,13 +297,16 @@ impl Store {
         if words.is_empty() || projects.is_empty() {
             return Ok(Vec::new());
         }
+        let (from, id) = self.dialect.builds_with_words();
         let query = format!(
-            "SELECT projects.gh_full_name, builds.* FROM builds \
+            "SELECT projects.gh_full_name, builds.* FROM {from} \
              JOIN projects ON projects.id = builds.project_id \
-             WHERE builds.id IN ({}) ORDER BY builds.id DESC",
-            self.dialect.newest_with_words(1, 2)
+             WHERE {} ORDER BY {id} DESC LIMIT $2",
+            self.dialect.has_words(1)
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            // As in a project's history: planned for these words.
+            .persistent(false)
             .bind(self.dialect.words_query(projects, &words))
             .bind(limit)
             .fetch_all(&self.pool)
@@ -314,13 +319,15 @@ impl Store {
     /// when a job of it ended last, of those that ended after `since`.
     pub async fn work_under_way(&self, since: Timestamp) -> Result<BTreeMap<ProjectId, Work>> {
         let open = sqlx::query(
-            "SELECT builds.project_id, COUNT(*) AS count, CAST(SUM(jobs.id) AS BIGINT) AS ids, \
-             CAST(SUM(jobs.attempt * 4 + LENGTH(jobs.reason)) AS BIGINT) AS states, \
-             CAST(SUM(CASE jobs.status WHEN 'pending' THEN 1 ELSE 0 END) AS BIGINT) AS running FROM \
-             (SELECT id, build_id, status, attempt, reason FROM jobs WHERE status = 'pending' \
+            "SELECT project_id, COUNT(*) AS count, CAST(SUM(id) AS BIGINT) AS ids, \
+             CAST(SUM(attempt * 4 + LENGTH(reason)) AS BIGINT) AS states, \
+             CAST(SUM(CASE status WHEN 'pending' THEN 1 ELSE 0 END) AS BIGINT) AS running FROM \
+             (SELECT (SELECT project_id FROM builds WHERE builds.id = jobs.build_id) AS project_id, \
+              id, status, attempt, reason FROM jobs WHERE status = 'pending' \
               UNION ALL \
-              SELECT id, build_id, status, attempt, reason FROM jobs WHERE status = 'enqueued') AS jobs \
-             JOIN builds ON builds.id = jobs.build_id GROUP BY builds.project_id",
+              SELECT (SELECT project_id FROM builds WHERE builds.id = jobs.build_id), \
+              id, status, attempt, reason FROM jobs WHERE status = 'enqueued') AS open \
+             GROUP BY project_id",
         )
         .fetch_all(&self.pool)
         .await

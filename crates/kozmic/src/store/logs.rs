@@ -62,8 +62,9 @@ impl Store {
                    projects.keep_logs_days, projects.keep_logs_bytes, \
                    SUM(COALESCE(jobs.log_bytes, 0)) OVER (PARTITION BY projects.id \
                        ORDER BY jobs.finished_at DESC, jobs.id DESC) AS bytes_since, \
-                   (SELECT MAX(newest.number) FROM builds AS newest \
-                    WHERE newest.project_id = projects.id) AS newest_number \
+                   (SELECT newest.number FROM builds AS newest \
+                    WHERE newest.project_id = projects.id \
+                    ORDER BY newest.number DESC LIMIT 1) AS newest_number \
                    FROM jobs JOIN builds ON builds.id = jobs.build_id \
                    JOIN projects ON projects.id = builds.project_id \
                    WHERE jobs.log_removed_at IS NULL AND jobs.finished_at IS NOT NULL \

@@ -1,6 +1,12 @@
 //! One statement over many values. `Any` binds no arrays, so each value has a place of
 //! its own in the text.
 
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+
+use super::{Result, Store, failed};
+use crate::model::BuildId;
+
 /// Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535.
 const VALUES: usize = 1_000;
 
@@ -21,4 +27,25 @@ pub(super) fn rows(count: usize, values: usize) -> String {
     let rows: Vec<String> =
         (0..count).map(|row| format!("({})", places(row * values, values))).collect();
     rows.join(", ")
+}
+
+impl Store {
+    /// The rows of a query about builds, whose ids are to stand where it has `{}`.
+    pub(super) async fn of_builds(
+        &self,
+        text: &'static str,
+        builds: &[BuildId],
+        what: &'static str,
+    ) -> Result<Vec<AnyRow>> {
+        let mut rows = Vec::new();
+        for builds in at_once(builds, 1) {
+            let text = text.replace("{}", &places(0, builds.len()));
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for build in builds {
+                query = query.bind(build.0);
+            }
+            rows.extend(query.fetch_all(&self.pool).await.map_err(failed(what))?);
+        }
+        Ok(rows)
+    }
 }

@@ -4,6 +4,7 @@
 //! PostgreSQL; only `dialect` knows which one it is.
 
 mod administration;
+mod announcements;
 mod approvals;
 mod artifacts;
 mod asked;
@@ -25,10 +26,13 @@ mod jobs;
 mod kept;
 mod keys;
 mod leases;
+mod listen;
 mod listing;
 mod logs;
+mod mail_choices;
 mod many;
 mod members;
+mod messages;
 mod named_logins;
 mod order;
 mod outbox;
@@ -40,6 +44,7 @@ mod restarts;
 mod schedules;
 mod secrets;
 mod seen_heads;
+mod sending;
 mod service_logs;
 mod sessions;
 mod test_reports;
@@ -50,11 +55,13 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod watched;
+mod webhooks;
 mod words;
 mod workers;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -63,12 +70,14 @@ use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
+pub use announcements::{Announcement, Digest, Told};
 pub use approvals::TrustedAuthor;
 pub use artifacts::{OldArtifacts, prefix_of_attempt};
 pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
@@ -78,7 +87,7 @@ pub use cache_folders::{KeptFolder, TakenFolder};
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
-pub use disk::{KeptImage, KeptLog};
+pub use disk::{ImageNews, KeptImage, KeptLog};
 pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;
@@ -86,10 +95,12 @@ pub use hooks::Hook;
 pub use install_steps::KeptStep;
 pub use jobs::{ClaimedJob, Job};
 pub use kept::{KeptContainer, Opening};
-pub use leases::{LeaseState, LostJob};
+pub use leases::{LapsedLease, LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
 pub use logs::ExpiredLog;
+pub use mail_choices::MailChoices;
 pub use members::Member;
+pub use messages::{Message, Outcome, Recipient, Reply, SentMessage};
 pub use outbox::{Report, ReportTrouble, StatusReport};
 pub use phases::PhaseTime;
 pub use projects::{Project, ProjectChange, ProjectOptions};
@@ -106,6 +117,7 @@ pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, Portrait, User};
+pub use webhooks::Webhook;
 pub use workers::{KnownWorker, WorkerState};
 
 type Transaction = sqlx::Transaction<'static, sqlx::Any>;
@@ -165,9 +177,17 @@ pub struct Store {
     wakes: Arc<Wakes>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    /// Where others may enqueue jobs; listened to from when somebody first waits for them.
+    others: Option<Arc<Others>>,
 }
 
-/// Told in this process when there may be work; other processes poll.
+struct Others {
+    url: String,
+    listener: OnceLock<AbortOnDropHandle<()>>,
+}
+
+/// Told in this process when there may be work; other processes poll, and are told of jobs by
+/// PostgreSQL.
 #[derive(Default)]
 struct Wakes {
     jobs: Notify,
@@ -182,12 +202,14 @@ struct Wakes {
 #[derive(Default)]
 struct BuildsWake {
     reports: Notify,
+    messages: Notify,
     changes: watch::Sender<u64>,
 }
 
 impl BuildsWake {
     fn notify_one(&self) {
         self.reports.notify_one();
+        self.messages.notify_one();
         self.shown();
     }
 
@@ -220,7 +242,9 @@ impl Store {
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor })
+        let others = || Arc::new(Others { url: url.to_owned(), listener: OnceLock::new() });
+        let others = dialect.is_shared().then(others);
+        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
@@ -283,6 +307,10 @@ impl Store {
 
     /// Resolves when a job may wait for a worker. Register before looking.
     pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        if let Some(others) = &self.others {
+            let start = || listen::start(others.url.clone(), self.wakes.clone());
+            others.listener.get_or_init(start);
+        }
         self.wakes.jobs.notified()
     }
 
@@ -301,6 +329,11 @@ impl Store {
         self.wakes.outbox.reports.notified()
     }
 
+    /// Resolves when there may be a build's end to announce, or a message to send.
+    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.messages.notified()
+    }
+
     /// How often this process has changed builds or jobs since it was started.
     pub fn builds_changed(&self) -> watch::Receiver<u64> {
         self.wakes.outbox.changes.subscribe()
@@ -309,6 +342,18 @@ impl Store {
     /// Changes when a running job may have to stop.
     pub fn leases_changed(&self) -> watch::Receiver<()> {
         self.wakes.leases.subscribe()
+    }
+
+    /// A process that serves pages has changed something: there may be a job to be claimed,
+    /// or to be stopped.
+    pub fn web_changed(&self) {
+        self.wakes.jobs.notify_one();
+        self.wakes.leases.send_replace(());
+    }
+
+    /// A worker in another process has changed builds or jobs.
+    pub fn worker_changed(&self) {
+        self.wakes.outbox.notify_one();
     }
 
     /// A transaction that means to write.

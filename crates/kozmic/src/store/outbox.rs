@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, Transaction, collections, failed};
+use super::{
+    Columns as _, Result, Store, StoreError, Transaction, announcements, collections, failed,
+};
 use crate::model::{
     BuildId, BuildStatus, CommitSha, GithubState, Invalid, JobEnd, JobStatus, ProjectId, Timestamp,
     readable,
@@ -81,7 +83,7 @@ impl Store {
     pub async fn projects_to_report(&self, now: Timestamp, limit: i64) -> Result<Vec<ProjectId>> {
         let rows = sqlx::query(
             "SELECT project_id, MIN(next_attempt_at) AS at FROM outbox \
-             WHERE version > sent_version AND next_attempt_at <= $1 \
+             WHERE version > sent_version AND next_attempt_at <= $1 AND claimed_until <= $1 \
              GROUP BY project_id ORDER BY at, project_id LIMIT $2",
         )
         .bind(now.0)
@@ -103,7 +105,7 @@ impl Store {
         let rows = sqlx::query(
             "SELECT id, version, project_id, attempts, payload FROM outbox \
              WHERE project_id = $1 AND version > sent_version AND next_attempt_at <= $2 \
-             ORDER BY attempts, next_attempt_at, id LIMIT $3",
+             AND claimed_until <= $2 ORDER BY attempts, next_attempt_at, id LIMIT $3",
         )
         .bind(project.0)
         .bind(now.0)
@@ -119,7 +121,8 @@ impl Store {
                     let id = row.int("id")?;
                     tracing::error!(report = id, %problem, "a report can't be read");
                     let why = format!("it was kept in a way that can't be read: {problem}");
-                    self.settle(id, row.int("version")?, Some(&why), now).await?;
+                    let version = row.int("version")?;
+                    self.settle(id, version, "", Some(&why), now).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -130,83 +133,15 @@ impl Store {
     /// When the next report after this time becomes due, if any waits.
     pub async fn next_report_after(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let row = sqlx::query(
-            "SELECT MIN(next_attempt_at) AS at FROM outbox \
-             WHERE version > sent_version AND next_attempt_at > $1",
+            "SELECT MIN(CASE WHEN claimed_until > next_attempt_at THEN claimed_until \
+             ELSE next_attempt_at END) AS at FROM outbox \
+             WHERE version > sent_version AND (next_attempt_at > $1 OR claimed_until > $1)",
         )
         .bind(now.0)
         .fetch_one(&self.pool)
         .await
         .map_err(failed("read the outbox"))?;
         Ok(row.int_or_null("at")?.map(Timestamp))
-    }
-
-    /// It is about to be sent. Until it is settled nobody knows whether it arrived. False
-    /// when a newer state has taken its place.
-    pub async fn report_begun(&self, report: &Report) -> Result<bool> {
-        let begun = sqlx::query(
-            "UPDATE outbox SET attempts = attempts + 1 WHERE id = $1 AND version = $2 AND sent_version < $2",
-        )
-        .bind(report.id)
-        .bind(report.version)
-        .execute(&self.pool)
-        .await
-        .map_err(failed("note that a report is sent"))?;
-        Ok(begun.rows_affected() > 0)
-    }
-
-    /// GitHub has it, or it was given up for this reason.
-    pub async fn report_settled(
-        &self,
-        report: &Report,
-        given_up: Option<&str>,
-        now: Timestamp,
-    ) -> Result<()> {
-        self.settle(report.id, report.version, given_up, now).await
-    }
-
-    async fn settle(
-        &self,
-        id: i64,
-        version: i64,
-        given_up: Option<&str>,
-        now: Timestamp,
-    ) -> Result<()> {
-        // A newer state that came meanwhile has its attempts still before it.
-        sqlx::query(
-            "UPDATE outbox SET sent_version = $1, attempts = 0, failure = $2, updated_at = $3 \
-             WHERE id = $4 AND sent_version < $1",
-        )
-        .bind(version)
-        .bind(given_up)
-        .bind(now.0)
-        .bind(id)
-        .execute(&self.pool)
-        .await
-        .map_err(failed("settle a report"))?;
-        Ok(())
-    }
-
-    /// One report of a project did not arrive, and the others would not either: all of them
-    /// again after `delay`.
-    pub async fn reports_postponed(
-        &self,
-        project: ProjectId,
-        why: &str,
-        delay: Duration,
-        now: Timestamp,
-    ) -> Result<()> {
-        sqlx::query(
-            "UPDATE outbox SET failure = $1, next_attempt_at = $2, updated_at = $3 \
-             WHERE project_id = $4 AND version > sent_version AND next_attempt_at < $2",
-        )
-        .bind(why)
-        .bind(now.plus(delay).0)
-        .bind(now.0)
-        .bind(project.0)
-        .execute(&self.pool)
-        .await
-        .map_err(failed("postpone reports"))?;
-        Ok(())
     }
 
     /// What could not be reported of a build so far, each reason once.
@@ -262,6 +197,7 @@ pub(super) async fn build_changed(
     build: BuildId,
     now: Timestamp,
 ) -> Result<()> {
+    announcements::build_changed(tx, build, now).await?;
     let row = sqlx::query(
         "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, approval, fork_owner, \
          (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \

@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, Transaction, failed};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
+use crate::telemetry::count;
 
 /// One part of one attempt of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,19 +71,40 @@ impl Store {
     /// The phases of a build's jobs, also of those that a restart replaced; each job's
     /// in the order in which they began.
     pub async fn phases_of(&self, build: BuildId) -> Result<HashMap<JobId, Vec<PhaseTime>>> {
-        let rows = sqlx::query(
-            "SELECT phases.* FROM phases JOIN jobs ON jobs.id = phases.job_id \
-             WHERE jobs.build_id = $1 ORDER BY phases.attempt, phases.started_at, phases.id",
-        )
-        .bind(build.0)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list the phases of jobs"))?;
+        self.phases_of_all(&[build]).await
+    }
+
+    /// The same of several builds.
+    pub async fn phases_of_all(
+        &self,
+        builds: &[BuildId],
+    ) -> Result<HashMap<JobId, Vec<PhaseTime>>> {
+        let text = "SELECT phases.* FROM phases JOIN jobs ON jobs.id = phases.job_id \
+                    WHERE jobs.build_id IN ({}) \
+                    ORDER BY phases.attempt, phases.started_at, phases.id";
+        let rows = self.of_builds(text, builds, "list the phases of jobs").await?;
         let mut phases: HashMap<JobId, Vec<PhaseTime>> = HashMap::new();
         for row in rows {
             phases.entry(JobId(row.int("job_id")?)).or_default().push(read(&row)?);
         }
         Ok(phases)
+    }
+}
+
+impl Store {
+    /// How long the parts of an attempt that has ended took. That they are not counted is no
+    /// failure of the job.
+    pub(super) async fn count_phases(&self, job: JobId, attempt: i64) {
+        let rows = sqlx::query("SELECT * FROM phases WHERE job_id = $1 AND attempt = $2")
+            .bind(job.0)
+            .bind(attempt)
+            .fetch_all(&self.pool)
+            .await;
+        for time in rows.iter().flatten().filter_map(|row| read(row).ok()) {
+            if let Some(finished) = time.finished_at {
+                count::phase(time.phase.as_str(), finished.since(time.started_at));
+            }
+        }
     }
 }
 

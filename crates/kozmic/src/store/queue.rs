@@ -45,11 +45,14 @@ const LINES: &str = "WITH RECURSIVE lines (line) AS ( \
      SELECT line, (SELECT MIN(jobs.id) FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
                    AND jobs.line = lines.line) AS first FROM lines WHERE line IS NOT NULL";
 
-/// Projects with a limit, each with it and with how many of its jobs run.
-const LIMITED: &str = "SELECT projects.id, jobs_at_once, \
-     (SELECT COUNT(*) FROM jobs JOIN builds ON builds.id = jobs.build_id \
-      WHERE jobs.status = 'pending' AND builds.project_id = projects.id) AS running \
-     FROM projects WHERE jobs_at_once IS NOT NULL";
+/// Projects with a limit, each with it and with how many of its jobs run. Those that run are
+/// few, whatever a project has built: the limit keeps a database from looking there first.
+const LIMITED: &str = "SELECT projects.id, jobs_at_once, COUNT(running.project_id) AS running \
+     FROM projects LEFT JOIN \
+     (SELECT builds.project_id FROM \
+      (SELECT build_id FROM jobs WHERE status = 'pending' ORDER BY id LIMIT 100000) AS chosen \
+      JOIN builds ON builds.id = chosen.build_id) AS running ON running.project_id = projects.id \
+     WHERE jobs_at_once IS NOT NULL GROUP BY projects.id, jobs_at_once";
 
 /// A project's limit of jobs at once, and how near it is.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +101,7 @@ impl Store {
         self.lock_build_of(&mut tx, next).await?;
         let claimed = sqlx::query(
             "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-             script_started = 0, lease_owner = $1, lease_until = $2, started_at = $3 \
+             script_started = 0, lease_owner = $1, worker = $1, lease_until = $2, started_at = $3 \
              WHERE id = $4 AND status = 'enqueued' AND is_held = 0 RETURNING build_id",
         )
         .bind(worker)

@@ -66,7 +66,7 @@ impl Store {
     }
 
     /// A finished job runs again, as a new job with its hook's scripts and its
-    /// project's variables of now (or its own where the hook is gone). Refused when
+    /// project's variables of now (or its own where the hook is gone, or was only typed). Refused when
     /// it is not the last of its kind, not finished, or skipped.
     pub async fn job_restarted(&self, job: JobId, by: &str, now: Timestamp) -> Result<JobId> {
         let mut tx = self.begin().await?;
@@ -160,7 +160,8 @@ async fn restart(
     now: Timestamp,
 ) -> Result<(JobId, BuildId)> {
     let old = sqlx::query(
-        "SELECT jobs.*, '{}' AS project_env, hook_calls.hook_id AS call_hook_id, builds.project_id \
+        "SELECT jobs.*, '{}' AS project_env, hook_calls.hook_id AS call_hook_id, \
+         hook_calls.is_typed, builds.project_id \
          FROM jobs JOIN hook_calls ON hook_calls.id = jobs.hook_call_id \
          JOIN builds ON builds.id = jobs.build_id WHERE jobs.id = $1",
     )
@@ -169,7 +170,7 @@ async fn restart(
     .await
     .map_err(failed("find a job"))?
     .ok_or_else(|| StoreError::Refused("The job is gone.".into()))?;
-    let build = BuildId(old.int("build_id")?);
+    let (build, is_typed) = (BuildId(old.int("build_id")?), old.flag("is_typed")?);
     if !old.text("status")?.parse::<JobStatus>()?.is_finished() {
         return Err(StoreError::Refused("The job is not over yet.".into()));
     }
@@ -182,7 +183,8 @@ async fn restart(
             "The job was {reason}. It runs by itself once that is green: run that again."
         )));
     }
-    let hook_id = old.int_or_null("call_hook_id")?;
+    // What was typed runs again as it was.
+    let hook_id = old.int_or_null("call_hook_id")?.filter(|_| !is_typed);
     let hook = sqlx::query(
         "SELECT title AS hook_title, docker_image, install_script, build_script, options, \
          projects.env AS project_env FROM hooks \

@@ -77,6 +77,22 @@ impl Store {
         rows.iter().map(|row| Ok((row.text("name")?, row.text("sha")?))).collect()
     }
 
+    /// The branches of a project that are known, without asking GitHub: those that moved
+    /// last first.
+    pub async fn branches_seen(&self, project: ProjectId, limit: i64) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "SELECT name FROM seen_heads WHERE project_id = $1 AND name LIKE 'refs/heads/%' \
+             ORDER BY seen_at DESC, name LIMIT $2",
+        )
+        .bind(project.0)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("list the branches that were seen"))?;
+        let short = |name: String| name.trim_start_matches("refs/heads/").to_owned();
+        rows.iter().map(|row| Ok(short(row.text("name")?))).collect()
+    }
+
     /// What stood at GitHub as the comparison began: it is there, and not to be built.
     /// Deliveries that came since `looked_at` know better.
     pub async fn heads_known(

@@ -125,8 +125,8 @@ impl Store {
         // Few hooks have any; the options are read where the word is, whatever it is there.
         let rows = sqlx::query(
             "SELECT options FROM hooks WHERE options LIKE '%\"services\"%' UNION \
-             SELECT options FROM jobs WHERE status IN ('enqueued', 'pending') \
-             AND options LIKE '%\"services\"%'",
+             SELECT options FROM jobs WHERE status = 'enqueued' AND options LIKE '%\"services\"%' UNION \
+             SELECT options FROM jobs WHERE status = 'pending' AND options LIKE '%\"services\"%'",
         )
         .fetch_all(&self.pool)
         .await

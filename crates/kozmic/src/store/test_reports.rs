@@ -1,7 +1,10 @@
 //! Tests of jobs, and the history of each.
 
+use std::collections::BTreeMap;
+
 use sqlx::any::AnyRow;
 
+use super::many::{at_once, rows};
 use super::{Columns as _, Result, Store, StoreError, failed};
 use crate::model::{BuildId, JobId, PastResult, ProjectId, TestOutcome, Timestamp};
 
@@ -10,6 +13,8 @@ const HISTORY: i64 = 50;
 /// Builds that are looked at for flaky tests, and such tests.
 const RECENT_BUILDS: i64 = 50;
 const RECENT_TESTS: i64 = 200;
+/// Builds among which one with tests is looked for.
+const SEARCHED_BUILDS: i64 = 1_000;
 
 /// A test of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,15 +138,34 @@ impl Store {
 
     /// Whether each of these tests is flaky, by its latest results.
     pub async fn which_are_flaky(&self, project: ProjectId, keys: &[i64]) -> Result<Vec<i64>> {
-        let mut flaky = Vec::new();
-        for key in keys {
-            let runs = self.test_history(project, *key, HISTORY).await?;
-            let past: Vec<_> = runs.into_iter().map(|run| run.past).collect();
-            if crate::model::is_flaky(&past) {
-                flaky.push(*key);
+        let mut past: BTreeMap<i64, Vec<PastResult>> = BTreeMap::new();
+        for keys in at_once(keys, 1) {
+            // As in a test's history, for all of them together.
+            let query = format!(
+                "SELECT test_results.test_key, test_results.outcome, builds.gh_commit_ref, \
+                 builds.gh_commit_sha FROM (VALUES {}) AS wanted \
+                 JOIN test_results ON test_results.test_key = wanted.column1 \
+                 AND test_results.job_id IN (SELECT latest.job_id FROM test_results AS latest \
+                     WHERE latest.test_key = wanted.column1 ORDER BY latest.job_id DESC LIMIT {HISTORY}) \
+                 JOIN collections ON collections.job_id = test_results.job_id \
+                 AND collections.attempt = test_results.attempt \
+                 JOIN jobs ON jobs.id = test_results.job_id JOIN builds ON builds.id = jobs.build_id \
+                 WHERE builds.project_id = ${} AND builds.triggered_by <> 'try' \
+                 ORDER BY test_results.job_id DESC, test_results.seq DESC",
+                rows(keys.len(), 1),
+                keys.len() + 1
+            );
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(query));
+            for key in keys {
+                query = query.bind(key);
+            }
+            let found = query.bind(project.0).fetch_all(&self.pool).await;
+            for row in &found.map_err(failed("read the history of tests"))? {
+                past.entry(row.int("test_key")?).or_default().push(read_past(row)?);
             }
         }
-        Ok(flaky)
+        let flaky = past.iter().filter(|(_, past)| crate::model::is_flaky(past));
+        Ok(flaky.map(|(key, _)| *key).collect())
     }
 
     /// Tests that are flaky, by the project's latest builds: those that did not just pass
@@ -152,7 +176,8 @@ impl Store {
              SELECT test_key FROM test_results JOIN jobs ON jobs.id = test_results.job_id \
              JOIN builds ON builds.id = jobs.build_id \
              WHERE builds.project_id = $1 AND outcome <> 'passed' AND outcome <> 'skipped' \
-             AND builds.number > (SELECT COALESCE(MAX(number), 0) - $2 FROM builds WHERE project_id = $1)) \
+             AND builds.number > (SELECT number - $2 FROM builds WHERE project_id = $1 \
+                                  ORDER BY number DESC LIMIT 1)) \
              ORDER BY hook_title, suite, class, name LIMIT $3",
         )
         .bind(project.0)
@@ -167,7 +192,8 @@ impl Store {
         Ok(tests.into_iter().filter(|test| flaky.contains(&test.key)).collect())
     }
 
-    /// The slowest tests of the project's newest build that has any, and that build's number.
+    /// The slowest tests of the project's newest build that has any, among its latest ones, and
+    /// that build's number.
     pub async fn slowest_tests(
         &self,
         project: ProjectId,
@@ -177,9 +203,12 @@ impl Store {
             "SELECT builds.id, builds.number FROM builds JOIN jobs ON jobs.build_id = builds.id \
              JOIN collections ON collections.job_id = jobs.id \
              WHERE builds.project_id = $1 AND passed + failed + errors + flaky > 0 \
+             AND builds.number > (SELECT number - $2 FROM builds WHERE project_id = $1 \
+                                  ORDER BY number DESC LIMIT 1) \
              ORDER BY builds.number DESC LIMIT 1",
         )
         .bind(project.0)
+        .bind(SEARCHED_BUILDS)
         .fetch_optional(&self.pool)
         .await
         .map_err(failed("look for a build with tests"))?;
@@ -227,13 +256,17 @@ fn read_result(row: &AnyRow) -> Result<TestResult> {
     })
 }
 
+fn read_past(row: &AnyRow) -> Result<PastResult> {
+    Ok(PastResult {
+        outcome: row.text("outcome")?.parse()?,
+        git_ref: row.text("gh_commit_ref")?,
+        sha: row.text("gh_commit_sha")?,
+    })
+}
+
 fn read_run(row: &AnyRow) -> Result<TestRun> {
     Ok(TestRun {
-        past: PastResult {
-            outcome: row.text("outcome")?.parse()?,
-            git_ref: row.text("gh_commit_ref")?,
-            sha: row.text("gh_commit_sha")?,
-        },
+        past: read_past(row)?,
         duration: row.int_or_null("duration_ms")?,
         message: row.text_or_null("message")?.unwrap_or_default(),
         job: JobId(row.int("job_id")?),

@@ -1,15 +1,29 @@
 //! What jobs wait for, looked up when it is asked: it changes with every other job.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
+use super::listing::{QUEUE, VISIBLE};
+use super::many::{at_once, places};
 use super::queue::{Limited, Line, limited};
 use super::{Columns as _, Job, Listed, Result, Store, WorkerState, failed, order};
 use crate::model::{Approval, BuildId, JobId, JobStatus, Labels, ProjectId, Timestamp, Waiting};
+
+/// Jobs whose places in the queue are counted at once.
+const COUNTED: usize = 32;
 
 /// What holds for all jobs that wait now.
 struct Queue {
     workers: Vec<WorkerState>,
     limited: HashMap<ProjectId, Limited>,
+    lines: Vec<Counted>,
+}
+
+/// Jobs of a line that may run, as many as are before each of some jobs.
+struct Counted {
+    line: Line,
+    before: Vec<JobId>,
+    count: i64,
 }
 
 impl Queue {
@@ -23,6 +37,16 @@ impl Queue {
         let limited = self.limited.get(&project).filter(|limited| limited.is_reached());
         limited.map(|limited| limited.limit)
     }
+
+    /// The jobs that a worker which could take this one, with these labels, takes first.
+    fn ahead_of(&self, job: JobId, labels: &Labels) -> i64 {
+        let is_taken = |line: &Line| {
+            self.fit(labels).any(|worker| worker.labels.include(&line.labels))
+                && self.reached(line.project).is_none()
+        };
+        let before = self.lines.iter().filter(|counted| counted.before.contains(&job));
+        before.filter(|counted| is_taken(&counted.line)).map(|counted| counted.count).sum()
+    }
 }
 
 fn waits(job: &Job) -> bool {
@@ -35,8 +59,17 @@ impl Store {
         if !jobs.iter().any(waits) {
             return Ok(());
         }
-        let queue =
-            Queue { workers: self.workers(now).await?, limited: limited(&self.pool).await? };
+        let mut queue = Queue {
+            workers: self.workers(now).await?,
+            limited: limited(&self.pool).await?,
+            lines: Vec::new(),
+        };
+        let mut waiting: Vec<JobId> =
+            jobs.iter().filter(|job| waits(job)).map(|job| job.id).collect();
+        waiting.sort_unstable();
+        for some in waiting.chunks(COUNTED) {
+            queue.lines.extend(self.counted(some).await?);
+        }
         for job in jobs {
             if !waits(job) {
                 continue;
@@ -67,7 +100,7 @@ impl Store {
         if let Some(trouble) = troubles.and_then(|troubles| troubles.first().copied().cloned()) {
             return Ok(Waiting::Disk(trouble));
         }
-        let ahead = self.ahead_of(job.id, &labels, queue).await?;
+        let ahead = queue.ahead_of(job.id, &labels);
         Ok(Waiting::Queue { labels, ahead })
     }
 
@@ -87,25 +120,48 @@ impl Store {
         Ok((!titles.is_empty()).then_some(Waiting::Jobs(titles)))
     }
 
-    /// The jobs that a worker which could take this one takes first.
-    async fn ahead_of(&self, job: JobId, labels: &Labels, queue: &Queue) -> Result<i64> {
-        let rows = sqlx::query(
-            "SELECT line, COUNT(*) AS ahead FROM jobs \
-             WHERE status = 'enqueued' AND is_held = 0 AND id < $1 GROUP BY line",
-        )
-        .bind(job.0)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("count the queue"))?;
-        let mut ahead = 0;
+    /// How many jobs of each line may run and are before each of these, which are in order;
+    /// what is before one of them is not counted for the next one again.
+    async fn counted(&self, jobs: &[JobId]) -> Result<Vec<Counted>> {
+        let Some(last) = jobs.last() else { return Ok(Vec::new()) };
+        let mut place = String::from("CASE");
+        for (index, _) in jobs.iter().enumerate() {
+            let _ = write!(place, " WHEN id < ${} THEN CAST({index} AS BIGINT)", index + 2);
+        }
+        let query = format!(
+            "SELECT line, place, COUNT(*) AS count FROM (SELECT line, {place} END AS place FROM jobs \
+             WHERE status = 'enqueued' AND is_held = 0 AND id < $1) AS ahead GROUP BY line, place"
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(last.0);
+        for job in jobs {
+            query = query.bind(job.0);
+        }
+        let rows = query.fetch_all(&self.pool).await.map_err(failed("count the queue"))?;
+        let mut counted = Vec::with_capacity(rows.len());
         for row in &rows {
+            let place = usize::try_from(row.int("place")?).unwrap_or(usize::MAX);
+            let Some(before) = jobs.get(place..) else { continue };
             let line = Line::read(&row.text("line")?)?;
-            let is_taken = queue.fit(labels).any(|worker| worker.labels.include(&line.labels));
-            if is_taken && queue.reached(line.project).is_none() {
-                ahead += row.int("ahead")?;
+            counted.push(Counted { line, before: before.to_vec(), count: row.int("count")? });
+        }
+        Ok(counted)
+    }
+
+    /// Those of these jobs that there are.
+    pub async fn jobs_with(&self, ids: &[JobId]) -> Result<Vec<Job>> {
+        let mut jobs = Vec::with_capacity(ids.len());
+        for ids in at_once(ids, 1) {
+            let query = format!("SELECT * FROM jobs WHERE id IN ({})", places(0, ids.len()));
+            let mut query = sqlx::query(sqlx::AssertSqlSafe(query));
+            for id in ids {
+                query = query.bind(id.0);
+            }
+            let rows = query.fetch_all(&self.pool).await.map_err(failed("find jobs"))?;
+            for row in &rows {
+                jobs.push(Job::read(row)?);
             }
         }
-        Ok(ahead)
+        Ok(jobs)
     }
 
     /// The jobs that run or wait in these projects, each with its project's number and
@@ -117,24 +173,31 @@ impl Store {
         limit: i64,
         now: Timestamp,
     ) -> Result<Vec<(ProjectId, String, Job)>> {
-        // No user has the number 0.
-        let user = if let Listed::Of(user) = of { user.0 } else { 0 };
-        let rows = sqlx::query(
-            "SELECT jobs.*, projects.id AS project_id, projects.gh_full_name FROM jobs \
-             JOIN builds ON builds.id = jobs.build_id JOIN projects ON projects.id = builds.project_id \
-             WHERE jobs.status IN ('enqueued', 'pending') \
-             AND ($1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) OR owner_id = $3 \
-             OR projects.id IN (SELECT project_id FROM memberships WHERE user_id = $3)) \
-             AND jobs.id > $4 ORDER BY jobs.id LIMIT $5",
-        )
-        .bind(i64::from(of == Listed::All))
-        .bind(i64::from(of == Listed::VisibleToAll))
-        .bind(user)
-        .bind(after.0)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("list the queue"))?;
+        let [all, visible, user] = of.parameters();
+        let jobs = |status: &str| {
+            format!(
+                "SELECT * FROM (SELECT * FROM jobs WHERE status = '{status}' AND id > $6 \
+                 ORDER BY id LIMIT $4) AS {status}"
+            )
+        };
+        let query = format!(
+            "SELECT chosen.*, projects.id AS project_id, projects.gh_full_name \
+             FROM ({} UNION ALL {}) AS chosen \
+             JOIN builds ON builds.id = chosen.build_id JOIN projects ON projects.id = builds.project_id \
+             WHERE {VISIBLE} ORDER BY chosen.id LIMIT $5",
+            jobs("pending"),
+            jobs("enqueued")
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(all)
+            .bind(visible)
+            .bind(user)
+            .bind(QUEUE)
+            .bind(limit)
+            .bind(after.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list the queue"))?;
         let (mut projects, mut jobs) = (Vec::new(), Vec::new());
         for row in &rows {
             projects.push((ProjectId(row.int("project_id")?), row.text("gh_full_name")?));

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::{
     Columns as _, Job, Result, Store, StoreError, Transaction, failed, read_json, to_json,
 };
-use crate::model::{Labels, ProjectId, Timestamp, WorkerAbout};
+use crate::model::{JobId, Labels, ProjectId, Timestamp, WorkerAbout};
 
 /// One that has said nothing for so long is gone: two of its words may be lost.
 const GONE_AFTER: Duration = Duration::from_secs(150);
@@ -85,6 +85,41 @@ impl Store {
             .await
             .map_err(failed("note that a worker ended"))?;
         Ok(())
+    }
+
+    /// The worker that has, or had, the last attempt of a job, and with it the job's log.
+    pub async fn worker_of(&self, job: JobId) -> Result<Option<String>> {
+        let row = sqlx::query("SELECT worker FROM jobs WHERE id = $1")
+            .bind(job.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("find a job's worker"))?;
+        Ok(row.map(|row| row.text_or_null("worker")).transpose()?.flatten())
+    }
+
+    /// Whether this process is the one that does something, until then: of several, one at
+    /// a time has the turn, and keeps it as long as it asks in time.
+    pub async fn has_turn(
+        &self,
+        what: &str,
+        holder: &str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let held = sqlx::query(
+            "INSERT INTO turns (name, holder, held_until) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, \
+             held_until = excluded.held_until \
+             WHERE turns.holder = excluded.holder OR turns.held_until < $4",
+        )
+        .bind(what)
+        .bind(holder)
+        .bind(until.0)
+        .bind(now.0)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("take a turn"))?;
+        Ok(held.rows_affected() > 0)
     }
 
     /// The workers that run, and those that were lost lately, each with what it runs.

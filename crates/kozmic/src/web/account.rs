@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::error::PageError;
+use super::mail_choices::MailPart;
 use super::page::{Page, Sidebar, Time, render};
 use super::repositories::synchronize;
 use super::settings::Said;
@@ -22,6 +23,7 @@ struct AccountPage {
     sidebar: Sidebar,
     account: Account,
     profile_url: String,
+    mail: MailPart,
     sessions: Vec<SessionRow>,
     tokens: Vec<TokenRow>,
     /// To be tried with `kozmic projects`.
@@ -81,6 +83,7 @@ pub(super) async fn settings(
 ) -> Page {
     let said = match shown.done.as_str() {
         "synchronized" => done("projects", "Up to date with GitHub."),
+        "mail-chosen" => done("mail", "Saved. It holds for builds that end from now on."),
         "session-ended" => done("sessions", "The session has ended."),
         "token-revoked" => done("tokens", "The token is revoked."),
         _ => Said::default(),
@@ -150,7 +153,7 @@ fn to(done: &str, about: &str) -> Response {
 async fn page(
     app: &App,
     account: Account,
-    said: Said,
+    mut said: Said,
     new_token: Option<String>,
     form: TokenForm,
 ) -> Page {
@@ -172,7 +175,9 @@ async fn page(
         }),
         token,
     });
+    let about_mail = if said.about == "mail" { std::mem::take(&mut said) } else { Said::default() };
     render(&AccountPage {
+        mail: MailPart::of(app, &account, about_mail).await?,
         sidebar: Sidebar::load(app, &Visitor(Some(account.clone())), None).await?,
         profile_url: format!("{}/{}", app.github_url, account.login),
         sessions: sessions.collect(),

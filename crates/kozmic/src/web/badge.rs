@@ -1,12 +1,15 @@
-//! The badge: the status of a ref's latest build as an SVG, for anyone.
+//! The badge: the status of a ref's latest build as an SVG, for anyone; and what to write
+//! into a page to have it there.
 
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
+use url::Url;
 
 use super::App;
 use super::error::PageError;
 use crate::model::{BuildStatus, GitRef};
+use crate::store::Project;
 
 /// The width of one character in the badge's font, about.
 const CHARACTER: usize = 7;
@@ -30,6 +33,45 @@ pub(super) async fn badge(
         (header::CACHE_CONTROL, "no-cache, max-age=0"),
     ];
     Ok((headers, svg(build.map(|build| build.status))))
+}
+
+/// What to write into a page, for one branch.
+pub(super) struct Snippets {
+    pub(super) branch: String,
+    /// On this server.
+    pub(super) path: String,
+    pub(super) markdown: String,
+    pub(super) html: String,
+}
+
+impl Snippets {
+    /// With an empty branch: for the default one.
+    pub(super) fn of(app: &App, project: &Project, branch: &str) -> Result<Self, PageError> {
+        let branch = match branch.trim() {
+            "" => project.repository.default_branch.as_str(),
+            branch => branch,
+        };
+        let broken = |error: url::ParseError| PageError::internal("public URL", &error);
+        let mut badge = Url::parse(&app.public_url).map_err(broken)?;
+        let mut page = badge.clone();
+        let name = project.repository.full_name.to_string();
+        if let (Ok(mut badge), Ok(mut page)) = (badge.path_segments_mut(), page.path_segments_mut())
+        {
+            badge.pop_if_empty().push("badges").extend(name.split('/')).extend(branch.split('/'));
+            let id = project.id.to_string();
+            page.pop_if_empty().extend(["projects", &id, "builds", "latest", ""]);
+        }
+        page.query_pairs_mut().append_pair("ref", branch);
+        // What ends an address in Markdown.
+        let plain = |url: &Url| url.as_str().replace('(', "%28").replace(')', "%29");
+        let (image, link) = (plain(&badge), plain(&page));
+        Ok(Self {
+            path: badge.path().to_owned(),
+            markdown: format!("[![Kozmic-CI]({image})]({link})"),
+            html: format!("<a href=\"{link}\"><img src=\"{image}\" alt=\"Kozmic-CI\"></a>"),
+            branch: branch.to_owned(),
+        })
+    }
 }
 
 fn svg(status: Option<BuildStatus>) -> String {

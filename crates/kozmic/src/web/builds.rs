@@ -185,7 +185,7 @@ pub(super) async fn job(
     Ok(show(&app, &visitor, access, build, jobs, Some(job), &view).await?.into_response())
 }
 
-fn job_path(project: &Project, job: &Job) -> String {
+pub(super) fn job_path(project: &Project, job: &Job) -> String {
     format!("/projects/{}/builds/{}/jobs/{}/", project.id, job.build, job.id)
 }
 

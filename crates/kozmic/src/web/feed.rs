@@ -162,6 +162,11 @@ async fn follow(app: &App, job: JobUuid, shown: &watch::Sender<Shown>) -> Result
     loop {
         let progress = *follower.borrow_and_update();
         is_over |= progress == Progress::Finished;
+        if progress == Progress::Unheard && !is_over {
+            // Its viewers come again, as when the server is away.
+            shown.send_modify(|shown| shown.state = State::Failed);
+            return Ok(());
+        }
         if is_over {
             tail.ended();
         }

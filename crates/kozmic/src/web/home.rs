@@ -140,10 +140,8 @@ async fn under_way(app: &App, of: Listed, now: Timestamp) -> Result<(Vec<Work>, 
     let has_more = running.len() > shown || waiting.len() > shown;
     running.truncate(shown);
     waiting.truncate(shown);
-    let mut found = Vec::with_capacity(waiting.len());
-    for job in &waiting {
-        found.extend(app.store.job(job.id).await?);
-    }
+    let ids: Vec<_> = waiting.iter().map(|job| job.id).collect();
+    let mut found = app.store.jobs_with(&ids).await?;
     app.store.tell_why_they_wait(&mut found, now).await?;
     for job in &mut waiting {
         if let Some(told) = found.iter_mut().find(|found| found.id == job.id) {

@@ -1,10 +1,10 @@
-//! Hooks as people write them: added, changed and deleted in a form.
+//! Hooks as people write them: added, changed, tried and deleted in a form.
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::App;
@@ -14,13 +14,16 @@ use super::repositories::told;
 use super::secrets::Secrets;
 use super::settings::Done;
 use super::visitor::{Access, Account, Acting, Visitor};
-use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp};
+use crate::intake::{self, AskError, FindError, Typed};
+use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp, TrackedPath};
 use crate::store::{Hook, HookChange, Project};
 
 const DEFAULT_IMAGE: &str = "kozmic/debian:bookworm";
 const DEFAULT_SCRIPT: &str = "#!/bin/bash\nset -euo pipefail\n\necho 'It works!'\n";
-/// Changes of a hook that are shown.
-const CHANGES: i64 = 50;
+/// Changes of a hook that are listed beside it.
+const CHANGES: usize = 10;
+/// Branches that are offered for a try.
+const BRANCHES: i64 = 100;
 
 #[derive(Template)]
 #[template(path = "hook.html")]
@@ -35,14 +38,33 @@ struct HookPage {
     /// Of a hook that is there.
     secrets: Option<Secrets>,
     changes: Vec<Change>,
+    has_more_changes: bool,
+    /// The change whose version is in the form, without being saved.
+    restored: Option<Change>,
+    /// Where a try may be made.
+    branches: Vec<String>,
 }
 
 struct Change {
+    id: i64,
     by: String,
     action: String,
     /// Which parts, in words.
     parts: String,
     at: Time,
+}
+
+impl Change {
+    fn of(change: &HookChange, before: Option<&HookChange>, now: Timestamp) -> Self {
+        let parts = before.map(|before| change.parts_changed(before).join(", "));
+        Self {
+            id: change.id,
+            by: change.by.clone(),
+            action: change.action.clone(),
+            parts: parts.unwrap_or_default(),
+            at: Time::new(change.at, now),
+        }
+    }
 }
 
 /// As it was typed.
@@ -57,11 +79,16 @@ pub(super) struct HookForm {
     build_script: String,
     /// `name = value`, one a line.
     options: String,
+    /// What a try is made of; empty: the default branch.
+    #[serde(rename = "ref")]
+    reference: String,
+    /// The number of the hook that is written; empty: a new one.
+    hook: String,
 }
 
 /// What is wrong, each with the name of its field; with none: of the hook as a whole.
 #[derive(Default)]
-struct Problems(Vec<(&'static str, String)>);
+pub(super) struct Problems(pub(super) Vec<(&'static str, String)>);
 
 impl Problems {
     fn whole(problem: String) -> Self {
@@ -97,20 +124,51 @@ impl HookForm {
     }
 
     fn of(spec: &HookSpec) -> Self {
-        let lines = |lines: Vec<String>| lines.join("\n");
-        let options = spec.options.written().into_iter();
         Self {
             title: spec.title.clone(),
             image: spec.image.to_string(),
             install_script: spec.install_script.as_ref().map_or("", Script::as_str).to_owned(),
-            tracked: lines(spec.tracked.iter().map(|path| path.as_str().to_owned()).collect()),
+            tracked: spec.tracked.iter().map(TrackedPath::as_str).collect::<Vec<_>>().join("\n"),
             build_script: spec.build_script.as_str().to_owned(),
-            options: lines(options.map(|(name, value)| format!("{name} = {value}")).collect()),
+            options: spec.options.lines(),
+            ..Self::default()
         }
     }
 
+    /// The hook as it was after a change.
+    fn after(change: &HookChange) -> Self {
+        let [(_, title), (_, image), (_, install_script), (_, tracked), (_, build_script), options] =
+            change.written();
+        let (_, options) = options;
+        Self { title, image, install_script, tracked, build_script, options, ..Self::default() }
+    }
+
+    /// The hook that is written, if it is there.
+    pub(super) async fn hook(
+        &self,
+        app: &App,
+        project: &Project,
+    ) -> Result<Option<Hook>, PageError> {
+        match self.hook.trim() {
+            "" => Ok(None),
+            id => {
+                let id = id.parse().map_err(|_| PageError::no_such("hook"))?;
+                find(app, project, id).await.map(Some)
+            }
+        }
+    }
+
+    pub(super) fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// The scripts that are written, each with the name of its field.
+    pub(super) fn scripts(&self) -> [(&'static str, &str); 2] {
+        [("install_script", &self.install_script), ("build_script", &self.build_script)]
+    }
+
     /// The hook, or all that is wrong with it.
-    fn parse(&self) -> Result<HookSpec, Problems> {
+    pub(super) fn parse(&self) -> Result<HookSpec, Problems> {
         let mut problems = Problems::default();
         let title = problems.keep("title", "Title", HookSpec::parse_title(&self.title));
         let image = problems.keep("image", "Docker image", self.image.parse());
@@ -172,10 +230,24 @@ pub(super) async fn edit_form(
     visitor: Visitor,
     access: Access,
     Path((_, hook)): Path<(i64, i64)>,
+    Query(shown): Query<Shown>,
 ) -> Page {
     let hook = find(&app, &access.project, hook).await?;
-    let form = HookForm::of(&hook.spec);
-    page(&app, visitor, access, Some(hook.id), form, Problems::default()).await
+    let Some(version) = shown.version else {
+        let form = HookForm::of(&hook.spec);
+        return page(&app, visitor, access, Some(hook.id), form, Problems::default()).await;
+    };
+    let change = app.store.change_of_hook(hook.id, version).await?;
+    let change = change.ok_or_else(|| PageError::no_such("version of the hook"))?;
+    let mut page = prepare(&app, &visitor, access, Some(hook.id), HookForm::after(&change)).await?;
+    page.restored = Some(Change::of(&change, None, Timestamp::now()));
+    render(&page)
+}
+
+#[derive(Deserialize)]
+pub(super) struct Shown {
+    /// The change whose version is put into the form.
+    version: Option<i64>,
 }
 
 pub(super) async fn edit(
@@ -219,7 +291,40 @@ pub(super) async fn delete(
     }
 }
 
-async fn find(app: &App, project: &Project, hook: i64) -> Result<Hook, PageError> {
+/// Runs the hook as it stands in the form, once, on a branch as GitHub has it. Nothing is
+/// saved, and nobody is told.
+pub(super) async fn try_out(
+    Acting(app): Acting,
+    account: Account,
+    access: Access,
+    Form(form): Form<HookForm>,
+) -> Result<Response, PageError> {
+    let of = form.hook(&app, &access.project).await?.map(|hook| hook.id);
+    let problems = match form.parse() {
+        Ok(spec) => {
+            let typed = Typed { spec, of, reference: form.reference.clone() };
+            let (project, now) = (&access.project, Timestamp::now());
+            let login = &account.login;
+            match intake::try_typed(&app.store, &app.github, project, &typed, login, now).await {
+                Ok(made) => {
+                    let path = format!("/projects/{}/builds/{}/", project.id, made.build);
+                    return Ok(Redirect::to(&path).into_response());
+                }
+                Err(FindError::Ask(AskError::Store(error))) => return Err(error.into()),
+                Err(FindError::Ask(error)) => {
+                    Problems(vec![("ref", format!("It was not tried: {error}."))])
+                }
+                Err(FindError::Unknown(why)) => {
+                    Problems(vec![("ref", format!("It was not tried: {why}"))])
+                }
+            }
+        }
+        Err(problems) => problems,
+    };
+    refused(page(&app, Visitor(Some(account)), access, of, form, problems).await)
+}
+
+pub(super) async fn find(app: &App, project: &Project, hook: i64) -> Result<Hook, PageError> {
     let hook = app.store.hook(HookId(hook)).await?;
     hook.filter(|hook| hook.project == project.id).ok_or_else(|| PageError::no_such("hook"))
 }
@@ -237,9 +342,20 @@ async fn page(
     form: HookForm,
     problems: Problems,
 ) -> Page {
+    render(&HookPage { problems, ..prepare(app, &visitor, access, hook, form).await? })
+}
+
+async fn prepare(
+    app: &App,
+    visitor: &Visitor,
+    access: Access,
+    hook: Option<HookId>,
+    form: HookForm,
+) -> Result<HookPage, PageError> {
     let project = access.project;
+    // One more, so that the oldest that is shown has one to differ from.
     let changes = match hook {
-        Some(hook) => app.store.changes_of_hook(hook, CHANGES).await?,
+        Some(hook) => app.store.changes_of_hook(hook, None, CHANGES as i64 + 1).await?,
         None => Vec::new(),
     };
     let secrets = match hook {
@@ -248,20 +364,18 @@ async fn page(
     };
     let now = Timestamp::now();
     let earlier = changes.iter().skip(1).map(Some).chain([None]);
-    let change = |(change, before): (&HookChange, Option<&HookChange>)| Change {
-        by: change.by.clone(),
-        action: change.action.clone(),
-        parts: before.map_or_else(String::new, |before| change.parts_changed(before).join(", ")),
-        at: Time::new(change.at, now),
-    };
-    render(&HookPage {
-        sidebar: Sidebar::load(app, &visitor, Some(project.id.0)).await?,
+    let listed = changes.iter().zip(earlier).take(CHANGES);
+    Ok(HookPage {
+        sidebar: Sidebar::load(app, visitor, Some(project.id.0)).await?,
         token_trouble: token_trouble(app, &project).await?,
-        changes: changes.iter().zip(earlier).map(change).collect(),
+        changes: listed.map(|(change, before)| Change::of(change, before, now)).collect(),
+        has_more_changes: changes.len() > CHANGES,
+        restored: None,
+        branches: app.store.branches_seen(project.id, BRANCHES).await?,
         project,
         hook,
         form,
-        problems,
+        problems: Problems::default(),
         secrets,
     })
 }

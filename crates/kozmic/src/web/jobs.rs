@@ -116,7 +116,13 @@ impl Following {
         let shutdown = self.app.shutdown.clone();
         loop {
             // Noted before reading: what is written during the read wakes us again.
-            self.is_over |= *self.follower.borrow_and_update() == Progress::Finished;
+            let progress = *self.follower.borrow_and_update();
+            if progress == Progress::Unheard && !self.is_over {
+                return Some((Err(LogError::unheard()), self));
+            }
+            if progress == Progress::Finished {
+                self.ends();
+            }
             match self.read().await {
                 Ok(bytes) if !bytes.is_empty() => return Some((Ok(bytes), self)),
                 Err(error) => return Some((Err(error), self)),
@@ -124,13 +130,22 @@ impl Following {
                 Ok(_) => {}
             }
             tokio::select! {
-                changed = self.follower.changed() => self.is_over |= changed.is_err(),
+                changed = self.follower.changed() => if changed.is_err() { self.ends() },
                 // It may end in another process, or without having started.
                 () = tokio::time::sleep(LOOK_EVERY) => {
-                    self.is_over |= self.app.is_over(self.job).await;
+                    if self.app.is_over(self.job).await {
+                        self.ends();
+                    }
                 }
                 () = shutdown.requested() => return None,
             }
+        }
+    }
+
+    /// The rest of a log of another process may be where finished logs are by now.
+    fn ends(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.reader = None;
         }
     }
 

@@ -1,9 +1,14 @@
-//! What a failed job's page says of its container.
+//! What a failed job's page says of its container, and the page with a terminal in it.
 
-use super::App;
-use super::page::Time;
+use askama::Template;
+use axum::extract::{Path, State};
+
+use super::builds::job_path;
+use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
+use super::visitor::{Access, Visitor};
+use super::{App, jobs};
 use crate::model::{JobId, Timestamp};
-use crate::store::StoreError;
+use crate::store::{Project, StoreError};
 
 /// Shown to those who may open it.
 pub(super) struct ShownKept {
@@ -32,4 +37,35 @@ pub(super) async fn of_job(
         gone_because: kept.gone_because.unwrap_or_else(|| "its time was over".into()),
         openings: openings.collect(),
     }))
+}
+
+#[derive(Template)]
+#[template(path = "shell.html")]
+struct ShellPage {
+    sidebar: Sidebar,
+    project: Project,
+    token_trouble: Option<TokenTrouble>,
+    title: String,
+    url: String,
+    kept: Option<ShownKept>,
+    job: i64,
+}
+
+/// The terminal itself is a script's, which speaks with the socket of `kozmic shell`.
+pub(super) async fn shell(
+    State(app): State<App>,
+    visitor: Visitor,
+    Access { project, .. }: Access,
+    Path((_, job)): Path<(i64, i64)>,
+) -> Page {
+    let job = jobs::find(&app, &project, job).await?;
+    render(&ShellPage {
+        sidebar: Sidebar::load(&app, &visitor, Some(project.id.0)).await?,
+        token_trouble: token_trouble(&app, &project).await?,
+        url: job_path(&project, &job),
+        kept: of_job(&app, job.id, Timestamp::now()).await?,
+        project,
+        job: job.id.0,
+        title: job.title,
+    })
 }

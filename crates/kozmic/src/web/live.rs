@@ -28,6 +28,7 @@ use super::visitor::Visitor;
 use super::{App, access};
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{Listed, Store, StoreError, Work};
+use crate::telemetry::count::Viewer;
 
 /// Between two looks; what changes meanwhile is told together.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -141,6 +142,7 @@ pub(super) async fn live(
     // A page has nothing to say; what it says is bounded.
     let upgrade = upgrade.max_message_size(4096).read_buffer_size(1024);
     Ok(upgrade.on_upgrade(move |socket| async move {
+        let _counted = Viewer::of("page");
         if let Err(error) = tell(&app, visitor.projects(), since, socket).await {
             tracing::debug!(%error, "a page went away");
         }

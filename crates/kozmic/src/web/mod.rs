@@ -35,6 +35,8 @@ mod health;
 mod history;
 mod home;
 mod hook;
+mod hook_changes;
+mod hook_check;
 mod hook_form;
 mod install_step;
 mod jobs;
@@ -42,6 +44,8 @@ mod kept;
 mod live;
 mod log_page;
 mod log_view;
+mod mail_choices;
+mod notifications;
 mod page;
 mod phases;
 mod plain_log;
@@ -58,16 +62,19 @@ mod tail;
 mod tailer;
 mod tests;
 mod visitor;
+mod watch;
 mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
 use crate::config::{Admission, InForce};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
+use crate::model::MailChoice;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terminal::Terminals;
@@ -108,6 +115,10 @@ pub struct App {
     pub terminals: Terminals,
     /// What is taken to be tried.
     pub trees: TreeLimits,
+    /// Which mails who chose nothing gets; none: no mail can be sent.
+    pub mail: Option<MailChoice>,
+    /// Opens `/metrics` from other machines.
+    pub metrics_token: Option<SecretString>,
     /// Asked by `/readyz`.
     pub unready: Unready,
     /// The root of links that leave the site, without a trailing slash.

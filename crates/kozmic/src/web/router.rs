@@ -17,13 +17,12 @@ use tower_http::compression::CompressionLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::trace::TraceLayer;
 
 use super::api::Problem;
-use super::error::{self, PageError, RequestId};
+use super::error::{self, PageError};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
-use super::{App, access};
+use super::{App, access, watch};
 
 /// Nothing from elsewhere, no inline script and no inline style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -47,7 +46,10 @@ fn router(app: App) -> Router {
     let (mut pages, mut rest) = (Router::new(), Router::new());
     for Route { entry, handler } in routes::table() {
         let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
-        let handler = handler.layer(gate);
+        let watched = middleware::from_fn(move |request: Request, next: Next| {
+            watch::around(entry, request, next)
+        });
+        let handler = handler.layer(gate).layer(watched);
         // Logs and artifacts come as they are: they may be followed, or be compressed already.
         let handler = match entry.door {
             Door::Page => compressed(handler),
@@ -76,16 +78,8 @@ fn router(app: App) -> Router {
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(middleware::from_fn(error::finish))
         .with_state(app)
-}
-
-/// What is logged of a request has its name, by which people ask for it.
-fn span(request: &Request) -> tracing::Span {
-    let id = request.extensions().get::<RequestId>().map_or("", |RequestId(id)| id.as_str());
-    let (method, path) = (request.method(), request.uri().path());
-    tracing::debug_span!("request", %method, path, id)
 }
 
 fn compressed(handler: MethodRouter<App>) -> MethodRouter<App> {

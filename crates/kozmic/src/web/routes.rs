@@ -8,8 +8,9 @@ use super::gate::Who::{Administrator, Anyone, Insider, Manager, Member, Owner, S
 use super::gate::{Door, Entry, Who};
 use super::{
     App, account, actions, administration, api, artifacts, audit, avatars, badge, builds,
-    cache_folders, health, history, home, hook, hook_form, jobs, live, log_view, repositories,
-    secrets, services, settings, sign_in, start, static_files, tailer, tests,
+    cache_folders, health, history, home, hook, hook_changes, hook_check, hook_form, jobs, kept,
+    live, log_view, mail_choices, notifications, repositories, secrets, services, settings,
+    sign_in, start, static_files, tailer, tests, watch,
 };
 
 /// A line of the table.
@@ -65,6 +66,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/badges/{login}/{name}/{*ref}", Open, Anyone, badge::badge),
         get("/healthz", Open, Anyone, health::healthz),
         get("/readyz", Open, Anyone, health::readyz),
+        get("/metrics", Open, Anyone, watch::metrics),
         get("/static/{*path}", Open, Anyone, static_files::file),
         // Signing in and out.
         get("/login", Page, Anyone, sign_in::login),
@@ -76,6 +78,10 @@ pub(super) fn table() -> Vec<Route> {
         post("/account/tokens/create", Page, SignedIn, account::create_token),
         post("/account/tokens/{token}/revoke", Page, SignedIn, account::revoke_token),
         post("/account/sessions/{session}/end", Page, SignedIn, account::end_session),
+        post("/account/mail", Page, SignedIn, mail_choices::choose),
+        // By who has a mail's link, without signing in.
+        get("/unsubscribe/{token}", Open, Anyone, mail_choices::unsubscribe_form),
+        post("/unsubscribe/{token}", Open, Anyone, mail_choices::unsubscribe),
         // Repositories become projects.
         get("/repositories", Page, SignedIn, repositories::list),
         post("/repositories/sync", Page, SignedIn, repositories::sync),
@@ -91,9 +97,21 @@ pub(super) fn table() -> Vec<Route> {
         get("/projects/{project}/hooks/add", Page, Manager, hook_form::add_form),
         post("/projects/{project}/hooks/add", Page, Manager, hook_form::add),
         post("/projects/{project}/hooks/ensure", Page, Manager, settings::ensure_hooks),
+        post("/projects/{project}/hooks/check", Page, Manager, hook_check::check),
+        post("/projects/{project}/hooks/try", Page, Manager, hook_form::try_out),
         get("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit_form),
         post("/projects/{project}/hooks/{hook}/edit", Page, Manager, hook_form::edit),
         post("/projects/{project}/hooks/{hook}/delete", Page, Manager, hook_form::delete),
+        get("/projects/{project}/notifications", Page, Manager, notifications::show),
+        post("/projects/{project}/webhooks/add", Page, Manager, notifications::add),
+        post("/projects/{project}/webhooks/{webhook}/remove", Page, Manager, notifications::remove),
+        post("/projects/{project}/webhooks/{webhook}/test", Page, Manager, notifications::test),
+        post(
+            "/projects/{project}/deliveries/{delivery}/again",
+            Page,
+            Manager,
+            notifications::again,
+        ),
         get("/projects/{project}/changes", Page, Manager, audit::of_project),
         // The installation.
         get("/administration", Page, Administrator, administration::overview),
@@ -101,6 +119,7 @@ pub(super) fn table() -> Vec<Route> {
         get("/administration/projects", Page, Administrator, administration::projects),
         get("/administration/audit", Page, Administrator, administration::audit),
         get("/avatars/{user}", Page, Anyone, avatars::avatar),
+        get("/projects/{project}/hooks/{hook}/changes", Page, Manager, hook_changes::list),
         // Projects.
         get("/", Page, SignedIn, home::home),
         get("/projects", Page, SignedIn, home::home),
@@ -134,6 +153,7 @@ pub(super) fn table() -> Vec<Route> {
         post("/projects/{project}/jobs/{job}/cancel", Page, Manager, actions::cancel_job),
         post("/projects/{project}/jobs/{job}/restart", Page, Manager, actions::restart_job),
         post("/projects/{project}/jobs/{job}/drop-image", Page, Manager, actions::drop_image),
+        get("/projects/{project}/jobs/{job}/shell", Page, Manager, kept::shell),
     ];
     routes.extend(api::routes());
     routes

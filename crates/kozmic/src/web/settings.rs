@@ -6,6 +6,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
+use super::badge::Snippets;
 use super::cache_folders::ShownFolder;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
@@ -22,6 +23,8 @@ use crate::upkeep::Ensured;
 
 /// Changes of hooks that are shown.
 const CHANGES: i64 = 20;
+/// Branches that are offered for a badge.
+const BRANCHES: i64 = 100;
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -41,6 +44,9 @@ struct SettingsPage {
     /// For managers only.
     secrets: Option<Secrets>,
     folders: Vec<ShownFolder>,
+    badge: Snippets,
+    /// Whose badge may be wanted.
+    branches: Vec<String>,
     options: ProjectOptions,
     /// What its logs take.
     log_bytes: String,
@@ -129,6 +135,9 @@ pub(super) struct Shown {
     /// One of [`Done`]'s words; others say nothing.
     #[serde(default)]
     done: String,
+    /// The branch whose badge is shown; empty: the default one.
+    #[serde(default)]
+    badge: String,
 }
 
 pub(super) async fn show(
@@ -138,10 +147,15 @@ pub(super) async fn show(
     Query(shown): Query<Shown>,
 ) -> Page {
     let done = Done::ALL.into_iter().find(|done| done.word() == shown.done);
-    page(&app, visitor, access, done.map(Done::said).unwrap_or_default()).await
+    let said = done.map(Done::said).unwrap_or_default();
+    with_badge(&app, visitor, access, said, &shown.badge).await
 }
 
 pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said) -> Page {
+    with_badge(app, visitor, access, said, "").await
+}
+
+async fn with_badge(app: &App, visitor: Visitor, access: Access, said: Said, branch: &str) -> Page {
     let id = access.project.id;
     // What was just done may have changed it.
     let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such("project"))?;
@@ -176,6 +190,8 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
         members: app.store.members(id).await?,
         secrets,
         folders: cache_folders::of_project(app, id).await?,
+        badge: Snippets::of(app, &project, branch)?,
+        branches: app.store.branches_seen(id, BRANCHES).await?,
         options: app.store.project_options(id).await?,
         log_bytes: readable_bytes(app.store.log_bytes(id).await?),
         project,

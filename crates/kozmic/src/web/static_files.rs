@@ -64,7 +64,7 @@ pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError
     };
     let kind = match name.rsplit_once('.').map(|(_, extension)| extension) {
         Some("css") => "text/css; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("svg") => "image/svg+xml; charset=utf-8",
         _ => "application/octet-stream",
     };

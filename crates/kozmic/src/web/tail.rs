@@ -38,7 +38,10 @@ impl Tail {
 
     /// Nothing more is written: the last line needs no newline.
     pub(super) fn ended(&mut self) {
-        self.is_over = true;
+        if !std::mem::replace(&mut self.is_over, true) {
+            // The rest of a log of another process may be where finished logs are by now.
+            self.reader = None;
+        }
     }
 
     /// Some of the next lines before `until`, and the number of the first; none when no

@@ -17,6 +17,7 @@ use super::feed::{Step, message};
 use super::tail::Tail;
 use super::{App, access};
 use crate::model::JobUuid;
+use crate::telemetry::count::Viewer as Viewed;
 
 /// A client that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -54,6 +55,7 @@ pub(super) async fn tail(
     // The client has nothing to say; what it says is bounded.
     let upgrade = upgrade.max_message_size(4096).read_buffer_size(READ_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
+        let _counted = Viewed::of("log");
         if let Err(error) = viewer.stream(&app, socket).await {
             tracing::debug!(job = %uuid, %error, "a tailer ended early");
         }

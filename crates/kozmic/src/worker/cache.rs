@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::engine::{Engine, EngineError};
 use crate::model::{InstallFrom, KnownImages, Script, TrackedPath};
+
+/// Pushing an image may take so long.
+const PUSH_TIME: Duration = Duration::from_mins(30);
 
 /// A hook's install step.
 #[derive(Debug, Clone)]
@@ -86,11 +90,53 @@ pub struct CacheKeeper {
     /// Cached images kept per project.
     limit: usize,
     locks: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+    /// Where workers share their images; none: each makes its own.
+    registry: Option<Shared>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    engine: Arc<Engine>,
+    registry: Arc<str>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl CacheKeeper {
     pub fn new(limit: usize) -> Self {
-        Self { limit, locks: Arc::default() }
+        Self { limit, locks: Arc::default(), registry: None }
+    }
+
+    /// With a registry in which workers share their images.
+    #[must_use]
+    pub fn shared(self, engine: &Arc<Engine>, registry: Option<&str>) -> Self {
+        let shared = |registry: &str| Shared { engine: engine.clone(), registry: registry.into() };
+        Self { registry: registry.map(shared), ..self }
+    }
+
+    /// Where workers share their images.
+    pub(super) fn registry(&self) -> Option<&str> {
+        self.registry.as_ref().map(|shared| &*shared.registry)
+    }
+
+    /// Sends an image to the registry in the background; that it is not there is no error,
+    /// and another worker makes its own.
+    pub(super) fn share(&self, name: String) {
+        let Some(Shared { engine, registry }) = self.registry.clone() else { return };
+        // Nobody waits for it: its second name keeps the image.
+        tokio::spawn(async move {
+            match tokio::time::timeout(PUSH_TIME, engine.push_cached(&registry, &name)).await {
+                Ok(Ok(())) => tracing::info!(image = name, "a cached image was shared"),
+                Ok(Err(error)) => {
+                    tracing::warn!(image = name, %error, "a cached image is not shared");
+                }
+                Err(_) => tracing::warn!(image = name, "sharing a cached image takes too long"),
+            }
+        });
     }
 
     /// One for all scopes: a fork's job may use the project's image.

@@ -1,46 +1,59 @@
 //! The worker's loop: looks for lost jobs, claims one, has it carried out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use super::job::{self, Claimed};
-use super::{LEASE, Worker, presence};
+use super::{LEASE, Worker, logs, presence};
 use crate::engine::Found;
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::StoreError;
+use crate::store::{LapsedLease, StoreError};
 
 /// Wake-ups come from this process; the poll finds what others enqueue.
 const POLL: Duration = Duration::from_secs(2);
+/// A lease that ran out is given up by others after so long.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(15);
 
 /// Runs until shutdown; returns when the jobs under way are finished or given
 /// back.
 pub async fn run(worker: Worker, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(worker.concurrency.get()));
-    let mut jobs = JoinSet::new();
-    let presence = tokio::spawn(presence::tell(worker.clone(), shutdown.clone()));
+    let (mut jobs, mut seen) = (JoinSet::new(), Lapsed::new());
+    let ended = Shutdown::new();
+    let presence = tokio::spawn(presence::tell(worker.clone(), ended.clone()));
     loop {
         let place = tokio::select! {
             () = shutdown.requested() => break,
+            () = worker.drain.requested() => break,
             place = places.clone().acquire_owned() => place,
         };
         let Ok(place) = place else { break };
         // Taken before looking, so that nothing enqueued meanwhile is missed.
         let changed = worker.store.jobs_changed();
-        match claim(&worker).await {
+        match claim(&worker, &mut seen).await {
             Ok(Some(claimed)) => {
                 let (worker, shutdown) = (worker.clone(), shutdown.clone());
-                jobs.spawn(async move {
+                let (Claimed::Waiting(job) | Claimed::Running(job)) = &claimed;
+                let span = tracing::info_span!("job", job = %job.uuid, id = %job.id, attempt = job.attempt);
+                let carried = async move {
                     job::carry_out(&worker, &claimed, &shutdown).await;
                     drop(place);
-                });
+                };
+                jobs.spawn(carried.instrument(span));
                 continue;
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "no job could be claimed"),
+            Err(error) => {
+                // Nobody else could renew a lease meanwhile, either.
+                seen.clear();
+                tracing::error!(%error, "no job could be claimed");
+            }
         }
         drop(place);
         while let Some(ended) = jobs.try_join_next() {
@@ -48,6 +61,7 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         }
         tokio::select! {
             () = shutdown.requested() => break,
+            () = worker.drain.requested() => break,
             () = changed => {}
             () = tokio::time::sleep(POLL) => {}
         }
@@ -55,6 +69,11 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
     while let Some(ended) = jobs.join_next().await {
         report_panic(ended);
     }
+    if worker.drain.is_requested() && !shutdown.is_requested() {
+        // Nobody else can read them from this disk.
+        logs::archive_at_end(&worker).await;
+    }
+    ended.request();
     if let Err(error) = presence.await {
         tracing::error!(%error, "the worker's presence ended early");
     }
@@ -67,11 +86,26 @@ fn report_panic(ended: Result<(), JoinError>) {
     }
 }
 
+/// Jobs of other workers whose leases were seen to have run out, and since when. A worker
+/// that is started again has so long to take up what is its own, and after the database
+/// was away its workers have so long to renew.
+type Lapsed = HashMap<(JobUuid, i64), Instant>;
+
 /// A job that went on without its worker, or else one that waits.
-async fn claim(worker: &Worker) -> Result<Option<Claimed>, StoreError> {
-    for (job, uuid, attempt) in worker.store.leases_lapsed(Timestamp::now()).await? {
+async fn claim(worker: &Worker, seen: &mut Lapsed) -> Result<Option<Claimed>, StoreError> {
+    let lapsed = worker.store.leases_lapsed(Timestamp::now()).await?;
+    seen.retain(|known, _| lapsed.iter().any(|it| (it.uuid, it.attempt) == *known));
+    for LapsedLease { job, uuid, attempt, owner } in lapsed {
         // This process was only slow to renew it: asleep, or the clock jumped.
         if worker.held.contains(uuid) {
+            continue;
+        }
+        // Its log and its container are with that worker, and nobody else's.
+        if owner != worker.name {
+            let since = *seen.entry((uuid, attempt)).or_insert_with(Instant::now);
+            if since.elapsed() >= GIVEN_UP_AFTER {
+                lost(worker, job, uuid).await?;
+            }
             continue;
         }
         match worker.engine.unattended(uuid, attempt).await {

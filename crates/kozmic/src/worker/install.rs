@@ -13,6 +13,7 @@ use crate::engine::{
 };
 use crate::model::{CacheInputs, Fingerprint, InstallOutcome, InstallStep, JobEnd, readable};
 use crate::source::Checkout;
+use crate::telemetry::count;
 
 /// A chosen image. It is not removed as long as this lives.
 pub(super) struct Chosen {
@@ -51,6 +52,12 @@ pub(super) async fn image(
         remove_started(run.work, started).await;
         return Ok(Chosen { image_id: found.id, _hold: hold });
     }
+    if started.is_none()
+        && bring(run, install, &print).await?
+        && let Some(found) = find(run, install, &print).await?
+    {
+        return Ok(Chosen { image_id: found.id, _hold: hold });
+    }
     let (container, exit) = match started {
         Some(started) if started.inputs == print.parts => {
             let exit = script::attend_again(run, &started).await?;
@@ -62,6 +69,7 @@ pub(super) async fn image(
         }
     };
     let image_id = keep(run, container, exit, new).await?;
+    run.work.cache.share(name);
     if let Err(error) = run.work.cache.prune(run.engine, &install.scope).await {
         tracing::warn!(%error, "old cached images could not be removed");
     }
@@ -84,6 +92,7 @@ async fn find(
         });
         let because = "the base image, the install script and the tracked files are those of the \
                        cached image";
+        count::cache(true);
         run.note(&format!(
             "install step skipped: {because} {:.12}, {} old{saves}",
             print.id.as_str(),
@@ -102,6 +111,34 @@ async fn find(
     Ok(None)
 }
 
+/// Brings an image of the same inputs from the registry where workers share them. A
+/// registry that is away is no error: the image is made here.
+async fn bring(run: &mut Run<'_>, install: &Install, print: &Fingerprint) -> Stepped<bool> {
+    let cache = run.work.cache.clone();
+    let Some(registry) = cache.registry() else { return Ok(false) };
+    for scope in install.scope.readable() {
+        (run.tell)(Progress::Prepares(
+            "asking the registry for the image of the install step".into(),
+        ));
+        let pulled = tokio::select! {
+            pulled = run.engine.pull_cached(registry, &print.id, &scope) => pulled,
+            interrupted = run.interrupts.next() => return Err(interrupted),
+        };
+        match pulled {
+            Ok(true) => {
+                run.note(&format!("the image of the install step comes from {registry}"))?;
+                return Ok(true);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                run.note(&format!("no cached image can be had from {registry}: {error}"))?;
+                return Ok(false);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// Runs the install script; its container stays.
 async fn make<'engine>(
     run: &mut Run<'engine>,
@@ -117,6 +154,7 @@ async fn make<'engine>(
         let (id, age) = (start.cache_id(), age(start.image.created));
         format!("; it starts from the cached image {id:.12}, {age} old")
     });
+    count::cache(false);
     run.note(&format!("install step: {why}{from}"))?;
     (run.tell)(Progress::Install(InstallStep {
         cache_id: new.cache_id.to_string(),

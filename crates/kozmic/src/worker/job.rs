@@ -16,7 +16,7 @@ use super::run::{Limits, Work, asked_to_stop};
 use super::secrets::{self, JobSecrets};
 use super::trees;
 use super::wanted::wanted;
-use super::{LEASE, Progress, Stop, Worker, beside, collect};
+use super::{LEASE, Progress, Stop, Worker, beside, collect, logs};
 use crate::engine::{Found, Step};
 use crate::log::{LiveLog, Masked, Sink as _};
 use crate::model::{ErrorKind, JobEnd, KnownImages, Phase, Timestamp, Trigger};
@@ -55,6 +55,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
         Ok(log) => Masked::new(log, secrets.masks.clone()),
         Err(error) => return finish(worker, job, &log_error(&error)).await,
     };
+    worker.bus.share(job.uuid, job.attempt);
     let lease = Lease::keep(worker.store.clone(), job, shutdown.clone());
     let outcome = pursue(worker, claimed, &secrets, &mut log, &lease).await;
     let mut left = beside::Left::default();
@@ -111,6 +112,7 @@ pub(super) async fn carry_out(worker: &Worker, claimed: &Claimed, shutdown: &Shu
             if stop == Stop::Shutdown {
                 give_back(worker, job).await;
             } else {
+                logs::given_up(worker, job).await;
                 tracing::warn!(job = %job.uuid, attempt = job.attempt, ?stop, "this attempt was given up");
             }
         }
@@ -209,7 +211,7 @@ async fn carry_on(
     lease.tell(Progress::Begins(Phase::Fetch));
     let tell = |step| lease.tell(step);
     let known = known_images(worker, job).await;
-    if job.trigger == Trigger::Try {
+    if job.trigger == Trigger::Try && !job.is_of_commit {
         let object = match trees::object(job) {
             Ok(object) => object,
             Err(end) => return Ok(Outcome::Ended(end)),

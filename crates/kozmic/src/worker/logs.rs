@@ -9,12 +9,14 @@ use super::Worker;
 use crate::log::{Archived, LogError};
 use crate::model::{JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::StoreError;
+use crate::store::{ClaimedJob, Job, StoreError};
 
 /// What could not be archived is tried again, and what a killed server left is found.
 const EVERY: Duration = Duration::from_mins(1);
 /// Looking for what projects don't keep is dearer, and nobody waits for it.
 const EXPIRE_EVERY: Duration = Duration::from_hours(1);
+/// The last ones of a worker that ends may take so long.
+const LAST: Duration = Duration::from_mins(1);
 /// Logs that are removed in one go.
 const AT_ONCE: i64 = 1_000;
 
@@ -64,20 +66,59 @@ async fn archive_all(worker: &Worker) {
             Err(error @ Failure::Log(LogError::Objects(_))) => {
                 tracing::warn!(%job, %error, "finished logs stay in the data folder for now");
                 // The next one would wait as long for the storage.
-                return;
+                return say_where_they_are(worker).await;
             }
             Err(error) => tracing::warn!(%job, %error, "a finished log stays in the data folder"),
         }
     }
 }
 
-async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
-    // That of a deleted project is removed by the sweep.
-    let Some(job) = worker.store.job_by_uuid(uuid).await? else { return Ok(()) };
-    if !job.status.is_finished() {
-        return Ok(());
+/// An attempt that lost its lease has written what belongs to no log, if another worker has
+/// the job by now.
+pub(super) async fn given_up(worker: &Worker, job: &ClaimedJob) {
+    let removed = async {
+        if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
+            worker.logs.remove_here(job.uuid).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(job = %job.uuid, %error, "the log of a lost attempt stays for now");
     }
-    if let Archived::Bytes(bytes) = worker.logs.archive(uuid).await? {
+}
+
+/// Other processes read finished logs from here, until they are where all are kept.
+async fn say_where_they_are(worker: &Worker) {
+    let Some(elsewhere) = worker.logs.elsewhere() else { return };
+    for uuid in worker.logs.live_jobs() {
+        if worker.held.contains(uuid) {
+            continue;
+        }
+        match is_of_a_finished_job(worker, uuid).await {
+            Ok(Some(_)) => elsewhere.is_here(uuid, 0).await,
+            Ok(None) => {}
+            Err(error) => return tracing::warn!(%error, "whose logs are here is not known"),
+        }
+    }
+}
+
+/// What a worker that ends has on its disk is read by nobody until it starts again.
+pub(super) async fn archive_at_end(worker: &Worker) {
+    if tokio::time::timeout(LAST, archive_all(worker)).await.is_err() {
+        tracing::warn!("finished logs stay in the data folder until the next start");
+    }
+}
+
+async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
+    let Some(job) = is_of_a_finished_job(worker, uuid).await? else { return Ok(()) };
+    if let Some(elsewhere) = worker.logs.elsewhere() {
+        elsewhere.is_here(uuid, 0).await;
+    }
+    let archived = worker.logs.archive(uuid).await?;
+    if let Some(elsewhere) = worker.logs.elsewhere() {
+        elsewhere.is_gone(uuid).await;
+    }
+    if let Archived::Bytes(bytes) = archived {
         tracing::debug!(job = %uuid, bytes, "a log was archived");
         if !worker.store.log_archived(job.id, bytes).await? {
             // It was removed meanwhile.
@@ -85,6 +126,22 @@ async fn archive(worker: &Worker, uuid: JobUuid) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// None: not yet, or it is no job's log, or not any more.
+async fn is_of_a_finished_job(worker: &Worker, uuid: JobUuid) -> Result<Option<Job>, Failure> {
+    // That of a deleted project is removed by the sweep.
+    let Some(job) = worker.store.job_by_uuid(uuid).await? else { return Ok(None) };
+    if !job.status.is_finished() {
+        return Ok(None);
+    }
+    // A later attempt was elsewhere, and its log is the job's.
+    if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
+        tracing::info!(job = %uuid, "the log of a lost attempt is removed");
+        worker.logs.remove_here(uuid).await?;
+        return Ok(None);
+    }
+    Ok(Some(job))
 }
 
 /// Their pages say so first: no log is missing without a word.

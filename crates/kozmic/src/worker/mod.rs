@@ -36,6 +36,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::log::{Bus, Logs};
 use crate::model::{InstallStep, JobEnd, Labels, Phase};
+use crate::shutdown::Shutdown;
 use crate::source::Source;
 use crate::store::{Project, Store};
 
@@ -114,6 +115,8 @@ pub struct Worker {
     pub keep_failed: Duration,
     /// How long a job waits for an engine that went away under it.
     pub engine_timeout: Duration,
+    /// Once requested, no more jobs are taken.
+    pub drain: Shutdown,
     /// Names this worker in its leases.
     pub name: String,
     /// The root of links to pages, without a trailing slash.

@@ -32,7 +32,11 @@ pub(super) async fn tell(worker: Worker, shutdown: Shutdown) {
             name: worker.name.clone(),
             labels: worker.labels.clone(),
             concurrency: i64::try_from(worker.concurrency.get()).unwrap_or(i64::MAX),
-            trouble: worker.disk.refusal(),
+            trouble: if worker.drain.is_requested() {
+                Some("it was asked to stop, and finishes what it has".into())
+            } else {
+                worker.disk.refusal()
+            },
             about: about(&worker, &engine),
         };
         let is_known =

@@ -105,7 +105,7 @@ async fn a_page_has_a_part_of_the_log_and_leads_to_the_others() {
     let lines = |html: &str| html.matches("<div class=\"l\" id=\"L").count();
     let first = page("").await;
     assert_eq!(lines(&first), 500);
-    assert!(first.contains("Lines 1 to 500 of 3007"), "{first}");
+    assert!(first.contains("Lines 1 to 500 of 3,007"), "{first}");
     assert!(first.contains("href=\"/projects/1/builds/1/jobs/1/?page=2\" rel=\"next\""));
     assert!(!first.contains("rel=\"prev\""));
     let last = page("?page=7").await;

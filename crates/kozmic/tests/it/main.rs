@@ -12,6 +12,8 @@
 #![allow(unreachable_pub, reason = "modules of a test binary")]
 
 mod harness;
+#[path = "../../benches/million/mod.rs"]
+mod million;
 
 mod administration;
 mod again;
@@ -40,6 +42,7 @@ mod floods;
 mod forks;
 mod guide;
 mod hook;
+mod hook_editor;
 mod kept_logs;
 mod limits;
 mod live;
@@ -47,6 +50,9 @@ mod log_view;
 mod logins;
 mod logs;
 mod look_inside;
+mod mails;
+mod many_machines;
+mod metrics;
 mod namesake;
 mod order;
 mod pages;
@@ -71,8 +77,11 @@ mod store;
 mod store_asked;
 mod store_audit;
 mod store_kept;
+mod store_listen;
 mod store_logs;
+mod store_machines;
 mod store_order;
+mod store_plans;
 mod store_secrets;
 mod store_wanted;
 mod synced;
@@ -85,3 +94,4 @@ mod upkeep;
 mod variables;
 mod viewers;
 mod wanted;
+mod webhooks_out;

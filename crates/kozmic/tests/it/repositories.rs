@@ -61,3 +61,33 @@ async fn all_pages_of_github_s_list_are_read_on_demand_and_when_it_is_stale() {
     assert!(!now.contains("did not answer") && now.contains("just now"), "{now}");
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_name_finds_repositories_and_what_is_on_is_marked() {
+    let world = World::new().await;
+    world.sim.add_repository("octo", "moon-lander").await.unwrap();
+    let server = world.serve().await;
+    let octo = world.owner(&server.url).await;
+    let all = page(octo, &server.url).await;
+    assert_eq!(offered(&all), 2);
+    let (before, _) = all.split_once("aria-label=\"Turn on octo/orbit\"").unwrap();
+    let (_, action) = before.rsplit_once("action=\"").unwrap();
+    let (on, _) = action.split_once('"').unwrap();
+    let turned_on = octo.post(format!("{}{on}", server.url)).send().await.unwrap();
+    assert!(location(&turned_on).ends_with("/hooks/add/"), "{turned_on:?}");
+    let all = page(octo, &server.url).await;
+    assert_eq!(offered(&all), 1);
+    assert!(all.contains("aria-label=\"octo/orbit is on already\""), "{all}");
+
+    let found = async |query: &str| {
+        let url = format!("{}/repositories/?q={query}", server.url);
+        octo.get(url).send().await.unwrap().text().await.unwrap()
+    };
+    let moon = found("%20MOON%20").await;
+    assert!(moon.contains("data-name=\"octo/moon-lander\""), "{moon}");
+    assert!(!moon.contains("data-name=\"octo/orbit\""), "{moon}");
+    let none = found("%3Cb%3E").await;
+    assert!(!none.contains("data-name=") && !none.contains("<b>"), "{none}");
+    assert!(none.contains("data-part=\"none\">No repository has this"), "{none}");
+    server.stop().await;
+}

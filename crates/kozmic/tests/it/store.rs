@@ -19,7 +19,7 @@ use crate::harness::Postgres;
 
 pub const LEASE: Duration = Duration::from_secs(30);
 
-fn seal() -> Seal {
+pub fn seal() -> Seal {
     Seal::from_text(&"k".repeat(32).into()).unwrap()
 }
 
@@ -136,7 +136,7 @@ async fn from_a_call_to_a_report() {
         assert_eq!(told.len(), 3);
         assert!(told.values().all(|state| state == "pending"));
         for report in &reports {
-            store.report_settled(report, None, Timestamp(13)).await.unwrap();
+            store.report_settled(report, "me", None, Timestamp(13)).await.unwrap();
         }
         assert!(store.reports_due(project, Timestamp(13), 10).await.unwrap().is_empty());
 
@@ -191,9 +191,9 @@ async fn a_report_that_fails_holds_back_those_of_its_project_alone() {
         assert_eq!(store.next_report_after(Timestamp(10)).await.unwrap(), None);
         let due = store.reports_due(project, Timestamp(10), 10).await.unwrap();
         assert_eq!(due.iter().map(|report| report.attempts).collect::<Vec<_>>(), [0, 0]);
-        assert!(store.report_begun(&due[0]).await.unwrap());
+        assert!(store.report_begun(&due[0], "me", Timestamp(10)).await.unwrap());
         let minute = Duration::from_mins(1);
-        store.reports_postponed(project, "away", minute, Timestamp(20)).await.unwrap();
+        store.reports_postponed(project, "me", "away", minute, Timestamp(20)).await.unwrap();
         assert_eq!(store.projects_to_report(Timestamp(21), 8).await.unwrap(), []);
         let later = Timestamp(20).plus(minute);
         assert_eq!(store.next_report_after(Timestamp(21)).await.unwrap(), Some(later));
@@ -201,8 +201,8 @@ async fn a_report_that_fails_holds_back_those_of_its_project_alone() {
         let order: Vec<_> = again.iter().map(|report| (report.id, report.attempts)).collect();
         assert_eq!(order, [(due[1].id, 0), (due[0].id, 1)], "first what failed least");
         for report in &again {
-            store.report_settled(report, Some("another one"), later).await.unwrap();
-            assert!(!store.report_begun(report).await.unwrap(), "it is settled");
+            store.report_settled(report, "me", Some("another one"), later).await.unwrap();
+            assert!(!store.report_begun(report, "me", later).await.unwrap(), "it is settled");
         }
         assert_eq!(store.projects_to_report(later, 8).await.unwrap(), []);
         // Given up under its old name, tried again under the new one; not for other changes.
@@ -231,7 +231,10 @@ async fn a_lost_attempt_writes_nothing() {
         assert_eq!(store.job_lost(job.id, in_time).await.unwrap(), None);
         store.script_started(job.id, 1, "running").await.unwrap();
         let late = in_time.plus(Duration::from_millis(1));
-        assert_eq!(store.leases_lapsed(late).await.unwrap(), [(job.id, job.uuid, 1)]);
+        let lapsed = store.leases_lapsed(late).await.unwrap();
+        let lapsed: Vec<_> =
+            lapsed.iter().map(|it| (it.job, it.uuid, it.attempt, it.owner.as_str())).collect();
+        assert_eq!(lapsed, [(job.id, job.uuid, 1, "w1")]);
         assert!(store.job_lost(job.id, late).await.unwrap().unwrap().retried);
         let retried = store.claim_job("w2", LEASE, late).await.unwrap().unwrap();
         assert_eq!((retried.id, retried.attempt), (job.id, 2));
@@ -246,7 +249,7 @@ async fn a_lost_attempt_writes_nothing() {
         let third = store.claim_job("w3", LEASE, late).await.unwrap().unwrap();
         assert_eq!(third.attempt, 3);
         store.script_started(job.id, 3, "running").await.unwrap();
-        store.leases_abandoned(late.plus(LEASE)).await.unwrap();
+        store.leases_abandoned("w3", late.plus(LEASE)).await.unwrap();
         let lost = store.job_lost(job.id, late.plus(LEASE)).await.unwrap().unwrap();
         assert!(!lost.retried);
         assert_eq!(store.job(job.id).await.unwrap().unwrap().status, JobStatus::Error);

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use kozmic::model::{Change, GitRef, HookEvent, JobEnd, ProjectId, Timestamp, Trigger};
+use kozmic::model::{
+    Change, ErrorKind, GitRef, HookEvent, JobEnd, ProjectId, PulledImage, Script, Timestamp,
+    Trigger,
+};
 use kozmic::store::{Asked, AskedHooks, Store};
 
 use crate::store::{LEASE, build, on_both, project, spec};
@@ -55,7 +58,7 @@ async fn chosen_hooks_speak_for_themselves_and_tries_for_nothing() {
         assert_eq!(states(&store, project).await, expected);
 
         // A hook that is not kept, on files that were sent.
-        let typed = asked(Trigger::Try, AskedHooks::Typed(Box::new(spec("Typed"))));
+        let typed = asked(Trigger::Try, AskedHooks::Typed(Box::new(spec("Typed")), None));
         store.tree_begun("trees/a", project, Timestamp(30)).await.unwrap();
         let tried = store.tree_tried(("trees/a", 5), project, &typed, Timestamp(31)).await.unwrap();
         let job = store.claim_job("w", LEASE, Timestamp(32)).await.unwrap().unwrap();
@@ -69,6 +72,90 @@ async fn chosen_hooks_speak_for_themselves_and_tries_for_nothing() {
         assert_eq!(latest.unwrap().unwrap().number, 1);
         let twice = store.tree_tried(("trees/a", 5), project, &typed, Timestamp(35)).await;
         assert!(twice.is_err(), "a tree is tried once");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_runs_as_it_was_typed_whatever_becomes_of_its_hook() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let mut written = spec("Typed");
+        written.build_script = Script::parse("typed\n").unwrap();
+        let of = Some(hooks[0].id);
+        let typed = asked(Trigger::Try, AskedHooks::Typed(Box::new(written), of));
+        let made = store.build_asked(project, &typed, Timestamp(10)).await.unwrap();
+        assert!(store.build(made.build).await.unwrap().unwrap().asked.is_of_commit);
+        let next = async |now| {
+            let job = store.claim_job("w", LEASE, Timestamp(now)).await.unwrap().unwrap();
+            store
+                .job_finished(job.id, job.attempt, &JobEnd::Exited(1), Timestamp(now))
+                .await
+                .unwrap();
+            job
+        };
+        let job = next(20).await;
+        assert!(job.is_of_commit && job.tree.is_none());
+        assert_eq!((job.title.as_str(), job.build_script.as_str()), ("Typed", "typed\n"));
+        // The hook says something else by now.
+        store.hook_edited(&hooks[0], &spec("Tests"), "octo", Timestamp(30)).await.unwrap();
+        store.job_restarted(job.id, "octo", Timestamp(31)).await.unwrap();
+        let again = next(40).await;
+        assert_eq!((again.title.as_str(), again.build_script.as_str()), ("Typed", "typed\n"));
+        assert!(again.is_of_commit);
+        store.hook_deleted(&hooks[0], "octo", Timestamp(50)).await.unwrap();
+        store.job_restarted(again.id, "octo", Timestamp(51)).await.unwrap();
+        assert_eq!(next(60).await.build_script.as_str(), "typed\n");
+        assert!(states(&store, project).await.is_empty(), "nobody is told of a try");
+        // Another project's hook is none that it could be.
+        let other = asked(Trigger::Try, AskedHooks::Typed(Box::new(spec("Typed")), of));
+        store.build_asked(project, &other, Timestamp(70)).await.unwrap();
+        assert!(next(80).await.is_of_commit);
+
+        // A try whose files were sent is of those, and of nothing else once they are gone.
+        let sent = asked(Trigger::Try, AskedHooks::Typed(Box::new(spec("Typed")), None));
+        store.tree_begun("trees/b", project, Timestamp(90)).await.unwrap();
+        store.tree_tried(("trees/b", 5), project, &sent, Timestamp(91)).await.unwrap();
+        store.tree_removed("trees/b").await.unwrap();
+        let job = next(92).await;
+        assert!(!job.is_of_commit && job.tree.is_none());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_an_image_is_told_without_asking_for_it() {
+    on_both(async |store| {
+        let (project, _) = project(&store, &["Tests"]).await;
+        let news = async |image| store.image_news(project, image).await.unwrap();
+        assert_eq!(news("debian:12").await, kozmic::store::ImageNews::default());
+        let mut now = 10;
+        let mut run = async |end: JobEnd, has_run| {
+            let typed = asked(Trigger::Try, AskedHooks::Typed(Box::new(spec("Typed")), None));
+            now += 10;
+            store.build_asked(project, &typed, Timestamp(now)).await.unwrap();
+            let job = store.claim_job("w", LEASE, Timestamp(now)).await.unwrap().unwrap();
+            if has_run {
+                store.script_started(job.id, job.attempt, "running").await.unwrap();
+            }
+            store.job_finished(job.id, job.attempt, &end, Timestamp(now + 1)).await.unwrap();
+        };
+        let missing = |image: &str| {
+            JobEnd::Error(ErrorKind::ImageNotFound, format!("there is no image `{image}`"))
+        };
+        run(missing("debian:12"), false).await;
+        let (at, why) = news("debian:12").await.last_job.unwrap();
+        assert_eq!(at, Timestamp(21));
+        assert!(why.unwrap().contains("no image `debian:12`"));
+        run(JobEnd::Exited(3), true).await;
+        assert_eq!(news("debian:12").await.last_job, Some((Timestamp(31), None)));
+        // It was the image of a service that was missing, or no image at all.
+        run(missing("postgres:99"), false).await;
+        assert_eq!(news("debian:12").await.last_job, None);
+        let image = PulledImage { id: "sha256:1".into(), name: "debian:12".into(), replaced: None };
+        store.image_pulled("engine", &image, Timestamp(77)).await.unwrap();
+        assert_eq!(news("debian:12").await.pulled_at, Some(Timestamp(77)));
+        assert_eq!(news("debian:13").await, kozmic::store::ImageNews::default());
     })
     .await;
 }

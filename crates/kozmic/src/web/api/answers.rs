@@ -1,10 +1,10 @@
 //! What the API says of projects, builds and jobs. Times are RFC 3339 in UTC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::model::{Approval, Timestamp, Waiting};
+use crate::model::{Approval, BuildId, JobId, Timestamp, Waiting};
 use crate::store::{Build, Job, KeptContainer, KeptStep, PhaseTime, Project, StoreError};
 use crate::web::App;
 
@@ -142,24 +142,58 @@ pub(super) fn project(app: &App, project: &Project) -> ProjectAnswer {
 }
 
 pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreError> {
+    let facts = Facts::of(app, std::slice::from_ref(&build)).await?;
+    Ok(answer(app, build, &facts))
+}
+
+/// Several builds, in their order; what is asked for them is asked for all at once.
+pub(super) async fn builds(app: &App, builds: Vec<Build>) -> Result<Vec<BuildAnswer>, StoreError> {
+    let facts = Facts::of(app, &builds).await?;
+    Ok(builds.into_iter().map(|build| answer(app, build, &facts)).collect())
+}
+
+/// What there is to say of builds beside themselves.
+struct Facts {
+    jobs: Vec<Job>,
+    phases: HashMap<JobId, Vec<PhaseTime>>,
+    steps: HashMap<JobId, KeptStep>,
+    kept: HashMap<JobId, KeptContainer>,
+    not_run: HashMap<BuildId, Vec<(String, String)>>,
+}
+
+impl Facts {
+    async fn of(app: &App, builds: &[Build]) -> Result<Self, StoreError> {
+        let ids: Vec<BuildId> = builds.iter().map(|build| build.id).collect();
+        let mut jobs = app.store.jobs_of_all(&ids).await?;
+        app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
+        Ok(Self {
+            jobs,
+            phases: app.store.phases_of_all(&ids).await?,
+            steps: app.store.install_steps_of_all(&ids).await?,
+            kept: app.store.kept_containers_of_all(&ids).await?,
+            not_run: app.store.hooks_not_run_of_all(&ids).await?,
+        })
+    }
+
+    fn of_job(&self, job: JobId) -> JobFacts {
+        JobFacts {
+            phases: self.phases.get(&job).cloned().unwrap_or_default(),
+            install: self.steps.get(&job).cloned(),
+            kept: self.kept.get(&job).cloned(),
+        }
+    }
+}
+
+fn answer(app: &App, build: Build, facts: &Facts) -> BuildAnswer {
     let project = build.project.0;
-    let mut jobs = app.store.jobs_of(build.id).await?;
-    app.store.tell_why_they_wait(&mut jobs, Timestamp::now()).await?;
-    let mut phases = app.store.phases_of(build.id).await?;
-    let mut steps = app.store.install_steps_of(build.id).await?;
-    let kept = app.store.kept_containers_of(build.id).await?;
-    let mut of = |job: &Job| JobFacts {
-        phases: phases.remove(&job.id).unwrap_or_default(),
-        install: steps.remove(&job.id),
-        kept: kept.get(&job.id).cloned(),
-    };
-    let not_run = app.store.hooks_not_run(build.id).await?.into_iter();
+    let jobs = facts.jobs.iter().filter(|job| job.build == build.id);
+    let not_run = facts.not_run.get(&build.id).into_iter().flatten();
     let pull = build.pull_request.as_ref();
     let (approved_by, approved_at) = match &build.approval {
         Approval::Given { by, at } => (Some(by.clone()), Some(at.to_string())),
         Approval::NotNeeded | Approval::Awaited => (None, None),
     };
-    Ok(BuildAnswer {
+    BuildAnswer {
         id: build.id.0,
         project_id: project,
         number: build.number,
@@ -182,19 +216,15 @@ pub(super) async fn build(app: &App, build: Build) -> Result<BuildAnswer, StoreE
         partial: build.asked.is_partial,
         cron: build.asked.cron.as_ref().map(|(line, _)| line.clone()),
         due_at: build.asked.cron.as_ref().map(|(_, due)| due.to_string()),
-        not_run: not_run.map(|(hook, reason)| NotRunAnswer { hook, reason }).collect(),
+        not_run: not_run
+            .map(|(hook, reason)| NotRunAnswer { hook: hook.clone(), reason: reason.clone() })
+            .collect(),
         created_at: build.created_at.to_string(),
         started_at: time(build.started_at),
         finished_at: time(build.finished_at),
         url: format!("{}/projects/{project}/builds/{}/", app.public_url, build.id),
-        jobs: jobs
-            .into_iter()
-            .map(|job| {
-                let facts = of(&job);
-                self::job(app, project, job, facts)
-            })
-            .collect(),
-    })
+        jobs: jobs.map(|job| self::job(app, project, job.clone(), facts.of_job(job.id))).collect(),
+    }
 }
 
 pub(super) fn job(app: &App, project: i64, job: Job, facts: JobFacts) -> JobAnswer {

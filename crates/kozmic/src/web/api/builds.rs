@@ -41,11 +41,8 @@ pub(super) async fn list(
     Access { project, .. }: Access,
     Query(range): Query<Range>,
 ) -> Result<Json<Builds>, Problem> {
-    let mut builds = Vec::new();
-    for build in app.store.builds_before(project.id, range.before, PAGE).await? {
-        builds.push(answers::build(&app, build).await?);
-    }
-    Ok(Json(Builds { builds }))
+    let builds = app.store.builds_before(project.id, range.before, PAGE).await?;
+    Ok(Json(Builds { builds: answers::builds(&app, builds).await? }))
 }
 
 /// What to build; `{}` is the head of the default branch.

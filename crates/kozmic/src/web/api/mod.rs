@@ -16,6 +16,7 @@ mod services;
 mod shell;
 mod tests;
 mod tries;
+mod webhooks;
 
 use super::gate::Door::{Api, Socket};
 use super::gate::Who::{Administrator, Manager, Member, SignedIn};
@@ -42,6 +43,9 @@ pub(super) fn routes() -> Vec<Route> {
             Manager,
             cache_folders::drop,
         ),
+        get("/api/v1/projects/{project}/webhooks", Api, Manager, webhooks::list),
+        post("/api/v1/projects/{project}/webhooks", Api, Manager, webhooks::add),
+        delete("/api/v1/projects/{project}/webhooks/{webhook}", Api, Manager, webhooks::remove),
         get("/api/v1/queue", Api, SignedIn, queue::list),
         get("/api/v1/audit", Api, Administrator, audit::list),
         get("/api/v1/builds/{build}", Api, Member, builds::one),

@@ -10,6 +10,7 @@ use super::{Beside, Disk, DiskParts, Result, measure};
 use crate::engine::{EngineUsage, OfJob, UsedImage};
 use crate::model::{DiskAccount, DiskKind, DiskUse, DroppedImage, ProjectId, Timestamp};
 use crate::store::{KeptContainer, KeptFolder, KeptImage, KeptLog};
+use crate::telemetry::count;
 
 /// Logs that are asked for at once.
 const LOGS: i64 = 1_000;
@@ -82,6 +83,9 @@ impl Disk {
             count: 1,
             bytes,
         }));
+        for DiskUse { kind, bytes, .. } in &uses {
+            count::disk(kind.as_str(), *bytes);
+        }
         let account = DiskAccount {
             used: uses.iter().map(|it| it.bytes).sum(),
             uses,

@@ -5,11 +5,15 @@ mod daemon;
 mod delivery;
 mod disk;
 mod engine;
+mod machines;
+mod mail;
 mod podman;
 mod postgres;
 mod prism;
+mod redis;
 mod s3;
 mod services;
+mod sink;
 mod sshd;
 pub mod tailer;
 pub mod terminal;
@@ -26,12 +30,16 @@ pub use engine::{
     BASE, CuttableEngine, Registry, busybox, cached_images, containers_of, docker, docker_at,
     docker_config, engine_host, free_port, is_podman, remove_cached_images,
 };
+pub use machines::{Machines, Node};
+pub use mail::{Mail, MailServer};
 pub use postgres::Postgres;
 pub use prism::Prism;
+pub use redis::Redis;
 pub use s3::S3;
 pub use services::{
     cache_folder_volumes, networks_of, postgres_image, remove_cache_folders, web_image,
 };
+pub use sink::{Received, Sink};
 pub use sshd::Sshd;
 pub use visitor::{client, cookies, location, post_form};
 pub use world::{Build, REPOSITORY, Server, World, hook, with_header};

@@ -12,7 +12,13 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// As tests want it: quick, and gone with the machine.
     pub async fn start() -> Self {
+        Self::start_with("-c fsync=off").await
+    }
+
+    /// As people run it, with more options or none.
+    pub async fn start_with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The server runs as another user where the tests run as root.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -24,7 +30,7 @@ impl Postgres {
         )
         .await;
         let options = format!(
-            "-c listen_addresses=127.0.0.1 -p {port} -k {} -c fsync=off",
+            "-c listen_addresses=127.0.0.1 -p {port} -k {} {more}",
             folder.path().display()
         );
         let log = folder.path().join("log");

@@ -1,8 +1,10 @@
 //! Where somebody who wants to look into what is left of a failed job meets the worker
 //! whose engine has it. What passes between them are bytes and few words, so that the
-//! two may come to be in different processes. In this process for now.
+//! two may be in different processes (`between`).
 //!
 //! Every way is bounded: who does not read holds up nobody but themselves.
+
+mod between;
 
 use std::io;
 
@@ -10,6 +12,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{JobId, Timestamp};
+
+pub use between::{Find, between};
 
 /// Wishes that nobody has taken up yet.
 const ASKS: usize = 16;

@@ -1,0 +1,212 @@
+//! Delivers to webhooks: signed, to no other address than may be, and never longer than a
+//! few seconds. No redirect is followed: it could lead anywhere.
+
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{StatusCode, header};
+
+use crate::model::{Networks, WebhookSpec};
+use crate::store::{Message, Outcome, Reply};
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// What could not be delivered for so long is given up.
+const PATIENCE: Duration = Duration::from_hours(24);
+
+#[derive(Debug, Clone)]
+pub(super) struct Webhooks {
+    http: reqwest::Client,
+    networks: Arc<Networks>,
+}
+
+/// Gives the addresses of a name that may be connected to, and no others: what is connected
+/// to is what was looked at.
+struct Resolver(Arc<Networks>);
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} leads to an address of this server's own networks; KOZMIC_WEBHOOK_NETWORKS can allow it"
+)]
+struct NotAllowed(String);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let networks = self.0.clone();
+        Box::pin(async move {
+            let name = name.as_str().to_owned();
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let there = !found.is_empty();
+            let allowed: Vec<SocketAddr> =
+                found.into_iter().filter(|address| networks.allow(address.ip())).collect();
+            if there && allowed.is_empty() {
+                return Err(NotAllowed(name).into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+impl Webhooks {
+    pub(super) fn new(networks: Networks) -> reqwest::Result<Self> {
+        let networks = Arc::new(networks);
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("kozmic/", env!("CARGO_PKG_VERSION")))
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            // A proxy would look up names by itself.
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .dns_resolver(Arc::new(Resolver(networks.clone())))
+            .build()?;
+        Ok(Self { http, networks })
+    }
+
+    pub(super) async fn deliver(
+        &self,
+        message: &Message,
+        to: &WebhookSpec,
+        age: Duration,
+    ) -> (Outcome, Reply) {
+        let begun = Instant::now();
+        let answer = self.post(message, to).await;
+        let took = begun.elapsed();
+        let pause = (age < PATIENCE).then(|| Outcome::Again(pause(message.attempts)));
+        match answer {
+            Ok(status) => {
+                let reply =
+                    Reply { words: in_words(status), code: Some(status.as_u16().into()), took };
+                let outcome = if status.is_success() {
+                    Outcome::Sent
+                } else if may_pass(status) {
+                    pause.unwrap_or(Outcome::Refused)
+                } else {
+                    Outcome::Refused
+                };
+                (outcome, reply)
+            }
+            Err(Failure::NotAllowed(why)) => {
+                (Outcome::Refused, Reply { words: why.to_string(), code: None, took })
+            }
+            Err(Failure::Away(words)) => {
+                (pause.unwrap_or(Outcome::Refused), Reply { words, code: None, took })
+            }
+        }
+    }
+
+    async fn post(&self, message: &Message, to: &WebhookSpec) -> Result<StatusCode, Failure> {
+        // A name is looked at when it is resolved; an address is not resolved.
+        let host = to.url.host_str().unwrap_or_default();
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
+            && !self.networks.allow(address)
+        {
+            return Err(Failure::NotAllowed(NotAllowed(host.to_owned())));
+        }
+        let mut request = self
+            .http
+            .post(to.url.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("X-Kozmic-Event", &message.event)
+            .header("X-Kozmic-Delivery", message.uuid.to_string());
+        if let Some(secret) = &to.secret {
+            request = request.header("X-Kozmic-Signature-256", signature(secret, &message.payload));
+        }
+        let answer = request.body(message.payload.clone()).send().await.map_err(failure)?;
+        // Nothing is read of what it says: the status is all that counts.
+        Ok(answer.status())
+    }
+}
+
+/// Connects to where a webhook leads, and sends nothing.
+pub async fn try_webhook(networks: &Networks, to: &WebhookSpec) -> Result<(), String> {
+    let host = to.url.host_str().unwrap_or_default();
+    let port = to.url.port_or_known_default().unwrap_or_default();
+    let reach = async {
+        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
+        let found: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
+        let allowed = |address: &&SocketAddr| networks.allow(address.ip());
+        let Some(address) = found.iter().find(allowed) else {
+            return Err(NotAllowed(host.to_owned()).to_string());
+        };
+        tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        Ok(())
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, reach).await {
+        Ok(reached) => reached,
+        Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+    }
+}
+
+enum Failure {
+    NotAllowed(NotAllowed),
+    Away(String),
+}
+
+/// Without the URL, which may be a secret.
+fn failure(error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let mut cause: &dyn Error = &error;
+    loop {
+        if let Some(NotAllowed(name)) = cause.downcast_ref() {
+            return Failure::NotAllowed(NotAllowed(name.clone()));
+        }
+        match cause.source() {
+            Some(deeper) => cause = deeper,
+            None if error.is_timeout() => {
+                return Failure::Away(format!("no answer within {} s", TIMEOUT.as_secs()));
+            }
+            None => return Failure::Away(cause.to_string()),
+        }
+    }
+}
+
+/// As GitHub signs: HMAC-SHA256 of the body.
+fn signature(secret: &str, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    format!("sha256={}", hex::encode(hmac::sign(&key, body.as_bytes())))
+}
+
+fn in_words(status: StatusCode) -> String {
+    if status.is_redirection() {
+        return format!("{status}: redirects are not followed");
+    }
+    status.to_string()
+}
+
+/// Whether another answer may come without anybody changing something.
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// After so many attempts.
+fn pause(attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(16);
+    (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_signed_as_github_signs() {
+        // "Validating webhook deliveries" in GitHub's documentation has this example.
+        let signed = signature("It's a Secret to Everybody", "Hello, World!");
+        let expected = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+        assert_eq!(signed, expected);
+    }
+
+    #[test]
+    fn pauses_double_up_to_an_hour() {
+        let pauses = [1, 2, 3, 20].map(|attempts| pause(attempts).as_secs());
+        assert_eq!(pauses, [10, 20, 40, 3_600]);
+    }
+}

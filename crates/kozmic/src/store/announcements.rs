@@ -1,0 +1,417 @@
+//! Builds that have ended, noted in the transaction that ended them, and the messages that
+//! follow: one for everybody who wants to be told.
+
+use std::time::Duration;
+
+use sqlx::any::AnyRow;
+
+use super::{Columns as _, Result, Store, Transaction, commit, failed, to_json};
+use crate::model::{
+    BuildEvent, BuildId, BuildStatus, JobUuid, MailChoice, ProjectId, Timestamp, Trigger, UserId,
+    WebhookFormat,
+};
+
+/// Mails that somebody gets within an hour; what is beyond comes as one.
+const MAILS_AN_HOUR: i64 = 20;
+const HOUR: Duration = Duration::from_hours(1);
+/// How long it is known which mails were sent.
+const MAILS_KEPT: Duration = Duration::from_hours(24 * 30);
+/// Deliveries that are kept of each webhook.
+const DELIVERIES_KEPT: i64 = 50;
+/// Builds that one mail lists instead of mails of their own.
+const DIGEST: usize = 50;
+
+/// The end of a build, of which nobody was told yet.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    id: i64,
+    pub build: BuildId,
+    pub event: BuildEvent,
+    pub status: BuildStatus,
+    /// How the build before on its branch ended, or this one before it was run again.
+    pub was: Option<BuildStatus>,
+}
+
+/// A webhook that is to be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    pub webhook: i64,
+    pub format: WebhookFormat,
+}
+
+/// Several builds, in place of mails of their own.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Digest {
+    /// The first of them.
+    pub builds: Vec<i64>,
+    pub count: u64,
+}
+
+/// Called with each change of a build, in its transaction and with the build locked: notes
+/// its end when it is one. What was only tried is told to nobody.
+pub(super) async fn build_changed(
+    tx: &mut Transaction,
+    build: BuildId,
+    now: Timestamp,
+) -> Result<()> {
+    let row = sqlx::query(
+        "SELECT project_id, number, gh_commit_ref, status, triggered_by, is_partial, announced, is_announced \
+         FROM builds WHERE id = $1",
+    )
+    .bind(build.0)
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed("read a build"))?;
+    let status: BuildStatus = row.text("status")?.parse()?;
+    let was_told = row.flag("is_announced")?;
+    if status.is_finished() == was_told || row.text("triggered_by")? == Trigger::Try.as_str() {
+        return Ok(());
+    }
+    if !status.is_finished() {
+        sqlx::query("UPDATE builds SET is_announced = 0 WHERE id = $1")
+            .bind(build.0)
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("note that a build goes on"))?;
+        return Ok(());
+    }
+    let before = match row.text_or_null("announced")?.as_deref() {
+        // That one was cancelled says nothing of its branch.
+        Some("cancelled") | None => before(tx, &row).await?,
+        Some(before) => Some(before.parse()?),
+    };
+    let event = match (status, before) {
+        (BuildStatus::Failure | BuildStatus::Error, _) => BuildEvent::Failed,
+        // One whose hooks were chosen makes nothing green that another left red.
+        (BuildStatus::Success, Some(BuildStatus::Failure | BuildStatus::Error))
+            if !row.flag("is_partial")? =>
+        {
+            BuildEvent::Fixed
+        }
+        _ => BuildEvent::Finished,
+    };
+    sqlx::query("UPDATE builds SET announced = $1, is_announced = 1 WHERE id = $2")
+        .bind(status.as_str())
+        .bind(build.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("note that a build's end is told"))?;
+    sqlx::query(
+        "INSERT INTO announcements (build_id, event, status, was, created_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(build.0)
+    .bind(event.as_str())
+    .bind(status.as_str())
+    .bind(before.map(BuildStatus::as_str))
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("announce a build's end"))?;
+    Ok(())
+}
+
+/// How the last build before it of its ref ended that says something of the ref.
+async fn before(tx: &mut Transaction, build: &AnyRow) -> Result<Option<BuildStatus>> {
+    let row = sqlx::query(
+        "SELECT status FROM builds WHERE project_id = $1 AND gh_commit_ref = $2 AND number < $3 \
+         AND status IN ('success', 'failure', 'error') AND triggered_by <> 'try' AND is_partial = 0 \
+         ORDER BY number DESC LIMIT 1",
+    )
+    .bind(build.int("project_id")?)
+    .bind(build.text("gh_commit_ref")?)
+    .bind(build.int("number")?)
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(failed("look for the build before"))?;
+    row.map(|row| Ok(row.text("status")?.parse()?)).transpose()
+}
+
+impl Store {
+    /// Ends that nobody was told of yet, the oldest first.
+    pub async fn announcements(&self, limit: i64) -> Result<Vec<Announcement>> {
+        let rows = sqlx::query("SELECT * FROM announcements ORDER BY id LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("read the announcements"))?;
+        let read = |row: &AnyRow| {
+            let was = row.text_or_null("was")?;
+            Ok(Announcement {
+                id: row.int("id")?,
+                build: BuildId(row.int("build_id")?),
+                event: row.text("event")?.parse()?,
+                status: row.text("status")?.parse()?,
+                was: was.map(|was| was.parse()).transpose()?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Nobody is told.
+    pub async fn announcement_dropped(&self, announcement: &Announcement) -> Result<()> {
+        sqlx::query("DELETE FROM announcements WHERE id = $1")
+            .bind(announcement.id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed("drop an announcement"))?;
+        Ok(())
+    }
+
+    /// Makes the messages of an announcement, which is gone then; false when another process
+    /// has made them. `body` says what a webhook is told under this delivery's id; `mail` is
+    /// what holds for who chose nothing, and none where no mail can be sent.
+    pub async fn announced(
+        &self,
+        announcement: &Announcement,
+        mail: Option<MailChoice>,
+        body: impl Fn(Told, JobUuid) -> String + Send,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let gone = sqlx::query("DELETE FROM announcements WHERE id = $1")
+            .bind(announcement.id)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("take an announcement"))?;
+        if gone.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let row = sqlx::query(
+            "SELECT project_id, gh_commit_author, pull_request_author, asked_by FROM builds WHERE id = $1",
+        )
+        .bind(announcement.build.0)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed("read a build"))?;
+        let of = Of { announcement, project: ProjectId(row.int("project_id")?), now };
+        of.tell_webhooks(&mut tx, body).await?;
+        if let (Some(mail), BuildEvent::Failed | BuildEvent::Fixed) = (mail, announcement.event) {
+            let whose = ["gh_commit_author", "pull_request_author", "asked_by"];
+            let whose = whose.map(|column| row.text_or_null(column));
+            let mut logins = Vec::new();
+            for login in whose {
+                logins.extend(login?.map(|login| login.to_lowercase()));
+            }
+            of.tell_people(&mut tx, mail, &logins).await?;
+        }
+        commit(tx).await?;
+        self.wakes.outbox.messages.notify_one();
+        Ok(true)
+    }
+}
+
+struct Of<'a> {
+    announcement: &'a Announcement,
+    project: ProjectId,
+    now: Timestamp,
+}
+
+impl Of<'_> {
+    async fn tell_webhooks(
+        &self,
+        tx: &mut Transaction,
+        body: impl Fn(Told, JobUuid) -> String + Send,
+    ) -> Result<()> {
+        let rows = sqlx::query(
+            "SELECT id, format, events FROM webhooks WHERE project_id = $1 ORDER BY id",
+        )
+        .bind(self.project.0)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed("list a project's webhooks"))?;
+        for row in &rows {
+            let events = row.text("events")?;
+            let wants = |event: BuildEvent| events.split(',').any(|one| one == event.as_str());
+            // Who wants all ends wants these, too.
+            if !wants(BuildEvent::Finished) && !wants(self.announcement.event) {
+                continue;
+            }
+            let told = Told { webhook: row.int("id")?, format: row.text("format")?.parse()? };
+            let uuid = JobUuid::random();
+            let message = New {
+                uuid,
+                project: self.project,
+                build: Some(self.announcement.build),
+                event: self.announcement.event.as_str(),
+                payload: &body(told, uuid),
+                at: self.now,
+            };
+            message.to_webhook(tx, told.webhook, self.now).await?;
+            forget_deliveries(tx, told.webhook).await?;
+        }
+        Ok(())
+    }
+
+    /// Owner and members, as each has chosen.
+    async fn tell_people(
+        &self,
+        tx: &mut Transaction,
+        default: MailChoice,
+        whose: &[String],
+    ) -> Result<()> {
+        let rows = sqlx::query(
+            "SELECT users.id, users.gh_login, users.mail, \
+             (SELECT choice FROM mail_choices WHERE user_id = users.id AND project_id = $1) AS choice \
+             FROM users WHERE email IS NOT NULL AND (id IN \
+             (SELECT user_id FROM memberships WHERE project_id = $1) \
+             OR id = (SELECT owner_id FROM projects WHERE id = $1)) ORDER BY id",
+        )
+        .bind(self.project.0)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed("list who may be mailed"))?;
+        for row in &rows {
+            let chosen = row.text_or_null("choice")?.or(row.text_or_null("mail")?);
+            let wants = match chosen.map_or(Ok(default), |chosen| chosen.parse())? {
+                MailChoice::Never => false,
+                MailChoice::Own => whose.contains(&row.text("gh_login")?.to_lowercase()),
+                MailChoice::All => true,
+            };
+            if wants {
+                self.mail(tx, UserId(row.int("id")?)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mail(&self, tx: &mut Transaction, user: UserId) -> Result<()> {
+        sqlx::query(
+            "DELETE FROM messages WHERE user_id = $1 AND state <> 'waiting' AND updated_at < $2",
+        )
+        .bind(user.0)
+        .bind(self.now.minus(MAILS_KEPT).0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("forget old mails"))?;
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS sent, MIN(created_at) AS first FROM messages \
+             WHERE user_id = $1 AND created_at > $2",
+        )
+        .bind(user.0)
+        .bind(self.now.minus(HOUR).0)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(failed("count somebody's mails"))?;
+        let message = New {
+            uuid: JobUuid::random(),
+            project: self.project,
+            build: Some(self.announcement.build),
+            event: self.announcement.event.as_str(),
+            payload: "{}",
+            at: self.now,
+        };
+        if row.int("sent")? < MAILS_AN_HOUR {
+            return message.to_person(tx, user, self.now).await;
+        }
+        let first = row.int_or_null("first")?.map_or(self.now, Timestamp);
+        self.add_to_digest(tx, user, first.plus(HOUR)).await
+    }
+
+    /// One mail for all that is beyond the limit, as soon as that allows it.
+    async fn add_to_digest(&self, tx: &mut Transaction, user: UserId, at: Timestamp) -> Result<()> {
+        let row = sqlx::query(
+            "SELECT id, payload FROM messages WHERE user_id = $1 AND event = 'digest' \
+             AND state = 'waiting' AND attempts = 0",
+        )
+        .bind(user.0)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(failed("look for a digest"))?;
+        let mut digest: Digest = match &row {
+            Some(row) => super::read_json(row, "payload")?,
+            None => Digest::default(),
+        };
+        digest.count += 1;
+        if digest.builds.len() < DIGEST {
+            digest.builds.push(self.announcement.build.0);
+        }
+        let payload = to_json(&digest, "payload")?;
+        let Some(row) = row else {
+            let message = New {
+                uuid: JobUuid::random(),
+                project: self.project,
+                build: None,
+                event: "digest",
+                payload: &payload,
+                at,
+            };
+            return message.to_person(tx, user, self.now).await;
+        };
+        sqlx::query("UPDATE messages SET payload = $1 WHERE id = $2")
+            .bind(payload)
+            .bind(row.int("id")?)
+            .execute(&mut **tx)
+            .await
+            .map_err(failed("add to a digest"))?;
+        Ok(())
+    }
+}
+
+/// A message that is to be sent.
+pub(super) struct New<'a> {
+    pub(super) uuid: JobUuid,
+    pub(super) project: ProjectId,
+    pub(super) build: Option<BuildId>,
+    pub(super) event: &'a str,
+    pub(super) payload: &'a str,
+    /// Not before.
+    pub(super) at: Timestamp,
+}
+
+impl New<'_> {
+    pub(super) async fn to_webhook(
+        &self,
+        tx: &mut Transaction,
+        webhook: i64,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.insert(tx, "webhook", None, Some(webhook), now).await
+    }
+
+    async fn to_person(&self, tx: &mut Transaction, user: UserId, now: Timestamp) -> Result<()> {
+        self.insert(tx, "mail", Some(user.0), None, now).await
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Transaction,
+        kind: &str,
+        user: Option<i64>,
+        webhook: Option<i64>,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO messages (uuid, kind, project_id, build_id, user_id, webhook_id, event, payload, \
+             state, attempts, next_attempt_at, claimed_until, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', 0, $9, 0, $10, $10)",
+        )
+        .bind(self.uuid.to_string())
+        .bind(kind)
+        .bind(self.project.0)
+        .bind(self.build.map(|build| build.0))
+        .bind(user)
+        .bind(webhook)
+        .bind(self.event)
+        .bind(self.payload)
+        .bind(self.at.0)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("put a message into the outbox"))?;
+        Ok(())
+    }
+}
+
+/// Of a webhook the newest deliveries stay.
+pub(super) async fn forget_deliveries(tx: &mut Transaction, webhook: i64) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM messages WHERE webhook_id = $1 AND state <> 'waiting' AND id < \
+         (SELECT MIN(id) FROM (SELECT id FROM messages WHERE webhook_id = $1 ORDER BY id DESC LIMIT $2) AS newest)",
+    )
+    .bind(webhook)
+    .bind(DELIVERIES_KEPT)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed("forget old deliveries"))?;
+    Ok(())
+}

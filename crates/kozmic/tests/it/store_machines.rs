@@ -1,0 +1,81 @@
+//! What several processes do with one database.
+
+use std::time::Duration;
+
+use kozmic::model::{JobEnd, Timestamp};
+
+use crate::store::{build, delivery, on_both, project};
+
+const CLAIM: Duration = Duration::from_mins(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_one_tells_github() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let call = delivery(&hooks[0], "g1");
+        store.hook_called(&call, &build("main", '1'), Timestamp(10)).await.unwrap();
+        let due = store.reports_due(project, Timestamp(10), 10).await.unwrap();
+        assert_eq!(due.len(), 2);
+        assert!(store.report_begun(&due[0], "one", Timestamp(10)).await.unwrap());
+        assert!(!store.report_begun(&due[0], "two", Timestamp(11)).await.unwrap());
+        let others = store.reports_due(project, Timestamp(11), 10).await.unwrap();
+        assert_eq!(others.iter().map(|it| it.id).collect::<Vec<_>>(), [due[1].id]);
+        assert!(store.report_begun(&due[1], "two", Timestamp(11)).await.unwrap());
+        store.report_settled(&due[1], "two", None, Timestamp(12)).await.unwrap();
+
+        // A newer state waits for the one that is on its way.
+        let job = store.claim_job("w", CLAIM, Timestamp(20)).await.unwrap().unwrap();
+        store.job_finished(job.id, 1, &JobEnd::Exited(0), Timestamp(30)).await.unwrap();
+        let newer = store.reports_due(project, Timestamp(31), 10).await.unwrap();
+        assert_eq!(newer.iter().map(|it| it.id).collect::<Vec<_>>(), [due[1].id]);
+        store.report_settled(&due[0], "one", None, Timestamp(32)).await.unwrap();
+        let newer = store.reports_due(project, Timestamp(32), 10).await.unwrap();
+        assert_eq!(newer.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_slept_while_telling_does_not_have_the_last_word() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let call = delivery(&hooks[0], "g1");
+        store.hook_called(&call, &build("main", '1'), Timestamp(10)).await.unwrap();
+        let due = store.reports_due(project, Timestamp(10), 10).await.unwrap();
+        let old = &due[0];
+        assert!(store.report_begun(old, "one", Timestamp(10)).await.unwrap());
+        let job = store.claim_job("w", CLAIM, Timestamp(20)).await.unwrap().unwrap();
+        store.job_finished(job.id, 1, &JobEnd::Exited(0), Timestamp(30)).await.unwrap();
+        let later = Timestamp(10).plus(CLAIM);
+        let due = store.reports_due(project, later, 10).await.unwrap();
+        let new = due.iter().find(|report| report.id == old.id).unwrap();
+        assert!(store.report_begun(new, "two", later).await.unwrap());
+        store.report_settled(new, "two", None, later).await.unwrap();
+        // The other one wakes, and its old state may have arrived after the new one.
+        store.report_settled(old, "one", None, later).await.unwrap();
+        let due = store.reports_due(project, later, 10).await.unwrap();
+        let again = due.iter().find(|report| report.id == old.id).unwrap();
+        assert_eq!(again.status, new.status);
+        assert!(again.attempts > 0, "GitHub is asked first");
+        assert!(store.report_begun(again, "one", later).await.unwrap());
+        store.reports_abandoned("one").await.unwrap();
+        assert!(store.report_begun(again, "two", later).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_one_has_the_turn_until_it_does_not_ask_again() {
+    on_both(async |store| {
+        let turn = async |who: &str, now: i64| {
+            store.has_turn("upkeep", who, Timestamp(now + 100), Timestamp(now)).await.unwrap()
+        };
+        assert!(turn("one", 0).await);
+        assert!(!turn("two", 50).await);
+        assert!(turn("one", 60).await, "it goes on");
+        assert!(!turn("two", 150).await);
+        assert!(turn("two", 161).await);
+        assert!(!turn("one", 162).await);
+    })
+    .await;
+}
