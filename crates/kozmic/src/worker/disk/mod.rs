@@ -24,7 +24,6 @@ use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError};
-use crate::telemetry::count;
 use room::Room;
 
 pub use tidy::{Removed, Tidied};
