@@ -11,7 +11,7 @@ use crate::telemetry::count::{Now, Waiting};
 impl Store {
     pub async fn watched(&self, now: Timestamp) -> Result<Now> {
         let queue = self
-            .counted_as(
+            .counted_now(
                 "SELECT CASE WHEN builds.approval = 'awaited' THEN 'approval' \
                  WHEN jobs.is_held = 1 THEN 'jobs' ELSE 'worker' END AS name, COUNT(*) AS count, \
                  MIN(jobs.created_at) AS oldest FROM jobs JOIN builds ON builds.id = jobs.build_id \
@@ -21,7 +21,7 @@ impl Store {
             )
             .await?;
         let mut outbox = self
-            .counted_as(
+            .counted_now(
                 "SELECT 'status' AS name, COUNT(*) AS count, MIN(updated_at) AS oldest FROM outbox \
                  WHERE version > sent_version",
                 &["status"],
@@ -35,16 +35,16 @@ impl Store {
              AND (attempts > 0 OR next_attempt_at <= {}) GROUP BY kind",
             now.0
         );
-        outbox.extend(self.counted_as(&messages, &["mail", "webhook"], now).await?);
+        outbox.extend(self.counted_now(&messages, &["mail", "webhook"], now).await?);
         let running = self
-            .counted_as(
+            .counted_now(
                 "SELECT 'running' AS name, COUNT(*) AS count, NULL AS oldest FROM jobs WHERE status = 'pending'",
                 &["running"],
                 now,
             )
             .await?;
         let workers = self
-            .counted_as(
+            .counted_now(
                 "SELECT CASE WHEN trouble IS NULL THEN 'ready' ELSE 'troubled' END AS name, \
                  COUNT(*) AS count, NULL AS oldest FROM workers GROUP BY 1",
                 &["ready", "troubled"],
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// A query's rows by their names; those without a row are zero.
-    async fn counted_as(
+    async fn counted_now(
         &self,
         query: &str,
         names: &[&'static str],

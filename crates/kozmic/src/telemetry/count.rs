@@ -1,20 +1,8 @@
 //! What happens is counted by these.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
-
-static IS_WATCHED: AtomicBool = AtomicBool::new(false);
-
-/// Whether anybody has asked for the numbers: what is dear is counted for them alone.
-pub fn is_watched() -> bool {
-    IS_WATCHED.load(Ordering::Relaxed)
-}
-
-pub(super) fn watched() {
-    IS_WATCHED.store(true, Ordering::Relaxed);
-}
 
 /// Rare ones begin at zero, so that the first is an increase.
 pub(super) fn begin() {

@@ -186,7 +186,6 @@ pub fn install() {
 /// Everything that was counted, in Prometheus' text format (version 0.0.4).
 pub fn render() -> String {
     let Some(Some(handle)) = INSTALLED.get() else { return String::new() };
-    super::count::watched();
     process::measure();
     handle.run_upkeep();
     handle.render()

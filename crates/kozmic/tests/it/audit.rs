@@ -10,14 +10,29 @@ use reqwest::{Client, Method, Response, header};
 
 use crate::harness::{Server, World, eventually, hook, location};
 
-/// Routes that change something and write nothing down, each with why.
+/// Routes that are not called here, each with why.
 const NOT_WRITTEN: &[(&str, &str, &str)] = &[
     (
         "POST",
         "/_hooks/hook/{hook}",
         "what GitHub delivers becomes builds, whose pages tell of it; nobody here did it",
     ),
-    ("POST", "/projects/{project}/hooks/check", "it only looks at what is written in a form"),
+    ("POST", "/projects/{project}/hooks/check", "it looks at what was typed, and keeps nothing"),
+    (
+        "POST",
+        "/projects/{project}/webhooks/{webhook}/test",
+        "it sends a message, and changes nothing",
+    ),
+    (
+        "POST",
+        "/projects/{project}/deliveries/{delivery}/again",
+        "it sends a message again, and changes nothing",
+    ),
+    (
+        "POST",
+        "/unsubscribe/{token}",
+        "it takes the link of a mail that was sent; what it changes is written as for /account/mail",
+    ),
 ];
 
 /// A value that the log must never hold.
@@ -182,18 +197,41 @@ impl Change {
         .await;
     }
 
+    async fn webhooks(&mut self) {
+        let route = ("POST", "/projects/{project}/webhooks/add");
+        let form = format!("format=json&url=https://example.org/{SECRET}&secret=&event=failed");
+        let path = "/projects/1/webhooks/add/";
+        let (_, row) = self.by(route, path, &form, Action::WebhookAdded).await;
+        assert_eq!(row.subject, "example.org");
+        let path = format!("/projects/1/webhooks/{}/remove/", row.subject_id.unwrap());
+        let route = ("POST", "/projects/{project}/webhooks/{webhook}/remove");
+        self.by(route, &path, "", Action::WebhookRemoved).await;
+        let route = ("POST", "/api/v1/projects/{project}/webhooks");
+        let body = format!(
+            "{{\"format\": \"json\", \"url\": \"https://example.org/{SECRET}\", \"secret\": \"\", \
+             \"events\": [\"failed\"]}}"
+        );
+        let path = "/api/v1/projects/1/webhooks";
+        let (_, row) = self.by(route, path, &body, Action::WebhookAdded).await;
+        let path = format!("/api/v1/projects/1/webhooks/{}", row.subject_id.unwrap());
+        let route = ("DELETE", "/api/v1/projects/{project}/webhooks/{webhook}");
+        self.by(route, &path, "", Action::WebhookRemoved).await;
+        self.by(("POST", "/account/mail"), "/account/mail/", "general=never", Action::MailChosen)
+            .await;
+    }
+
     async fn builds(&mut self) {
         let sha = self.world.push(&[("a", b"1")]).await;
         let (build, job) = self.build(&sha).await;
+        let form = "title=Style&image=busybox&build_script=%23!/bin/sh%0Atrue&ref=main&\
+                    options=label+%3D+nobodys";
+        let path = "/projects/1/hooks/try/";
+        self.by(("POST", "/projects/{project}/hooks/try"), path, form, Action::BuildStarted).await;
         let start = ("POST", "/projects/{project}/start");
         self.by(start, "/projects/1/start/", "ref=main", Action::BuildStarted).await;
         let start = ("POST", "/api/v1/projects/{project}/builds");
         self.by(start, "/api/v1/projects/1/builds", "{\"ref\": \"main\"}", Action::BuildStarted)
             .await;
-        let form = "title=Typed&image=busybox&build_script=true&options=label+%3D+nobodys&ref=main";
-        let route = ("POST", "/projects/{project}/hooks/try");
-        let (_, row) = self.by(route, "/projects/1/hooks/try/", form, Action::BuildTried).await;
-        assert_eq!(row.details["hook_as_typed"], "Typed");
         let of = |what: &str| format!("/projects/{{project}}/builds/{{build}}/{what}");
         let cancel = format!("/projects/1/builds/{build}/cancel/");
         let (_, row) = self.by(("POST", &of("cancel")), &cancel, "", Action::JobCancelled).await;
@@ -345,6 +383,7 @@ async fn every_route_that_changes_something_is_written_down() {
     let mut change = Change::new().await;
     change.people().await;
     change.project().await;
+    change.webhooks().await;
     change.builds().await;
     change.forks().await;
     change.tries().await;
