@@ -92,8 +92,6 @@ export const SCREENS = [
     },
   },
   { name: "hook", route: `${PROJECT}/hooks/{hook}/edit`, path: at("/projects/1/hooks/1/edit/"), who: "managers" },
-  { name: "hook-changes", route: `${PROJECT}/hooks/{hook}/changes`, path: at("/projects/1/hooks/1/changes/"), who: "managers" },
-  { name: "shell", route: `${PROJECT}/jobs/{job}/shell`, path: ofJob("failure", "Tests", "shell/"), who: "managers" },
   { name: "start", route: `${PROJECT}/start`, path: at("/projects/1/start/"), who: "managers" },
   {
     name: "start-with-problems", route: `${PROJECT}/start`, path: at("/projects/1/start/"), who: "managers", status: 400,
