@@ -27,7 +27,7 @@ async fn a_container_is_kept_until_its_time_is_over_and_nobody_is_at_it() {
             std::slice::from_ref(&kept)
         );
         assert_eq!(store.kept_containers("another").await.unwrap(), []);
-        assert_eq!(store.kept_containers_of(job.build).await.unwrap()[&job.id], kept);
+        assert_eq!(store.kept_containers_of_all(&[job.build]).await.unwrap()[&job.id], kept);
         let is_kept = async |minutes| store.is_kept(job.uuid, 1, at(minutes)).await.unwrap();
         assert!(is_kept(59).await && !is_kept(60).await);
         assert!(!store.is_kept(job.uuid, 2, at(1)).await.unwrap());
