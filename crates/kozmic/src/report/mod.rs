@@ -135,6 +135,10 @@ impl Reporter {
                 () = shutdown.requested() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
+            // What it was sending is anybody's again, this process's as well.
+            if let Err(error) = self.store.reports_given_back(project, &self.name).await {
+                tracing::error!(%error, %project, "reports wait until they are nobody's");
+            }
         }
     }
 

@@ -110,6 +110,19 @@ impl Store {
         Ok(())
     }
 
+    /// What somebody was sending of a project they send no more.
+    pub async fn reports_given_back(&self, project: ProjectId, by: &str) -> Result<()> {
+        sqlx::query(
+            "UPDATE outbox SET claimed_until = 0 WHERE project_id = $1 AND claimed_by = $2",
+        )
+        .bind(project.0)
+        .bind(by)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("give reports back"))?;
+        Ok(())
+    }
+
     /// Who had this name before is gone: what it was sending is sent by somebody else.
     pub async fn reports_abandoned(&self, by: &str) -> Result<()> {
         sqlx::query("UPDATE outbox SET claimed_until = 0 WHERE claimed_by = $1")
