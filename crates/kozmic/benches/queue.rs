@@ -146,8 +146,8 @@ async fn latencies(store: &Store, url: &str) -> (Duration, Duration) {
             enqueue(&url, 1).await;
             Instant::now()
         };
-        let ((claimed, job), enqueued) = tokio::join!(waits, enqueues);
-        times.push(claimed.saturating_duration_since(enqueued));
+        let ((claimed_at, job), since) = tokio::join!(waits, enqueues);
+        times.push(claimed_at.saturating_duration_since(since));
         let end = JobEnd::Exited(0);
         store.job_finished(job.id, job.attempt, &end, Timestamp::now()).await.unwrap();
     }
@@ -213,7 +213,8 @@ async fn measure(url: &str, jobs: usize) {
     let took = began.elapsed();
     let after = count(&mut connection, finished).await;
     let again = count(&mut connection, "SELECT COUNT(*) FROM jobs WHERE attempt <> 1").await;
-    assert_eq!((done, after - before, again), (jobs, jobs as i64, 0), "lost, or done twice");
+    let finished = usize::try_from(after - before).unwrap();
+    assert_eq!((done, finished, again), (jobs, jobs, 0), "lost, or done twice");
     println!(
         "{jobs} jobs claimed and finished by {WORKERS} in {took:.1?}: {:.0} a second, each once",
         jobs as f64 / took.as_secs_f64()

@@ -54,7 +54,7 @@ impl Story {
         self.store.job_finished(job.id, 1, &JobEnd::Exited(code), now).await.unwrap();
     }
 
-    fn settings(&self, url: &str, ca: &str) -> Settings {
+    fn settings(url: &str, ca: &str) -> Settings {
         let given = [
             ("KOZMIC_SMTP_URL", url),
             ("KOZMIC_SMTP_CA", ca),
@@ -66,7 +66,7 @@ impl Story {
 
     /// Sends as a server does, until the story's guard is dropped.
     fn sends(&self, url: &str, ca: &str) -> Sending {
-        let settings = self.settings(url, ca);
+        let settings = Story::settings(url, ca);
         let objects = Objects::open(&settings.objects, self.folder.path()).unwrap();
         let logs = Logs::new(self.folder.path(), objects);
         let root = "https://ci.example.org".to_owned();
@@ -175,7 +175,7 @@ async fn mail_goes_through_tls_and_with_a_login() {
         ] {
             let server = MailServer::start(&options).await;
             let url = url.replace("PORT", &server.port.to_string());
-            let settings = story.settings(&url, &server.ca()).notify.mail.unwrap();
+            let settings = Story::settings(&url, &server.ca()).notify.mail.unwrap();
             report::try_mail_server(&settings).await.unwrap();
             let sending = story.sends(&url, &server.ca());
             story.ends("main", 1).await;
@@ -187,18 +187,18 @@ async fn mail_goes_through_tls_and_with_a_login() {
 
             // Not without its certificate, and not with another password.
             let other = MailServer::start(&[]).await;
-            let settings = story.settings(&url, &other.ca()).notify.mail.unwrap();
+            let settings = Story::settings(&url, &other.ca()).notify.mail.unwrap();
             let problem = report::try_mail_server(&settings).await.unwrap_err();
             assert!(problem.contains("certificate") && !problem.contains("p/w"), "{problem}");
             let url = url.replace("p%2Fw", "hush");
-            let settings = story.settings(&url, &server.ca()).notify.mail.unwrap();
+            let settings = Story::settings(&url, &server.ca()).notify.mail.unwrap();
             let problem = report::try_mail_server(&settings).await.unwrap_err();
             assert!(problem.contains("535") && !problem.contains("hush"), "{problem}");
         }
         // What is to be secret goes to no server without TLS.
         let server = MailServer::start(&[]).await;
         let url = format!("{}?tls=required", plain(server.port));
-        let settings = story.settings(&url, &server.ca()).notify.mail.unwrap();
+        let settings = Story::settings(&url, &server.ca()).notify.mail.unwrap();
         report::try_mail_server(&settings).await.unwrap_err();
     })
     .await;
@@ -276,8 +276,8 @@ async fn a_storm_becomes_one_mail() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_gets_what_they_chose() {
     on_both(async |store| {
-        let story = Story::new(store).await;
-        let (store, now) = (&story.store, Timestamp::now());
+        let tale = Story::new(store).await;
+        let (store, now) = (&tale.store, Timestamp::now());
         let chosen = async |default: MailChoice| {
             let mut mailed = Vec::new();
             for announcement in store.announcements(9).await.unwrap() {
@@ -297,34 +297,34 @@ async fn each_gets_what_they_chose() {
             }
             mailed
         };
-        story.ends("main", 0).await;
+        tale.ends("main", 0).await;
         assert_eq!(chosen(MailChoice::All).await, Vec::<String>::new(), "it was green before, too");
-        story.ends("main", 1).await;
+        tale.ends("main", 1).await;
         assert_eq!(chosen(MailChoice::Never).await, ["failed"]);
-        story.ends("other", 0).await;
+        tale.ends("other", 0).await;
         assert_eq!(chosen(MailChoice::Never).await, Vec::<String>::new(), "another branch");
-        story.ends("main", 0).await;
+        tale.ends("main", 0).await;
         assert_eq!(chosen(MailChoice::Never).await, ["fixed"]);
         // The commits are Ada's.
-        store.mail_chosen(story.owner, Some(MailChoice::Own)).await.unwrap();
-        story.ends("main", 1).await;
+        store.mail_chosen(tale.owner, Some(MailChoice::Own)).await.unwrap();
+        tale.ends("main", 1).await;
         assert_eq!(chosen(MailChoice::All).await, Vec::<String>::new());
-        store.mail_chosen(story.owner, None).await.unwrap();
-        story.ends("main", 1).await;
+        store.mail_chosen(tale.owner, None).await.unwrap();
+        tale.ends("main", 1).await;
         assert_eq!(chosen(MailChoice::All).await, ["failed"]);
-        story.ends("main", 1).await;
+        tale.ends("main", 1).await;
         assert_eq!(chosen(MailChoice::Never).await, Vec::<String>::new());
-        store.mail_chosen_for(story.owner, story.project, Some(MailChoice::All)).await.unwrap();
-        story.ends("main", 1).await;
+        store.mail_chosen_for(tale.owner, tale.project, Some(MailChoice::All)).await.unwrap();
+        tale.ends("main", 1).await;
         assert_eq!(chosen(MailChoice::Never).await, ["failed"]);
         // Of what is on its way, nothing is sent to who wants none any more.
-        story.ends("main", 1).await;
+        tale.ends("main", 1).await;
         let announcement = store.announcements(1).await.unwrap().remove(0);
         let body = |_, _| unreachable!("there is no webhook");
         assert!(store.announced(&announcement, Some(MailChoice::All), body, now).await.unwrap());
         let body = |_, _| unreachable!("there is no webhook");
         assert!(!store.announced(&announcement, Some(MailChoice::All), body, now).await.unwrap());
-        store.mail_chosen_for(story.owner, story.project, Some(MailChoice::Never)).await.unwrap();
+        store.mail_chosen_for(tale.owner, tale.project, Some(MailChoice::Never)).await.unwrap();
         assert_eq!(store.messages_claimed(true, 9, Timestamp::now()).await.unwrap().len(), 0);
     })
     .await;
@@ -335,9 +335,9 @@ async fn each_gets_what_they_chose() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_without_an_outcome_is_made_again_when_its_claim_is_over() {
     on_both(async |store| {
-        let story = Story::new(store).await;
-        let (store, now) = (&story.store, Timestamp::now());
-        story.ends("main", 1).await;
+        let tale = Story::new(store).await;
+        let (store, now) = (&tale.store, Timestamp::now());
+        tale.ends("main", 1).await;
         let announcement = store.announcements(1).await.unwrap().remove(0);
         let body = |_, _| unreachable!("there is no webhook");
         store.announced(&announcement, Some(MailChoice::All), body, now).await.unwrap();
@@ -350,7 +350,7 @@ async fn an_attempt_without_an_outcome_is_made_again_when_its_claim_is_over() {
         // What the first one has to say comes too late.
         let reply = Reply { words: "late".into(), ..Reply::default() };
         store.message_settled(&lost, &Outcome::Refused, &reply, next).await.unwrap();
-        assert!(store.mail_choices(story.owner).await.unwrap().trouble.is_none());
+        assert!(store.mail_choices(tale.owner).await.unwrap().trouble.is_none());
         store.message_settled(&again, &Outcome::Sent, &Reply::default(), next).await.unwrap();
         assert!(store.next_message_at(true).await.unwrap().is_none());
     })

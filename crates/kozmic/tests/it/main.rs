@@ -13,6 +13,7 @@
 
 mod harness;
 #[path = "../../benches/million/mod.rs"]
+#[allow(dead_code, reason = "the bench of pages reads more of it")]
 mod million;
 
 mod administration;

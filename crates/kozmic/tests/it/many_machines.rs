@@ -20,7 +20,7 @@ echo the end
 ";
 
 fn expected() -> String {
-    let numbers: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
+    let numbers = (1..=200_000).map(|n| format!("{n}\n")).collect::<Vec<_>>().concat();
     format!("begin 1\n{numbers}the end\n")
 }
 
@@ -50,7 +50,7 @@ async fn rest(viewer: &mut Socket) -> Option<String> {
 
 async fn stop(mut node: Node) {
     node.signal("-TERM").await;
-    let ended = tokio::time::timeout(Duration::from_secs(60), node.child.wait()).await;
+    let ended = tokio::time::timeout(Duration::from_mins(1), node.child.wait()).await;
     assert!(ended.expect("it ends").unwrap().success(), "{}", node.name);
 }
 
@@ -139,7 +139,7 @@ async fn the_jobs_of_a_lost_worker_run_elsewhere_and_count_once() {
     let begun = |attempt: &'static str| {
         let job = &job;
         async move {
-            eventually_within(Duration::from_secs(300), "the script", async || {
+            eventually_within(Duration::from_mins(5), "the script", async || {
                 world.log_text(job).await.contains(attempt).then_some(())
             })
             .await;
@@ -260,11 +260,11 @@ async fn a_shell_is_opened_from_another_machine() {
     // More than what may wait anywhere on the way.
     let script = b"cat left; seq 500000 | tail -n 400000; exit 7\n";
     shell.stdin.take().unwrap().write_all(script).await.unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(120), shell.wait_with_output());
+    let ended = tokio::time::timeout(Duration::from_mins(2), shell.wait_with_output());
     let ended = ended.await.expect("the shell ends").unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(7), "{said}");
-    let numbers: String = (100_001..=500_000).map(|n| format!("{n}\n")).collect();
+    let numbers = (100_001..=500_000).map(|n| format!("{n}\n")).collect::<Vec<_>>().concat();
     assert!(ended.stdout == format!("42\n{numbers}").into_bytes(), "{said}");
 }
 

@@ -54,7 +54,7 @@ async fn queries(url: &str) -> BTreeSet<String> {
     let http = client(reqwest::header::HeaderMap::new());
     for page in million::pages(url).await {
         let path = &page.paths[0];
-        let request = http.get(format!("{at}{path}")).timeout(Duration::from_secs(60));
+        let request = http.get(format!("{at}{path}")).timeout(Duration::from_mins(1));
         let request = if path.starts_with("/api/") {
             request.bearer_auth(world.api_token().await)
         } else {

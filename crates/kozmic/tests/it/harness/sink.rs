@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -28,7 +28,6 @@ struct Kept {
 
 #[derive(Debug, Clone)]
 pub struct Received {
-    pub method: Method,
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -80,14 +79,13 @@ impl Drop for Sink {
 
 async fn keep(
     State(kept): State<Arc<Mutex<Kept>>>,
-    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let mut kept = kept.lock().unwrap();
     let path = uri.path().to_owned();
-    kept.requests.push(Received { method, path, headers, body });
+    kept.requests.push(Received { path, headers, body });
     let status = StatusCode::from_u16(kept.answers.pop().unwrap_or(200)).unwrap();
     (status, [(header::LOCATION, "/elsewhere")], "noted").into_response()
 }
