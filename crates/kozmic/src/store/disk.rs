@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::any::AnyRow;
 
 use super::{Columns as _, Result, Store, commit, failed};
-use crate::model::{CommitSha, JobId, JobUuid, ProjectId, PulledImage, Timestamp};
+use crate::model::{CommitSha, ErrorKind, JobId, JobUuid, ProjectId, PulledImage, Timestamp};
 
 /// An image that Kozmic pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,14 @@ pub struct ImageNews {
     pub last_job: Option<(Timestamp, Option<String>)>,
 }
 
+/// The ends of jobs that did not get an image.
+const NO_IMAGE: [ErrorKind; 4] = [
+    ErrorKind::ImageNotFound,
+    ErrorKind::ImageDenied,
+    ErrorKind::ImageUnusable,
+    ErrorKind::PullFailed,
+];
+
 impl Store {
     /// What became of an image lately, here and in a project's jobs.
     pub async fn image_news(&self, project: ProjectId, image: &str) -> Result<ImageNews> {
@@ -48,26 +56,30 @@ impl Store {
                 .await
                 .map_err(failed("look for an image"))?;
         let job = sqlx::query(
-            "SELECT jobs.finished_at, jobs.started_at, jobs.script_started, jobs.reason FROM jobs \
+            "SELECT jobs.finished_at, jobs.started_at, jobs.cause, jobs.reason FROM jobs \
              JOIN builds ON builds.id = jobs.build_id \
              WHERE builds.project_id = $1 AND jobs.docker_image = $2 AND jobs.started_at IS NOT NULL \
-             AND (jobs.script_started = 1 OR jobs.cause IN \
-             ('image_not_found', 'image_denied', 'image_unusable', 'pull_failed')) \
+             AND (jobs.script_started = 1 OR jobs.cause IN ($3, $4, $5, $6)) \
              ORDER BY jobs.started_at DESC LIMIT 1",
         )
         .bind(project.0)
         .bind(image)
+        .bind(NO_IMAGE[0].as_str())
+        .bind(NO_IMAGE[1].as_str())
+        .bind(NO_IMAGE[2].as_str())
+        .bind(NO_IMAGE[3].as_str())
         .fetch_optional(&self.pool)
         .await
         .map_err(failed("look for a job of an image"))?;
         let read = |row: AnyRow| -> Result<_> {
             let at = row.int_or_null("finished_at")?.map_or_else(|| row.int("started_at"), Ok)?;
-            let reason = row.text("reason")?;
-            Ok(match row.flag("script_started")? {
-                true => Some((Timestamp(at), None)),
-                // Or else it was the image of a service.
-                false if reason.contains(image) => Some((Timestamp(at), Some(reason))),
-                false => None,
+            let (cause, reason) = (row.text_or_null("cause")?, row.text("reason")?);
+            let had_none = NO_IMAGE.iter().any(|kind| cause.as_deref() == Some(kind.as_str()));
+            Ok(match had_none {
+                false => Some((Timestamp(at), None)),
+                true if reason.contains(image) => Some((Timestamp(at), Some(reason))),
+                // It was the image of a service.
+                true => None,
             })
         };
         Ok(ImageNews {

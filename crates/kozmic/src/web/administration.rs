@@ -99,7 +99,7 @@ impl Worker {
             jobs: running.collect(),
             engine: state.about.engine,
             version: state.about.version,
-            disk: state.about.disk.as_ref().map(|account| Disk::new(account, counted)),
+            disk: state.about.disk.map(|account| Disk::new(&account, counted)),
         }
     }
 }
