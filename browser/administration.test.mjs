@@ -31,7 +31,7 @@ test("an administrator finds workers, queue, projects and the audit log", async 
   });
   await page.getByText("✓ runs").waitFor();
   await isGood(page, "administration");
-  await page.getByRole("link", { name: "Queue" }).click();
+  await page.getByRole("link", { name: "Queue", exact: true }).click();
   await page.getByText("none has the label gpu").waitFor();
   await isGood(page, "administration-queue");
   await page.getByRole("button", { name: "Cancel Train of octo/orbit" }).click();
