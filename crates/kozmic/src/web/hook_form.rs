@@ -21,7 +21,7 @@ use crate::store::{Hook, HookChange, Project};
 const DEFAULT_IMAGE: &str = "kozmic/debian:bookworm";
 const DEFAULT_SCRIPT: &str = "#!/bin/bash\nset -euo pipefail\n\necho 'It works!'\n";
 /// Changes of a hook that are listed beside it.
-const CHANGES: usize = 10;
+const CHANGES: u8 = 10;
 /// Branches that are offered for a try.
 const BRANCHES: i64 = 100;
 
@@ -355,7 +355,7 @@ async fn prepare(
     let project = access.project;
     // One more, so that the oldest that is shown has one to differ from.
     let changes = match hook {
-        Some(hook) => app.store.changes_of_hook(hook, None, CHANGES as i64 + 1).await?,
+        Some(hook) => app.store.changes_of_hook(hook, None, i64::from(CHANGES) + 1).await?,
         None => Vec::new(),
     };
     let secrets = match hook {
@@ -364,12 +364,12 @@ async fn prepare(
     };
     let now = Timestamp::now();
     let earlier = changes.iter().skip(1).map(Some).chain([None]);
-    let listed = changes.iter().zip(earlier).take(CHANGES);
+    let listed = changes.iter().zip(earlier).take(CHANGES.into());
     Ok(HookPage {
         sidebar: Sidebar::load(app, visitor, Some(project.id.0)).await?,
         token_trouble: token_trouble(app, &project).await?,
         changes: listed.map(|(change, before)| Change::of(change, before, now)).collect(),
-        has_more_changes: changes.len() > CHANGES,
+        has_more_changes: changes.len() > usize::from(CHANGES),
         restored: None,
         branches: app.store.branches_seen(project.id, BRANCHES).await?,
         project,
