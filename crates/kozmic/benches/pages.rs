@@ -192,11 +192,11 @@ async fn main() {
             size = size.max(bytes);
         }
         times.sort_unstable();
-        alone.push((times, (server.worked() - before) / ALONE as u32, size));
+        alone.push((times, server.worked().saturating_sub(before) / ALONE as u32, size));
     }
     let (began, before) = (Instant::now(), server.worked());
     let together = mixed(&reader, &pages, seconds).await;
-    let (took, worked) = (began.elapsed(), server.worked() - before);
+    let (took, worked) = (began.elapsed(), server.worked().saturating_sub(before));
     println!(
         "{READERS} readers, a page a second each, all kinds mixed, for {seconds} s: milliseconds\n\
          {:<44} {:>7} {:>7} {:>7} | {:>7} {:>9} {:>7}",

@@ -71,11 +71,11 @@ async fn measure(database: Option<&str>, deliveries: usize) {
     for task in tasks {
         times.extend(task.await.unwrap());
     }
-    let (took, worked) = (began.elapsed(), server.worked() - before);
+    let (took, worked) = (began.elapsed(), server.worked().saturating_sub(before));
     times.sort_unstable();
     let built: i64 =
         sqlx::query("SELECT COUNT(*) FROM builds").fetch_one(&mut connection).await.unwrap().get(0);
-    assert_eq!(built as usize, deliveries, "each has its build");
+    assert_eq!(usize::try_from(built).unwrap(), deliveries, "each has its build");
     println!(
         "{deliveries} deliveries in {took:.1?}: {:.0} a second; median {:.1?}, p99 {:.1?}, longest {:.1?}; \
          {:.2?} of a processor each",

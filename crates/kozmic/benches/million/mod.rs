@@ -269,8 +269,7 @@ pub async fn write_log(url: &str, data_dir: &Path) {
     let logs = Logs::new(data_dir, Objects::in_folder(&data_dir.join("objects")).unwrap());
     let job: JobUuid = uuids[0].parse().unwrap();
     let mut live = LiveLog::open(logs.folder(), job, &Bus::default()).unwrap();
-    let lines: String =
-        (1..=1_000).map(|line| format!("line {line} of a log that somebody reads\n")).collect();
-    live.append(lines.as_bytes()).unwrap();
+    let lines = (1..=1_000).map(|line| format!("line {line} of a log that somebody reads\n"));
+    live.append(lines.collect::<Vec<_>>().concat().as_bytes()).unwrap();
     live.sync().unwrap();
 }

@@ -86,16 +86,16 @@ fn calls(block: &Block) -> Vec<Vec<String>> {
         fs::write(folder.path().join(name), "").unwrap();
     }
     let has_prompts = block.text.lines().any(|line| line.starts_with("$ "));
-    let lines: String = block
+    let lines: Vec<&str> = block
         .text
         .lines()
         .filter_map(|line| if has_prompts { line.strip_prefix("$ ") } else { Some(line) })
-        .map(|line| format!("{line}\n"))
         .collect();
+    let lines = lines.join("\n");
     // Printed as one line of words with a unit separator between, for each call.
     let stub = "kozmic() { { for word; do printf '%s\\037' \"$word\"; done; echo; } >>calls; }\n";
     let done = Command::new("/bin/sh")
-        .args(["-c", &format!("{stub}{lines}wait")])
+        .args(["-c", &format!("{stub}{lines}\nwait")])
         .current_dir(folder.path())
         .env_clear()
         .env("PATH", "/nonexistent")

@@ -76,7 +76,7 @@ pub(super) async fn run(
     command: &Command,
 ) -> anyhow::Result<bool> {
     let findings = match settings {
-        Ok(settings) => examine(&settings).await,
+        Ok(settings) => Box::pin(examine(&settings)).await,
         Err(problem) => vec![error(
             "settings",
             problem,

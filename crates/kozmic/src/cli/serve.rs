@@ -31,7 +31,7 @@ use crate::shutdown::{self, Shutdown};
 use crate::source::Source;
 use crate::store::{Store, StoreError, sqlite_file, without_password};
 use crate::telemetry::{self, start_logging};
-use crate::terminal::{self, Asks};
+use crate::terminal::{self, Asks, Terminals};
 use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
 use crate::web::{self, App, Avatars, Cookies, Feeds, Live};
@@ -163,24 +163,12 @@ pub async fn serve_as(
     announce(role, &settings, (&name, address, &public_url), version.as_ref());
     let (mut terminals, asks) = terminal::terminals();
     let mut parts = Parts::new(&shutdown);
-    if let Some((relay, logs)) = between.relay().zip(between.logs()) {
-        parts.add("word from other processes", relay.clone().listen(shutdown.clone()));
-        parts.add("the answers for other processes", logs.answer(shutdown.clone()));
-        let word = pass_word(relay.clone(), store.clone(), role, shutdown.clone());
-        parts.add("word for other processes", word);
-        // The worker of a job may be anywhere, here as well.
-        let (asking, asked) = terminal::terminals();
-        let local = std::mem::replace(&mut terminals, asking);
-        let here = role.is_worker().then_some(local);
-        let (find, shutdown) = (find_worker(&store), shutdown.clone());
-        let between = terminal::between(relay.clone(), here, asked, find, shutdown);
-        parts.add("the way to shells", between);
-    }
+    reach_others(&mut parts, &between, (role, &store), &mut terminals);
     let disk = match &engine {
         Some(engine) => {
             let limit = drain_timeout(role, &settings);
             let shared = Shared { settings: &settings, name: &name, logs: &logs, bus: &bus };
-            Some(start_worker(&mut parts, shared, (engine, &upkeep), asks, (drain, limit))?)
+            Some(start_worker(&mut parts, &shared, (engine, &upkeep), asks, (drain, limit))?)
         }
         None => None,
     };
@@ -246,6 +234,27 @@ pub async fn serve_as(
     ended
 }
 
+/// Speaks with the installation's other processes, where there are any.
+fn reach_others(
+    parts: &mut Parts,
+    between: &Between,
+    (role, store): (Role, &Store),
+    terminals: &mut Terminals,
+) {
+    let Some((relay, logs)) = between.relay().zip(between.logs()) else { return };
+    let shutdown = parts.shutdown.clone();
+    parts.add("word from other processes", relay.clone().listen(shutdown.clone()));
+    parts.add("the answers for other processes", logs.answer(shutdown.clone()));
+    let word = pass_word(relay.clone(), store.clone(), role, shutdown.clone());
+    parts.add("word for other processes", word);
+    // The worker of a job may be anywhere, here as well.
+    let (asking, asked) = terminal::terminals();
+    let local = std::mem::replace(terminals, asking);
+    let here = role.is_worker().then_some(local);
+    let between = terminal::between(relay.clone(), here, asked, find_worker(store), shutdown);
+    parts.add("the way to shells", between);
+}
+
 /// What a worker has in common with the rest of its process.
 struct Shared<'a> {
     settings: &'a Settings,
@@ -257,12 +266,12 @@ struct Shared<'a> {
 /// Starts all that a worker does; what it knows of the disks.
 fn start_worker(
     parts: &mut Parts,
-    shared: Shared<'_>,
+    shared: &Shared<'_>,
     (engine, upkeep): (&Arc<Engine>, &Upkeep),
     asks: Asks,
     (drain, limit): (Shutdown, Option<Duration>),
 ) -> anyhow::Result<Disk> {
-    let Shared { settings, name, logs, bus } = shared;
+    let &Shared { settings, name, logs, bus } = shared;
     let (store, shutdown) = (&upkeep.store, parts.shutdown.clone());
     let registry = settings.machines.cache_registry.as_deref();
     let cache = CacheKeeper::new(settings.cached_images_limit).shared(engine, registry);

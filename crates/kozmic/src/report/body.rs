@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::facts::Facts;
-use crate::model::{BuildEvent, JobUuid, WebhookFormat};
+use crate::model::{BuildEvent, BuildStatus, JobUuid, WebhookFormat};
 use crate::store::{Announcement, Job, Project};
 
 /// Characters of a commit's message.
@@ -118,7 +118,7 @@ fn build(facts: &Facts, announcement: &Announcement) -> BuildBody {
         id: of.id.0,
         number: of.number,
         status: announcement.status.as_str(),
-        previous_status: announcement.was.map(|was| was.as_str()),
+        previous_status: announcement.was.map(BuildStatus::as_str),
         git_ref: of.git_ref.as_full().to_owned(),
         sha: of.commit.sha.to_string(),
         author: of.commit.author.clone(),

@@ -78,7 +78,7 @@ impl Facts {
         let titles: Vec<&str> = self.to_blame().map(|job| job.title.as_str()).collect();
         let titles = match titles.as_slice() {
             [] => String::new(),
-            [titles @ ..] if titles.len() > 3 => {
+            titles if titles.len() > 3 => {
                 format!("{} and {} more ", titles[..3].join(", "), titles.len() - 3)
             }
             titles => format!("{} ", titles.join(", ")),

@@ -187,6 +187,15 @@ pub(super) async fn name_changed(
     Ok(())
 }
 
+/// How a build ended that did not pass.
+fn ended(status: BuildStatus) -> &'static str {
+    match status {
+        BuildStatus::Error => "could not be carried out",
+        BuildStatus::Cancelled => "was cancelled",
+        _ => "failed",
+    }
+}
+
 /// Puts the statuses of a build and of its jobs into the outbox, where they
 /// differ from what is there. The newest build of a commit that has a job of a hook
 /// speaks for that hook, and the newest one whose hooks nobody chose for the commit: that
@@ -285,9 +294,7 @@ pub(super) async fn build_changed(
     let description = match status {
         BuildStatus::Enqueued | BuildStatus::Pending => under_way,
         BuildStatus::Success => format!("Build #{number} passed{build_took}"),
-        BuildStatus::Failure => format!("Build #{number} failed: {to_blame}"),
-        BuildStatus::Error => format!("Build #{number} could not be carried out: {to_blame}"),
-        BuildStatus::Cancelled => format!("Build #{number} was cancelled: {to_blame}"),
+        _ => format!("Build #{number} {}: {to_blame}", ended(status)),
     };
     let payload = Payload {
         sha,

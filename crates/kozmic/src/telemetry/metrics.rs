@@ -158,7 +158,7 @@ pub fn install() {
                     PHASES,
                 )
             })
-            .map(|builder| builder.build_recorder());
+            .map(PrometheusBuilder::build_recorder);
         let recorder = match built {
             Ok(recorder) => recorder,
             Err(error) => {

@@ -371,11 +371,7 @@ impl End {
         };
         let giving = async {
             loop {
-                let piece = match timeout(SILENCE, inbox.recv()).await {
-                    Ok(Some(piece)) => piece,
-                    _ => break,
-                };
-                let (words, bytes) = piece;
+                let Ok(Some((words, bytes))) = timeout(SILENCE, inbox.recv()).await else { break };
                 let sent = match words.split(' ').collect::<Vec<_>>().as_slice() {
                     ["ping"] => continue,
                     ["bytes"] => output.send(Output::Bytes(bytes)).await,

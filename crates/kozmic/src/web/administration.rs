@@ -62,7 +62,7 @@ struct FileSystem {
 }
 
 impl Disk {
-    fn new(account: DiskAccount, counted: Option<Time>) -> Self {
+    fn new(account: &DiskAccount, counted: Option<Time>) -> Self {
         let uses = account.uses.iter().filter(|it| it.count > 0);
         let file_systems = account.file_systems.iter().map(|it| FileSystem {
             holds: it.holds.join(", "),
@@ -99,7 +99,7 @@ impl Worker {
             jobs: running.collect(),
             engine: state.about.engine,
             version: state.about.version,
-            disk: state.about.disk.map(|account| Disk::new(account, counted)),
+            disk: state.about.disk.map(|account| Disk::new(&account, counted)),
         }
     }
 }

@@ -170,7 +170,7 @@ mod tests {
             Line::Removed(text) => format!("-{text}\n"),
             Line::Gap => "~\n".into(),
         };
-        lines.iter().map(line).collect()
+        lines.iter().map(line).collect::<Vec<_>>().concat()
     }
 
     #[test]
@@ -189,9 +189,9 @@ mod tests {
 
     #[test]
     fn what_is_long_is_cut_and_takes_no_time() {
-        let script = |word: &str| -> String {
-            let line = |n| format!("{word} {}\n", n * 7919 % 10_007);
-            (0..100_000).map(line).collect::<Vec<_>>().concat()
+        let script = |word: &str| {
+            let lines = (0..100_000).map(|n| format!("{word} {}\n", n * 7919 % 10_007));
+            lines.collect::<Vec<_>>().concat()
         };
         let (lines, more) = differences(&script("a"), &script("b"));
         assert_eq!((lines.len(), lines.len() + more), (LINES, 200_000));

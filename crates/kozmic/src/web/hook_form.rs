@@ -21,7 +21,7 @@ use crate::store::{Hook, HookChange, Project};
 const DEFAULT_IMAGE: &str = "kozmic/debian:bookworm";
 const DEFAULT_SCRIPT: &str = "#!/bin/bash\nset -euo pipefail\n\necho 'It works!'\n";
 /// Changes of a hook that are listed beside it.
-const CHANGES: u8 = 10;
+const CHANGES: u32 = 10;
 /// Branches that are offered for a try.
 const BRANCHES: i64 = 100;
 
@@ -364,12 +364,12 @@ async fn prepare(
     };
     let now = Timestamp::now();
     let earlier = changes.iter().skip(1).map(Some).chain([None]);
-    let listed = changes.iter().zip(earlier).take(CHANGES.into());
+    let listed = changes.iter().zip(earlier).take(CHANGES as usize);
     Ok(HookPage {
         sidebar: Sidebar::load(app, visitor, Some(project.id.0)).await?,
         token_trouble: token_trouble(app, &project).await?,
         changes: listed.map(|(change, before)| Change::of(change, before, now)).collect(),
-        has_more_changes: changes.len() > usize::from(CHANGES),
+        has_more_changes: changes.len() > CHANGES as usize,
         restored: None,
         branches: app.store.branches_seen(project.id, BRANCHES).await?,
         project,

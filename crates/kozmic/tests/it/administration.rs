@@ -194,14 +194,11 @@ async fn every_refusal_has_its_page_and_the_request_s_name() {
         assert_eq!(problem["status"], status);
         assert!(problem["request_id"].is_string() && problem["detail"].is_string(), "{problem}");
     }
-    // A table is missing: something of ours is broken, and nobody is told what.
-    world.change("ALTER TABLE user_repositories RENAME TO lost").await;
-    let (status, broken) = page(&octo, &server, "/repositories/").await;
+    // What the database holds can't be read: ours to mend, and nobody is told what it is.
+    world.change("UPDATE projects SET fork_policy = 'mangled' WHERE id = 1").await;
+    let (status, broken) = page(&octo, &server, "/projects/1/settings/").await;
     assert_eq!(status, 500);
-    assert!(
-        broken.contains("Something broke here") && !broken.contains("user_repositories"),
-        "{broken}"
-    );
+    assert!(broken.contains("Something broke here") && !broken.contains("mangled"), "{broken}");
     server.stop().await;
 }
 

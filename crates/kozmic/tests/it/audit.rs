@@ -199,7 +199,9 @@ impl Change {
 
     async fn webhooks(&mut self) {
         let route = ("POST", "/projects/{project}/webhooks/add");
-        let form = format!("format=json&url=https://example.org/{SECRET}&secret=&event=failed");
+        let form = format!(
+            "format=json&url=https://example.org/{SECRET}&secret=0123456789abcdef0123456789abcdef&event=failed"
+        );
         let path = "/projects/1/webhooks/add/";
         let (_, row) = self.by(route, path, &form, Action::WebhookAdded).await;
         assert_eq!(row.subject, "example.org");
@@ -208,7 +210,7 @@ impl Change {
         self.by(route, &path, "", Action::WebhookRemoved).await;
         let route = ("POST", "/api/v1/projects/{project}/webhooks");
         let body = format!(
-            "{{\"format\": \"json\", \"url\": \"https://example.org/{SECRET}\", \"secret\": \"\", \
+            "{{\"format\": \"json\", \"url\": \"https://example.org/{SECRET}\", \"secret\": \"0123456789abcdef0123456789abcdef\", \
              \"events\": [\"failed\"]}}"
         );
         let path = "/api/v1/projects/1/webhooks";
@@ -226,7 +228,7 @@ impl Change {
         let form = "title=Style&image=busybox&build_script=%23!/bin/sh%0Atrue&ref=main&\
                     options=label+%3D+nobodys";
         let path = "/projects/1/hooks/try/";
-        self.by(("POST", "/projects/{project}/hooks/try"), path, form, Action::BuildStarted).await;
+        self.by(("POST", "/projects/{project}/hooks/try"), path, form, Action::BuildTried).await;
         let start = ("POST", "/projects/{project}/start");
         self.by(start, "/projects/1/start/", "ref=main", Action::BuildStarted).await;
         let start = ("POST", "/api/v1/projects/{project}/builds");

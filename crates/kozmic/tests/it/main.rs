@@ -55,6 +55,7 @@ mod many_machines;
 mod metrics;
 mod namesake;
 mod order;
+mod package;
 mod pages;
 mod people;
 mod phases;

@@ -197,11 +197,11 @@ impl Elsewhere {
         }
         match &mut copy.open {
             Some(open) => Ok(open),
-            none => {
+            nothing => {
                 let path = self.0.copies.join(format!("{job}.{}.log", place.node));
                 let file = File::create(&path).map_err(LogError::file(&path))?;
                 let node = place.node.clone();
-                Ok(none.insert(Open { node, path, file, length: 0 }))
+                Ok(nothing.insert(Open { node, path, file, length: 0 }))
             }
         }
     }

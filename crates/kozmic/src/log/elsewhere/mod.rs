@@ -99,7 +99,7 @@ impl Elsewhere {
 
     /// The length of the log, and bytes of it; nothing when it is not here.
     async fn part(&self, asked: Bytes) -> Result<Bytes, LogError> {
-        let Some((job, from)) = read_part(asked) else { return Ok(Bytes::new()) };
+        let Some((job, from)) = read_part(&asked) else { return Ok(Bytes::new()) };
         let path = self.0.folder.path(job);
         blocking(move || {
             let failed = LogError::file(&path);
@@ -222,7 +222,7 @@ fn part(job: JobUuid, from: u64) -> Vec<u8> {
     format!("{job} {from}").into_bytes()
 }
 
-fn read_part(asked: Bytes) -> Option<(JobUuid, u64)> {
-    let (job, from) = std::str::from_utf8(&asked).ok()?.split_once(' ')?;
+fn read_part(asked: &Bytes) -> Option<(JobUuid, u64)> {
+    let (job, from) = std::str::from_utf8(asked).ok()?.split_once(' ')?;
     Some((job.parse().ok()?, from.parse().ok()?))
 }

@@ -1,0 +1,80 @@
+//! The Debian package, installed on a Debian of its own, and its unit.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{BASE, docker};
+
+fn packaging(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/debian").join(path)
+}
+
+fn done(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    said
+}
+
+fn built(folder: &Path) -> PathBuf {
+    let mut build = Command::new(packaging("build"));
+    let path = done(build.arg(env!("CARGO_BIN_EXE_kozmic")).arg(folder));
+    PathBuf::from(path.trim())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_package_is_installed_upgraded_and_purged() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = built(folder.path());
+    let debian = docker(&["run", "--detach", "--user", "root", BASE, "sleep", "infinity"]).await;
+    let debian = debian.trim();
+    let run = async |script: &str| docker(&["exec", debian, "sh", "-ec", script]).await;
+    docker(&["cp", package.to_str().unwrap(), &format!("{debian}:/kozmic.deb")]).await;
+    // The image has one of that name for scripts.
+    run("userdel --remove kozmic").await;
+    // What it depends on is there; nothing is fetched.
+    let said = run("dpkg --install /kozmic.deb").await;
+    assert!(said.contains("sudo systemctl start kozmic"), "{said}");
+    let owners = run(
+        "stat --format '%U:%G %a %n' /etc/kozmic/kozmic.toml /etc/kozmic/secrets.env /usr/bin/kozmic",
+    )
+    .await;
+    assert_eq!(
+        owners,
+        "root:kozmic 640 /etc/kozmic/kozmic.toml\nroot:root 600 /etc/kozmic/secrets.env\n\
+         root:root 755 /usr/bin/kozmic\n"
+    );
+    // As the service would: it reads its settings and makes its database.
+    run("install --directory --owner=kozmic --mode=0700 /var/lib/kozmic").await;
+    run("su kozmic -s /bin/sh -c 'kozmic migrate --config /etc/kozmic/kozmic.toml'").await;
+    run("test -f /var/lib/kozmic/kozmic.db").await;
+    run("echo 'admins = \"ada\"' >>/etc/kozmic/kozmic.toml; dpkg --install /kozmic.deb").await;
+    let config = "su kozmic -s /bin/sh -c 'kozmic config --config /etc/kozmic/kozmic.toml --json'";
+    let settings = run(config).await;
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    let admins = settings.as_array().unwrap().iter().find(|it| it["name"] == "KOZMIC_ADMINS");
+    assert_eq!(admins.unwrap()["value"], "ada", "an upgrade keeps what was written");
+    run("dpkg --remove kozmic; test -f /var/lib/kozmic/kozmic.db").await;
+    run("dpkg --purge kozmic; ! test -e /var/lib/kozmic; ! test -e /etc/kozmic").await;
+    run("! getent passwd kozmic; ! test -e /usr/bin/kozmic").await;
+    docker(&["rm", "--force", debian]).await;
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_takes_and_gives_away_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = built(folder.path());
+    let root = folder.path().join("root");
+    done(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&root));
+    let unit = root.join("lib/systemd/system/kozmic.service");
+    let text = std::fs::read_to_string(&unit).unwrap();
+    // The program is found where this package was unpacked.
+    let text = text.replace("/usr/bin/kozmic", root.join("usr/bin/kozmic").to_str().unwrap());
+    std::fs::write(&unit, text).unwrap();
+    let said = done(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit));
+    assert!(!said.contains("kozmic.service:"), "{said}");
+    // 100 is a service without any bound (systemd-analyze(1)).
+    let mut security = Command::new("systemd-analyze");
+    done(security.args(["security", "--offline=true", "--threshold=20"]).arg(&unit));
+}
