@@ -40,7 +40,7 @@ const stop = (page) =>
     /** @param {Element | null} one */
     const ring = (one) => one && getComputedStyle(one).outlineStyle !== "none" && Number.parseFloat(getComputedStyle(one).outlineWidth) >= 2;
     const { left, right, top, bottom } = it.getBoundingClientRect();
-    if (!ring(it) && !ring(it.nextElementSibling)) wrong.push("has no ring");
+    if (![it, it.nextElementSibling, it.closest(".code")].some(ring)) wrong.push("has no ring");
     if (bottom <= 0 || top >= innerHeight || right <= 0 || left >= innerWidth) wrong.push("is not on the screen");
     return { name, html: it.outerHTML.slice(0, 160), wrong };
   });

@@ -149,7 +149,8 @@ export async function unseenFocus(page, name, most = 150) {
         told.push(`takes no focus: ${at}`);
         continue;
       }
-      if (!ring(it) && !(it.nextElementSibling && ring(it.nextElementSibling))) told.push(`has no ring: ${at}`);
+      // Where parts lie above one another, the box around them has it.
+      if (![it, it.nextElementSibling, it.closest(".code")].some((one) => one && ring(one))) told.push(`has no ring: ${at}`);
       const { left, right, top, bottom } = it.getBoundingClientRect();
       const [x, y] = [Math.max(left, 0) + Math.min(right, innerWidth), Math.max(top, 0) + Math.min(bottom, innerHeight)];
       const above = document.elementFromPoint(x / 2, y / 2);

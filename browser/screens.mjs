@@ -121,7 +121,7 @@ export const SCREENS = [
   { name: "error-401", route: "/tailer/{uuid}", path: at("/tailer/00000000-0000-0000-0000-000000000000/"), who: "nobody", status: 401 },
   { name: "error-404", route: PROJECT, path: at("/projects/999/"), who: "signed in", status: 404 },
   { name: "error-404-path", route: "/", path: at("/no/such/page/"), who: "anyone", status: 404 },
-  { name: "error-405", route: "/logout", path: at("/logout/"), who: "anyone", status: 405 },
+  { name: "error-405", route: "/logout", path: at("/logout/"), who: "signed in", status: 405 },
 ];
 
 /**
