@@ -222,7 +222,7 @@ test("lists, title and icon follow what happens, without a reload", async () => 
 test("what answers a form stays as the server has it, too", async () => {
   const page = await world.page();
   await page.goto(`${world.url}/projects/2/settings/`);
-  await page.getByLabel(/^Type .* to confirm$/).fill("another");
+  await page.getByLabel(`Type octo/${LONG} to confirm`).fill("another");
   await page.getByRole("button", { name: "Delete the project" }).click();
   await page.getByRole("alert").waitFor();
   const orbit = page.locator(".projects li").filter({ hasText: "octo/orbit" });

@@ -51,6 +51,8 @@ const stop = (page) =>
  */
 async function step(page, back = false) {
   const from = await page.evaluateHandle(() => document.activeElement);
+  // An editor takes Tab for itself until Escape, as it says below.
+  if (await page.evaluate((it) => it?.matches("[data-code]"), from)) await page.keyboard.press("Escape");
   await page.keyboard.press(back ? "Shift+Tab" : "Tab");
   const isHeld = await page.evaluate((it) => document.activeElement === it && it !== document.body, from);
   const at = await stop(page);
