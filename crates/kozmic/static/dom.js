@@ -67,3 +67,9 @@ export function control(form, name, type) {
   if (found instanceof type) return found;
   throw new Error(`no ${type.name} called ${name}`);
 }
+
+/** @param {string} path */
+export function socketTo(path) {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  return new WebSocket(`${scheme}//${location.host}${path}`);
+}

@@ -36,10 +36,17 @@ export function listen(actions, dialog) {
   });
 }
 
-/** @param {string} name */
-export function remembered(name) {
+/** Where it is remembered: for this browser, or for this tab alone.
+ * @typedef {"localStorage" | "sessionStorage"} Kept
+ */
+
+/**
+ * @param {string} name
+ * @param {Kept} [kept]
+ */
+export function remembered(name, kept = "localStorage") {
   try {
-    return localStorage.getItem(name);
+    return window[kept].getItem(name);
   } catch {
     return null;
   }
@@ -48,10 +55,11 @@ export function remembered(name) {
 /**
  * @param {string} name
  * @param {string} value
+ * @param {Kept} [kept]
  */
-export function remember(name, value) {
+export function remember(name, value, kept = "localStorage") {
   try {
-    localStorage.setItem(name, value);
+    window[kept].setItem(name, value);
   } catch {
     // Nothing is remembered then.
   }

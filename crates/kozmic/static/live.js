@@ -2,7 +2,7 @@
 // the parts marked with `data-live` are taken from a fresh copy of the page. Nothing is asked
 // for while nothing changes.
 
-import { part, partIfAny, parts } from "./dom.js";
+import { part, partIfAny, parts, socketTo } from "./dom.js";
 import { makeTimesLocal } from "./times.js";
 
 /** Milliseconds before a connection that was lost is made again, at first and at most. */
@@ -101,8 +101,7 @@ const offline = part("#offline", HTMLElement);
 let failures = 0;
 function connect() {
   const { version, current } = part('[data-live="projects"]', HTMLElement).dataset;
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const socket = new WebSocket(`${scheme}//${location.host}/live?since=${encodeURIComponent(version ?? "")}`);
+  const socket = socketTo(`/live?since=${encodeURIComponent(version ?? "")}`);
   socket.addEventListener("open", () => {
     failures = 0;
     offline.hidden = true;

@@ -1,6 +1,6 @@
 // A terminal in the container of a failed job: what `kozmic shell` is, in a page.
 
-import { part, partIfAny } from "./dom.js";
+import { part, partIfAny, socketTo } from "./dom.js";
 import { words } from "./words.js";
 import { Terminal } from "./xterm/xterm.mjs";
 
@@ -88,9 +88,8 @@ function open(section) {
 
   const connect = () => {
     fit();
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const size = `columns=${terminal.cols}&rows=${terminal.rows}`;
-    const opened = new WebSocket(`${scheme}//${location.host}${section.dataset.socket}?${size}`);
+    const opened = socketTo(`${section.dataset.socket}?${size}`);
     socket = opened;
     opened.binaryType = "arraybuffer";
     let end = words("not-opened");

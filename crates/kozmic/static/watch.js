@@ -2,6 +2,7 @@
 // they want, by a notification of the browser, also when they look at another tab.
 
 import { part, partIfAny, parts } from "./dom.js";
+import { remember, remembered } from "./keys.js";
 import { renewed } from "./live.js";
 import { tell, words } from "./words.js";
 
@@ -63,7 +64,7 @@ class Notice {
   }
 
   get isOn() {
-    return read(this.key) === "on" && Notification.permission === "granted";
+    return remembered(this.key, "sessionStorage") === "on" && Notification.permission === "granted";
   }
 
   draw() {
@@ -77,7 +78,7 @@ class Notice {
   async #toggle() {
     const wants = !this.isOn;
     const leave = wants ? await Notification.requestPermission() : "";
-    write(this.key, wants && leave === "granted" ? "on" : "off");
+    remember(this.key, wants && leave === "granted" ? "on" : "off", "sessionStorage");
     this.draw();
     // It may have ended meanwhile.
     if (this.button.hidden) return;
@@ -87,7 +88,7 @@ class Notice {
 
   give() {
     if (!canNotify() || !this.isOn) return;
-    write(this.key, "off");
+    remember(this.key, "off", "sessionStorage");
     try {
       const subject = partIfAny('[data-live="build"] .subject', HTMLElement)?.textContent ?? "";
       const icon = partIfAny("link[rel=icon]", HTMLLinkElement)?.href;
@@ -99,26 +100,5 @@ class Notice {
     } catch {
       // Some browsers leave that to service workers; title and icon tell it as well.
     }
-  }
-}
-
-/** @param {string} key */
-function read(key) {
-  try {
-    return sessionStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-/**
- * @param {string} key
- * @param {string} value
- */
-function write(key, value) {
-  try {
-    sessionStorage.setItem(key, value);
-  } catch {
-    // Nothing is remembered then.
   }
 }

@@ -21,7 +21,7 @@ const ages = new Intl.RelativeTimeFormat(language);
 const times = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "long" });
 
 /** @param {number} count */
-export const number = (count) => numbers.format(count);
+const number = (count) => numbers.format(count);
 
 /**
  * The text of this name; with a `count`, in the form that belongs to it.

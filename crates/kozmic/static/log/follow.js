@@ -1,7 +1,7 @@
 // The live end of a log, by the tailer's web socket. A connection that is lost is made
 // again, from the line after the last one that came.
 
-import { parts } from "../dom.js";
+import { parts, socketTo } from "../dom.js";
 import { words } from "../words.js";
 
 /** Milliseconds before the connection is made again. */
@@ -34,9 +34,7 @@ export class Tail {
   }
 
   #connect() {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const from = this.lines.total + 1;
-    const socket = new WebSocket(`${scheme}//${location.host}${this.url}?from=${from}&partial=1`);
+    const socket = socketTo(`${this.url}?from=${this.lines.total + 1}&partial=1`);
     this.socket = socket;
     this.at = this.lines.total;
     let isOver = false;

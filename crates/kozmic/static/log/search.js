@@ -142,9 +142,9 @@ export class Search {
     const ranges = [];
     const { q, regex, match } = this.query;
     // What a regular expression matches, the server tells: this browser might take for ever.
-    const texts = new Map(this.#matches.map(({ n, text, at }) => [n, [...text].slice(...at).join("")]));
+    const texts = regex && new Map(this.#matches.map(({ n, text, at }) => [n, [...text].slice(...at).join("")]));
     for (const line of q ? this.rows.querySelectorAll(".l") : []) {
-      const text = regex ? texts.get(Number(line.id.slice(1))) : q;
+      const text = texts ? texts.get(Number(line.id.slice(1))) : q;
       if (text && line.lastElementChild) mark(line.lastElementChild, pattern(text, regex || match), ranges);
     }
     CSS.highlights.set("found", new Highlight(...ranges));
