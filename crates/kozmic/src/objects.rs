@@ -25,6 +25,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use crate::config::ObjectSettings;
+use crate::model::with_causes;
 
 /// Bytes of a part of an upload; less than one part is sent at once. S3 takes 10,000
 /// parts of 5 MiB at the least, so an object has 78 GiB at the most.
@@ -102,7 +103,7 @@ impl Objects {
         };
         std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
         let store = LocalFileSystem::new_with_prefix(folder)
-            .map_err(|error| failed(told(&error)))?
+            .map_err(|error| failed(with_causes(&error)))?
             .with_fsync(true);
         Ok(Self { store: Arc::new(store), place, folder: Some(folder.to_owned()) })
     }
@@ -132,7 +133,7 @@ impl Objects {
         let store = builder
             .with_client_options(options)
             .build()
-            .map_err(|error| malformed(url, &told(&error)))?;
+            .map_err(|error| malformed(url, &with_causes(&error)))?;
         let prefix =
             Key::from_url_path(url.path()).map_err(|error| malformed(url, &error.to_string()))?;
         Ok(Self {
@@ -240,7 +241,7 @@ impl Objects {
         let (key, place) = (key.to_owned(), self.place.clone());
         match error {
             object_store::Error::NotFound { .. } => ObjectError::Missing { key, place },
-            error => ObjectError::Failed { doing, key, place, why: told(error) },
+            error => ObjectError::Failed { doing, key, place, why: with_causes(&error) },
         }
     }
 }
@@ -289,20 +290,6 @@ fn is_loopback(endpoint: &str) -> bool {
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-/// With its causes, which the library leaves out of its own sentence at times.
-fn told(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

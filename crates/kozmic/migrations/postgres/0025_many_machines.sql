@@ -5,9 +5,6 @@ ALTER TABLE outbox ADD COLUMN claimed_until BIGINT NOT NULL DEFAULT 0;
 -- The worker that has, or had, the last attempt: its disk holds the log until that is archived.
 ALTER TABLE jobs ADD COLUMN worker TEXT;
 
--- When a job of the project was claimed last: projects take turns.
-ALTER TABLE projects ADD COLUMN served_at BIGINT NOT NULL DEFAULT 0;
-
 -- What only one process does at a time, and until when it is theirs.
 CREATE TABLE turns (
     name TEXT NOT NULL PRIMARY KEY,

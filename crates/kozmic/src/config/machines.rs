@@ -22,7 +22,7 @@ impl MachineSettings {
         let name = "KOZMIC_REDIS_URL";
         let redis_url = match values.text(name) {
             None => None,
-            Some(url) if ["redis", "rediss"].iter().any(|it| has_scheme(&url, it)) => {
+            Some(url) if ["redis://", "rediss://"].iter().any(|it| url.starts_with(it)) => {
                 Some(SecretString::from(url))
             }
             Some(url) => {
@@ -54,8 +54,4 @@ fn is_registry(text: &str) -> bool {
     let is_host = host.contains(['.', ':']) || host == "localhost";
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-:/".contains(c);
     is_host && text.chars().all(allowed) && !text.contains("//")
-}
-
-fn has_scheme(url: &str, scheme: &str) -> bool {
-    url.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"))
 }

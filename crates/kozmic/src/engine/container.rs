@@ -234,7 +234,7 @@ impl Container<'_> {
         let host = self.engine.host.clone();
         let away = move |error: ApiError| EngineError::Away {
             host: host.clone(),
-            problem: super::error_chain(&error),
+            problem: crate::model::with_causes(&error),
         };
         let output = attached.output.try_filter_map(|frame| ready(Ok(written(frame))));
         Ok(Attended { output: Box::pin(output.map_err(away)), code: self.code() })
@@ -256,7 +256,7 @@ impl Container<'_> {
                 Some(Ok(ended)) => return Ok(ended.status_code),
                 // bollard takes every code but 0 for an error of its own.
                 Some(Err(ApiError::DockerContainerWaitError { code, .. })) => return Ok(code),
-                Some(Err(error)) => super::error_chain(&error),
+                Some(Err(error)) => crate::model::with_causes(&error),
                 None => "it stopped answering while a container ran".into(),
             };
             Err(EngineError::Away { host, problem })
@@ -407,7 +407,7 @@ fn copy(
             Ok(bytes)
         }
         Err(error) => {
-            let problem = super::error_chain(&error);
+            let problem = crate::model::with_causes(&error);
             Err(EngineError::Away { host: host.clone(), problem })
         }
     }))

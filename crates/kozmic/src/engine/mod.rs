@@ -31,7 +31,7 @@ use bollard::Docker;
 use bollard::errors::Error as ApiError;
 use tokio::sync::Notify;
 
-use crate::model::{NetworkPool, PulledImage, Timestamp};
+use crate::model::{NetworkPool, PulledImage, Timestamp, with_causes};
 use product::Product;
 
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
@@ -142,7 +142,7 @@ impl Engine {
         let host = host.unwrap_or(DEFAULT_SOCKET).to_owned();
         let away = |error: ApiError| EngineError::Away {
             host: host.clone(),
-            problem: error_chain(&error),
+            problem: with_causes(&error),
         };
         let docker = if let Some(path) = host.strip_prefix("unix://") {
             Docker::connect_with_unix(path, ANSWER_TIMEOUT, bollard::API_DEFAULT_VERSION)
@@ -155,7 +155,7 @@ impl Engine {
         };
         let away = |error: ApiError| EngineError::Away {
             host: host.clone(),
-            problem: error_chain(&error),
+            problem: with_causes(&error),
         };
         let docker = docker.negotiate_version().await.map_err(&away)?;
         // Each costs the engine some milliseconds.
@@ -227,7 +227,7 @@ impl Engine {
             | ApiError::DockerStreamError { error: message } => {
                 EngineError::Refused { what, problem: message }
             }
-            other => EngineError::Away { host: self.host.clone(), problem: error_chain(&other) },
+            other => EngineError::Away { host: self.host.clone(), problem: with_causes(&other) },
         }
     }
 }
@@ -235,20 +235,6 @@ impl Engine {
 fn by_chance() -> u32 {
     let number = RandomState::new().hash_one(());
     u32::try_from(number >> 32).unwrap_or(0)
-}
-
-/// The error with its causes, on one line, none of them twice.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// A time as the engine writes it; 1970 when it is none.

@@ -10,7 +10,8 @@ use reqwest::header::{CONNECTION, UPGRADE};
 use tokio::io::AsyncWrite;
 use tokio_util::io::ReaderStream;
 
-use super::{Container, EngineError, Output, Result, error_chain};
+use super::{Container, EngineError, Output, Result};
+use crate::model::with_causes;
 
 /// Columns and rows.
 pub type Size = (u16, u16);
@@ -49,7 +50,7 @@ impl Container<'_> {
             };
             let host = engine.host.clone();
             let output = output.map_ok(LogOutput::into_bytes).map_err(move |error| {
-                EngineError::Away { host: host.clone(), problem: error_chain(&error) }
+                EngineError::Away { host: host.clone(), problem: with_causes(&error) }
             });
             return Ok(Terminal { input, output: Box::pin(output), process });
         };
@@ -67,7 +68,7 @@ impl Container<'_> {
         let engine = self.engine();
         let away = |error: reqwest::Error| EngineError::Away {
             host: engine.host.clone(),
-            problem: error_chain(&error),
+            problem: with_causes(&error),
         };
         let (client, root) = engine.plain_client();
         let url = format!("{root}/exec/{process}/start");

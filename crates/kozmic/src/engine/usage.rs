@@ -341,7 +341,7 @@ impl Engine {
             Err(error) => {
                 let error: EngineError = EngineError::Refused {
                     what: "tell how large its volumes are",
-                    problem: super::error_chain(&error),
+                    problem: crate::model::with_causes(&error),
                 };
                 tracing::warn!(%error, "volumes are counted as empty");
                 return HashMap::new();

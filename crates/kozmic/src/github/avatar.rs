@@ -10,14 +10,6 @@ use url::{Host, Url};
 const LIMIT: usize = 256 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A picture that browsers may show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Avatar {
-    /// Its media type, by what it begins with and not by what was said.
-    pub kind: &'static str,
-    pub bytes: Vec<u8>,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum AvatarError {
     #[error("{0} is no address of the configured GitHub")]
@@ -51,7 +43,8 @@ impl Pictures {
         Ok(Self { http, github: github.clone() })
     }
 
-    pub async fn avatar(&self, url: &str) -> Result<Avatar, AvatarError> {
+    /// The bytes of a picture that browsers may show.
+    pub async fn avatar(&self, url: &str) -> Result<Vec<u8>, AvatarError> {
         let url = Url::parse(url).ok().filter(|url| is_of(url, &self.github));
         let url = url.ok_or_else(|| AvatarError::Elsewhere(self.github.to_string()))?;
         let answer = self.http.get(url).header(header::ACCEPT, "image/*").send().await?;
@@ -66,8 +59,8 @@ impl Pictures {
                 return Err(AvatarError::TooLarge);
             }
         }
-        let kind = kind_of(&bytes).ok_or(AvatarError::NoPicture)?;
-        Ok(Avatar { kind, bytes })
+        kind_of(&bytes).ok_or(AvatarError::NoPicture)?;
+        Ok(bytes)
     }
 }
 
@@ -81,7 +74,7 @@ fn is_of(url: &Url, github: &Url) -> bool {
     url.origin() == github.origin()
 }
 
-/// By its first bytes. No SVG: that is a page, with scripts.
+/// Its media type, by its first bytes and not by what was said. No SVG: that is a page, with scripts.
 pub fn kind_of(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
-use super::error::{GithubError, cause, pause_of, refusal};
+use super::error::{GithubError, cause, number, pause_of, refusal};
 use super::limits::Limits;
 use super::remembered::{Remembered, Seen};
 use crate::telemetry::count;
@@ -180,7 +180,10 @@ impl Client {
             away(error)
         })?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        count::github_call(Some(status.as_u16()), remaining(&headers));
+        // Calls that are left until the token's hour is over ("Rate limits for the REST API").
+        let left = number(&headers, "x-ratelimit-remaining");
+        let left = left.and_then(|left| u32::try_from(left).ok());
+        count::github_call(Some(status.as_u16()), left);
         if let (StatusCode::NOT_MODIFIED, Some(seen)) = (status, seen) {
             return Ok(Answer { body: seen.body, next: seen.next });
         }
@@ -202,11 +205,6 @@ impl Client {
         }
         Ok(Answer { body, next })
     }
-}
-
-/// Calls that are left until the token's hour is over ("Rate limits for the REST API").
-fn remaining(headers: &header::HeaderMap) -> Option<u32> {
-    headers.get("x-ratelimit-remaining")?.to_str().ok()?.parse().ok()
 }
 
 async fn read_body(mut answer: Response, call: &str) -> Result<Bytes> {

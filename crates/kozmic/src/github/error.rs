@@ -83,7 +83,7 @@ pub(super) fn until_reset(headers: &header::HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(reset.saturating_sub(now).saturating_add(1)).min(LONGEST_PAUSE))
 }
 
-fn number(headers: &header::HeaderMap, name: &str) -> Option<u64> {
+pub(super) fn number(headers: &header::HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 

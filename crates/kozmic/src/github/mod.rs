@@ -20,7 +20,7 @@ mod statuses;
 mod tokens;
 mod webhooks;
 
-pub use avatar::{Avatar, AvatarError, Pictures, kind_of};
+pub use avatar::{AvatarError, Pictures, kind_of};
 pub use client::{Client, Listed};
 pub use deploy_key::{KeyError, KeyPair};
 pub use error::GithubError;

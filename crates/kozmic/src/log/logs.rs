@@ -86,6 +86,11 @@ impl Logs {
         if let Some(live) = self.live(self.folder.path(job)).await? {
             return Reader::new(Stored::Live(live)).await.map(Some);
         }
+        // Where it is known to be archived, no other process need be asked.
+        let known = self.elsewhere.as_ref().and_then(|_| self.lock_kept().get(&job).cloned());
+        if let Some(kept) = known {
+            return Reader::new(Stored::Kept(kept)).await.map(Some);
+        }
         let copied = self.copied(job).await;
         if let Ok(Some(live)) = &copied {
             return Reader::new(Stored::Live(live.clone())).await.map(Some);

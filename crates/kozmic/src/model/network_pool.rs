@@ -97,7 +97,7 @@ impl fmt::Display for Subnet {
 }
 
 /// Shifting by all 32 bits is not defined.
-fn mask(prefix: u8) -> u32 {
+pub(super) fn mask(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 

@@ -4,23 +4,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::Invalid;
+use super::network_pool::mask;
 
 /// A block of addresses (RFC 4632, RFC 4291).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Block {
     first: IpAddr,
-    prefix: u32,
+    prefix: u8,
 }
 
 impl Block {
     fn has(&self, address: IpAddr) -> bool {
         match (self.first, address) {
             (IpAddr::V4(first), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - self.prefix).unwrap_or(0);
+                let mask = mask(self.prefix);
                 u32::from(first) & mask == u32::from(address) & mask
             }
             (IpAddr::V6(first), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - self.prefix).unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
                 u128::from(first) & mask == u128::from(address) & mask
             }
             _ => false,

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::facts::Facts;
+use super::facts::{Facts, project_url};
 use crate::model::{BuildEvent, BuildStatus, JobUuid, WebhookFormat};
 use crate::store::{Announcement, Job, Project};
 
@@ -76,7 +76,7 @@ pub(super) fn of_build(
         WebhookFormat::Json => json(&Body {
             event: announcement.event.as_str(),
             delivery: uuid.to_string(),
-            project: project(&facts.project, &facts.url()),
+            project: project(&facts.project, facts.project_url()),
             build: Some(build(facts, announcement)),
         }),
         WebhookFormat::Slack => json(&Text { text: line(facts, announcement.event) }),
@@ -85,12 +85,11 @@ pub(super) fn of_build(
 
 /// Of no build: to see whether it arrives.
 pub(super) fn test(of: &Project, public_url: &str, format: WebhookFormat, uuid: JobUuid) -> String {
-    let url = format!("{public_url}/projects/{}/builds/0/", of.id);
     match format {
         WebhookFormat::Json => json(&Body {
             event: "test",
             delivery: uuid.to_string(),
-            project: project(of, &url),
+            project: project(of, project_url(public_url, of)),
             build: None,
         }),
         WebhookFormat::Slack => {
@@ -107,8 +106,7 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
-fn project(of: &Project, build_url: &str) -> ProjectBody {
-    let url = build_url.split("builds/").next().unwrap_or_default().to_owned();
+fn project(of: &Project, url: String) -> ProjectBody {
     ProjectBody { id: of.id.0, full_name: of.repository.full_name.to_string(), url }
 }
 

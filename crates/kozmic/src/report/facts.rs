@@ -13,6 +13,10 @@ pub(super) struct Facts {
     public_url: String,
 }
 
+pub(super) fn project_url(public_url: &str, of: &Project) -> String {
+    format!("{public_url}/projects/{}/", of.id)
+}
+
 impl Facts {
     /// None when the build is gone.
     pub(super) async fn of(
@@ -30,8 +34,12 @@ impl Facts {
         self.project.repository.full_name.to_string()
     }
 
+    pub(super) fn project_url(&self) -> String {
+        project_url(&self.public_url, &self.project)
+    }
+
     pub(super) fn url(&self) -> String {
-        format!("{}/projects/{}/builds/{}/", self.public_url, self.project.id, self.build.id)
+        format!("{}builds/{}/", self.project_url(), self.build.id)
     }
 
     pub(super) fn job_url(&self, job: &Job) -> String {

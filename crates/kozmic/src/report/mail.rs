@@ -1,6 +1,5 @@
 //! Mails: how they get to the server for outgoing mail, and what became of them.
 
-use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use lettre::message::{Mailbox, MessageBuilder};
@@ -10,8 +9,9 @@ use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::ExposeSecret as _;
 
+use super::retry::doubled;
 use crate::config::{MailServer, MailTls};
-use crate::model::Invalid;
+use crate::model::{Invalid, with_causes};
 use crate::store::{Outcome, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -61,7 +61,11 @@ impl Mailer {
         let sent = tokio::time::timeout(TIMEOUT, self.transport.send(mail)).await;
         let took = begun.elapsed();
         let again = || {
-            if age < PATIENCE { Outcome::Again(pause(attempts)) } else { Outcome::Refused }
+            if age < PATIENCE {
+                Outcome::Again(doubled(FIRST_PAUSE, LONGEST_PAUSE, attempts - 1))
+            } else {
+                Outcome::Refused
+            }
         };
         match sent {
             Err(_) => {
@@ -128,20 +132,6 @@ fn transport(server: &MailServer) -> Result<Transport, Invalid> {
 
 /// What went wrong, down to the cause.
 fn in_words(error: &SmtpError) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let said = deeper.to_string();
-        if !words.contains(&said) {
-            words = format!("{words}: {said}");
-        }
-        cause = deeper.source();
-    }
+    let words = with_causes(error);
     words.chars().filter(|c| !c.is_control()).take(500).collect()
-}
-
-/// After so many attempts.
-fn pause(attempts: i64) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(16);
-    (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
 }

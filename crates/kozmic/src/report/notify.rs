@@ -233,7 +233,12 @@ impl Notifier {
         if room == 0 {
             return Ok(POLL);
         }
+        // Asked first: most often nothing is due, and a claim writes.
         let now = Timestamp::now();
+        let next = self.store.next_message_at(can_mail).await?;
+        if next.is_none_or(|at| at > now) {
+            return Ok(next.map_or(POLL, |at| at.since(now).min(POLL)));
+        }
         for message in self.store.messages_claimed(can_mail, room, now).await? {
             under_way.spawn(self.clone().send(message));
         }

@@ -32,8 +32,13 @@ pub(super) fn pause_before_retry(
         ReportError::Store(_) => Duration::ZERO,
         ReportError::NoProject => return None,
     };
-    let doublings = u32::try_from(failed_attempts.clamp(0, 16)).unwrap_or(16);
-    Some((FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE).max(asked))
+    Some(doubled(FIRST_PAUSE, LONGEST_PAUSE, failed_attempts).max(asked))
+}
+
+/// The first pause, twice as long each time, but no longer than the longest.
+pub(super) fn doubled(first: Duration, longest: Duration, times: i64) -> Duration {
+    let doublings = u32::try_from(times.clamp(0, 16)).unwrap_or(16);
+    (first * 2_u32.pow(doublings)).min(longest)
 }
 
 fn may_lag(error: &GithubError) -> bool {

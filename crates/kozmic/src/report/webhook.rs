@@ -10,6 +10,7 @@ use aws_lc_rs::hmac;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{StatusCode, header};
 
+use super::retry::doubled;
 use crate::model::{Networks, WebhookSpec};
 use crate::store::{Message, Outcome, Reply};
 
@@ -40,18 +41,25 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let networks = self.0.clone();
         Box::pin(async move {
-            let name = name.as_str().to_owned();
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let there = !found.is_empty();
-            let allowed: Vec<SocketAddr> =
-                found.into_iter().filter(|address| networks.allow(address.ip())).collect();
-            if there && allowed.is_empty() {
-                return Err(NotAllowed(name).into());
-            }
+            let allowed = allowed(&networks, name.as_str(), 0).await?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
+}
+
+/// The addresses of a name that may be connected to.
+async fn allowed(
+    networks: &Networks,
+    name: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port)).await?.collect();
+    let (allowed, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|address| networks.allow(address.ip()));
+    if allowed.is_empty() && !others.is_empty() {
+        return Err(NotAllowed(name.to_owned()).into());
+    }
+    Ok(allowed)
 }
 
 impl Webhooks {
@@ -130,14 +138,10 @@ pub async fn try_webhook(networks: &Networks, to: &WebhookSpec) -> Result<(), St
     let host = to.url.host_str().unwrap_or_default();
     let port = to.url.port_or_known_default().unwrap_or_default();
     let reach = async {
-        let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|error| error.to_string())?.collect();
-        let allowed = |address: &&SocketAddr| networks.allow(address.ip());
-        let Some(address) = found.iter().find(allowed) else {
-            return Err(NotAllowed(host.to_owned()).to_string());
-        };
-        tokio::net::TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-        Ok(())
+        let name = host.trim_matches(['[', ']']);
+        let allowed = allowed(networks, name, port).await.map_err(|error| error.to_string())?;
+        let connected = tokio::net::TcpStream::connect(&*allowed).await;
+        connected.map(drop).map_err(|error| error.to_string())
     };
     match tokio::time::timeout(CONNECT_TIMEOUT, reach).await {
         Ok(reached) => reached,
@@ -188,8 +192,7 @@ fn may_pass(status: StatusCode) -> bool {
 
 /// After so many attempts.
 fn pause(attempts: i64) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(16);
-    (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
+    doubled(FIRST_PAUSE, LONGEST_PAUSE, attempts.saturating_sub(1))
 }
 
 #[cfg(test)]

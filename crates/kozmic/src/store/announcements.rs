@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, Transaction, commit, failed, to_json};
+use super::{Columns as _, Result, Store, Transaction, commit, failed, to_json, webhooks};
 use crate::model::{
-    BuildEvent, BuildId, BuildStatus, JobUuid, MailChoice, ProjectId, Timestamp, Trigger, UserId,
+    BuildEvent, BuildId, BuildStatus, JobUuid, MailChoice, ProjectId, Timestamp, UserId,
     WebhookFormat,
 };
 
@@ -47,24 +47,17 @@ pub struct Digest {
     pub count: u64,
 }
 
-/// Called with each change of a build, in its transaction and with the build locked: notes
-/// its end when it is one. What was only tried is told to nobody.
+/// Called with each change of a build that people are told of, in its transaction and with the
+/// build locked: notes its end when it is one. `row` is the build's, as `outbox` reads it.
 pub(super) async fn build_changed(
     tx: &mut Transaction,
     build: BuildId,
+    row: &AnyRow,
     now: Timestamp,
 ) -> Result<()> {
-    let row = sqlx::query(
-        "SELECT project_id, number, gh_commit_ref, status, triggered_by, is_partial, announced, is_announced \
-         FROM builds WHERE id = $1",
-    )
-    .bind(build.0)
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed("read a build"))?;
     let status: BuildStatus = row.text("status")?.parse()?;
     let was_told = row.flag("is_announced")?;
-    if status.is_finished() == was_told || row.text("triggered_by")? == Trigger::Try.as_str() {
+    if status.is_finished() == was_told {
         return Ok(());
     }
     if !status.is_finished() {
@@ -77,7 +70,7 @@ pub(super) async fn build_changed(
     }
     let before = match row.text_or_null("announced")?.as_deref() {
         // That one was cancelled says nothing of its branch.
-        Some("cancelled") | None => before(tx, &row).await?,
+        Some("cancelled") | None => before(tx, row).await?,
         Some(before) => Some(before.parse()?),
     };
     let event = match (status, before) {
@@ -195,7 +188,6 @@ impl Store {
             of.tell_people(&mut tx, mail, &logins).await?;
         }
         commit(tx).await?;
-        self.wakes.outbox.messages.notify_one();
         Ok(true)
     }
 }
@@ -212,21 +204,15 @@ impl Of<'_> {
         tx: &mut Transaction,
         body: impl Fn(Told, JobUuid) -> String + Send,
     ) -> Result<()> {
-        let rows = sqlx::query(
-            "SELECT id, format, events FROM webhooks WHERE project_id = $1 ORDER BY id",
-        )
-        .bind(self.project.0)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(failed("list a project's webhooks"))?;
-        for row in &rows {
-            let events = row.text("events")?;
-            let wants = |event: BuildEvent| events.split(',').any(|one| one == event.as_str());
+        for webhook in webhooks::of_project(&mut **tx, self.project).await? {
             // Who wants all ends wants these, too.
-            if !wants(BuildEvent::Finished) && !wants(self.announcement.event) {
+            if ![BuildEvent::Finished, self.announcement.event]
+                .iter()
+                .any(|event| webhook.events.contains(event))
+            {
                 continue;
             }
-            let told = Told { webhook: row.int("id")?, format: row.text("format")?.parse()? };
+            let told = Told { webhook: webhook.id, format: webhook.format };
             let uuid = JobUuid::random();
             let message = New {
                 uuid,

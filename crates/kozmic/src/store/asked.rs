@@ -89,11 +89,13 @@ impl Store {
     ) -> Result<AskedBuild> {
         let mut tx = self.begin().await?;
         let made = self.make_asked(&mut tx, project, asked, now).await?;
-        sqlx::query("UPDATE builds SET is_of_commit = 1 WHERE id = $1 AND triggered_by = 'try'")
-            .bind(made.build.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("note what a try is of"))?;
+        if asked.trigger == Trigger::Try {
+            sqlx::query("UPDATE builds SET is_of_commit = 1 WHERE id = $1")
+                .bind(made.build.0)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("note what a try is of"))?;
+        }
         commit(tx).await?;
         self.woken_by_build();
         Ok(made)

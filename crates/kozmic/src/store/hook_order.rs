@@ -63,10 +63,7 @@ pub(super) async fn fit(
     let specs: Vec<&HookSpec> = hooks.iter().map(|(_, spec)| spec).collect();
     let mut titles = BTreeSet::new();
     if let Some(twice) = specs.iter().find(|spec| !titles.insert(&spec.title)) {
-        return Err(StoreError::Refused(format!(
-            "the project already has a hook with the title `{}`",
-            twice.title
-        )));
+        return Err(title_taken(&twice.title));
     }
     match in_order(&specs) {
         Ok(_) => Ok(()),
@@ -124,4 +121,8 @@ pub(super) fn read_spec(row: &AnyRow, tracked: &[String]) -> Result<HookSpec> {
         build_script: Script::parse(&row.text("build_script")?)?,
         options: read_options(row)?,
     })
+}
+
+pub(super) fn title_taken(title: &str) -> StoreError {
+    StoreError::Refused(format!("the project already has a hook with the title `{title}`"))
 }

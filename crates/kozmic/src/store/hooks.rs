@@ -5,9 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::hook_changes::remember;
 use super::hook_order::{self, HookPlan};
-use super::{
-    Columns as _, Result, Store, StoreError, Transaction, commit, failed, schedules, to_json,
-};
+use super::{Columns as _, Result, Store, Transaction, commit, failed, schedules, to_json};
 use crate::model::{Action, Event, HookId, HookSpec, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
@@ -51,9 +49,7 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed("add a hook"))?
-        .ok_or_else(|| {
-            StoreError::Refused(format!("the project already has a hook with the title `{}`", spec.title))
-        })?;
+        .ok_or_else(|| hook_order::title_taken(&spec.title))?;
         let id = HookId(row.int("id")?);
         // It stands among them by now; refused, it is gone with the transaction.
         hook_order::fit(&mut tx, project, HookPlan::Edit(id, spec)).await?;

@@ -190,10 +190,10 @@ impl Store {
         self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
         commit(tx).await?;
         count::job_ended(end.status().as_str(), end.cause());
-        self.count_phases(job, attempt).await;
         self.wakes.outbox.notify_one();
         // Others may have waited for it, or for its place.
         self.wakes.jobs.notify_one();
+        self.count_phases(job, attempt).await;
         Ok(())
     }
 

@@ -93,7 +93,7 @@ impl Store {
             .execute(&self.pool)
             .await
             .map_err(failed("take over old leases"))?;
-        sqlx::query("UPDATE outbox SET claimed_until = 0 WHERE claimed_until > 0")
+        sqlx::query("UPDATE outbox SET claimed_until = 0 WHERE version > sent_version AND claimed_until > 0")
             .execute(&self.pool)
             .await
             .map_err(failed("give up the reports under way"))?;

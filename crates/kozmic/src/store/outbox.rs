@@ -206,9 +206,9 @@ pub(super) async fn build_changed(
     build: BuildId,
     now: Timestamp,
 ) -> Result<()> {
-    announcements::build_changed(tx, build, now).await?;
     let row = sqlx::query(
-        "SELECT project_id, number, gh_commit_sha, status, started_at, finished_at, approval, fork_owner, \
+        "SELECT project_id, number, gh_commit_ref, gh_commit_sha, status, started_at, finished_at, \
+         approval, fork_owner, is_partial, announced, is_announced, \
          (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \
           AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try' \
           AND newer.is_partial = 0) AS newest, triggered_by \
@@ -222,6 +222,7 @@ pub(super) async fn build_changed(
     if row.text("triggered_by")? == "try" {
         return Ok(());
     }
+    announcements::build_changed(tx, build, &row, now).await?;
     let project = row.int("project_id")?;
     let sha = row.text("gh_commit_sha")?;
     let number = row.int("number")?;

@@ -113,7 +113,8 @@ impl Store {
     /// What somebody was sending of a project they send no more.
     pub async fn reports_given_back(&self, project: ProjectId, by: &str) -> Result<()> {
         sqlx::query(
-            "UPDATE outbox SET claimed_until = 0 WHERE project_id = $1 AND claimed_by = $2",
+            "UPDATE outbox SET claimed_until = 0 \
+             WHERE project_id = $1 AND version > sent_version AND claimed_by = $2",
         )
         .bind(project.0)
         .bind(by)
@@ -125,11 +126,13 @@ impl Store {
 
     /// Who had this name before is gone: what it was sending is sent by somebody else.
     pub async fn reports_abandoned(&self, by: &str) -> Result<()> {
-        sqlx::query("UPDATE outbox SET claimed_until = 0 WHERE claimed_by = $1")
-            .bind(by)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("give up the reports under way"))?;
+        sqlx::query(
+            "UPDATE outbox SET claimed_until = 0 WHERE version > sent_version AND claimed_by = $1",
+        )
+        .bind(by)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("give up the reports under way"))?;
         Ok(())
     }
 }

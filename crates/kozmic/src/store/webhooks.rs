@@ -80,12 +80,7 @@ impl Store {
     }
 
     pub async fn webhooks(&self, project: ProjectId) -> Result<Vec<Webhook>> {
-        let rows = sqlx::query("SELECT * FROM webhooks WHERE project_id = $1 ORDER BY id")
-            .bind(project.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("list a project's webhooks"))?;
-        rows.iter().map(read).collect()
+        of_project(&self.pool, project).await
     }
 
     /// It with what is still on its way to it. None when the project has no such webhook;
@@ -133,6 +128,18 @@ impl Store {
             .map_err(failed("list the webhooks"))?;
         rows.iter().map(|row| row.int("id")).collect()
     }
+}
+
+pub(super) async fn of_project(
+    executor: impl sqlx::Executor<'_, Database = sqlx::Any>,
+    project: ProjectId,
+) -> Result<Vec<Webhook>> {
+    let rows = sqlx::query("SELECT * FROM webhooks WHERE project_id = $1 ORDER BY id")
+        .bind(project.0)
+        .fetch_all(executor)
+        .await
+        .map_err(failed("list a project's webhooks"))?;
+    rows.iter().map(read).collect()
 }
 
 fn read(row: &AnyRow) -> Result<Webhook> {

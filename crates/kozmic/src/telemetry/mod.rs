@@ -11,3 +11,4 @@ mod traces;
 
 pub use log::{Guard, start_logging};
 pub use metrics::{Kind, METRICS, Metric, install, render};
+pub use traces::endpoint as traces_endpoint;

@@ -43,18 +43,22 @@ impl HttpClient for Client {
     }
 }
 
+/// Where traces are sent.
+pub fn endpoint(root: &Url) -> String {
+    format!("{}/{PATH}", root.as_str().trim_end_matches('/'))
+}
+
 /// `root` is as `OTEL_EXPORTER_OTLP_ENDPOINT` has it: http://HOST:4318.
 pub(super) fn begin(root: &Url) -> anyhow::Result<Traces> {
     let http = reqwest::Client::builder()
         .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
-    let endpoint = format!("{}/{PATH}", root.as_str().trim_end_matches('/'));
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(Client { http, runtime: Handle::current() })
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(endpoint)
+        .with_endpoint(endpoint(root))
         .with_timeout(TIMEOUT)
         .build()?;
     let resource = Resource::builder_empty()

@@ -27,8 +27,6 @@ const GONE: Duration = Duration::from_secs(30);
 const PING: Duration = Duration::from_secs(20);
 /// One that does not say so is gone.
 const SILENCE: Duration = Duration::from_secs(90);
-/// What opens a shell or makes an image takes no longer.
-const OPENING: Duration = Duration::from_mins(15);
 
 /// Tells which worker has what is left of a job; none when no worker ever had it.
 pub type Find = Arc<dyn Fn(JobId) -> BoxFuture<'static, Option<String>> + Send + Sync>;
@@ -198,7 +196,7 @@ impl Wire {
             return ask.refuse(away);
         }
         let opened = loop {
-            match timeout(OPENING.min(SILENCE), inbox.recv()).await {
+            match timeout(SILENCE, inbox.recv()).await {
                 Ok(Some((words, _))) if words == "ping" => {}
                 Ok(Some(opened)) => break opened,
                 _ => return ask.refuse(away),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::App;
 use super::audit::{Audit, From};
-use super::page::{Page, Sidebar, StatusMark, Time, render};
+use super::page::{Page, Sidebar, StatusMark, Time, cut, render};
 use super::visitor::Visitor;
 use crate::config::InForce;
 use crate::model::{DiskAccount, JobId, Timestamp, readable_bytes};
@@ -154,8 +154,7 @@ pub(super) async fn queue(
     let now = Timestamp::now();
     let after = JobId(from.after.unwrap_or(0));
     let mut found = app.store.queued(Listed::All, after, JOBS + 1, now).await?;
-    let has_more = i64::try_from(found.len()).is_ok_and(|count| count > JOBS);
-    found.truncate(usize::try_from(JOBS).unwrap_or(usize::MAX));
+    let has_more = cut(&mut found, JOBS);
     let more = found.last().map(|(_, _, job)| job.id.0).filter(|_| has_more);
     let jobs = found.into_iter().map(|(id, project, job)| Queued {
         url: format!("/projects/{id}/builds/{}/jobs/{}/", job.build, job.id),
@@ -203,8 +202,7 @@ pub(super) async fn projects(
 ) -> Page {
     let now = Timestamp::now();
     let mut found = app.store.projects_after(&from.after, PROJECTS + 1).await?;
-    let has_more = i64::try_from(found.len()).is_ok_and(|count| count > PROJECTS);
-    found.truncate(usize::try_from(PROJECTS).unwrap_or(usize::MAX));
+    let has_more = cut(&mut found, PROJECTS);
     let last = found.last().map(|project| project.full_name.clone()).filter(|_| has_more);
     let more = last.map(|name| {
         let mut link =

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
-use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
+use super::page::{Page, Sidebar, Time, TokenTrouble, cut, render, token_trouble};
 use super::visitor::{Access, Visitor};
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{AuditPart, AuditRow, Project, StoreError};
@@ -50,8 +50,7 @@ impl Audit {
     ) -> Result<Self, StoreError> {
         let part = AuditPart { project, before: from.before, limit: PAGE + 1 };
         let mut found = app.store.audit(part).await?;
-        let has_more = i64::try_from(found.len()).is_ok_and(|count| count > PAGE);
-        found.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+        let has_more = cut(&mut found, PAGE);
         let last = found.last().map(|row| row.id).filter(|_| has_more);
         let now = Timestamp::now();
         Ok(Self {

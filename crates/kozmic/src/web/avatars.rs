@@ -53,16 +53,16 @@ impl Avatars {
     async fn picture(&self, user: UserId, url: &str) -> Option<Vec<u8>> {
         let path = self.folder.join(user.to_string());
         let kept = read(&path).await;
-        if let Some((bytes, age)) = &kept {
-            let is_fresh = *age < if bytes.is_empty() { AGAIN } else { FRESH };
-            if is_fresh {
-                return kept.map(|(bytes, _)| bytes).filter(|bytes| !bytes.is_empty());
-            }
-        }
+        let is_fresh = kept
+            .as_ref()
+            .is_some_and(|(bytes, age)| *age < if bytes.is_empty() { AGAIN } else { FRESH });
         let old = kept.map(|(bytes, _)| bytes).filter(|bytes| !bytes.is_empty());
+        if is_fresh {
+            return old;
+        }
         let Ok(_turn) = self.turns.try_acquire() else { return old };
         let bytes = match self.pictures.avatar(url).await {
-            Ok(avatar) => avatar.bytes,
+            Ok(picture) => picture,
             Err(error) => {
                 tracing::debug!(%user, %error, "there is no picture");
                 old.unwrap_or_default()

@@ -58,7 +58,7 @@ pub struct Entry {
 }
 
 /// Why somebody may not enter.
-enum Refusal {
+pub(super) enum Refusal {
     /// Nobody known.
     Anonymous,
     /// Of somebody once, or of nobody; what is wrong with it.
@@ -134,12 +134,12 @@ async fn who_asks(
 }
 
 /// `Authorization: Bearer …` (RFC 6750).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
+pub(super) async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
     let used = app.store.token_used(token, Timestamp::now()).await?;
     let used = used.ok_or(Refusal::BadToken("This token is unknown or has expired."))?;
     let Some(admitted) = admission::of(app, &used.user).await? else {

@@ -11,7 +11,7 @@ use super::App;
 use super::chart::Chart;
 use super::error::PageError;
 use super::history::Row;
-use super::page::{Page, Sidebar, StatusMark, Time, render, subject};
+use super::page::{Page, Sidebar, StatusMark, Time, cut, render, subject};
 use super::visitor::Visitor;
 use crate::model::{ProjectId, Timestamp, UserId};
 use crate::store::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart};
@@ -100,8 +100,7 @@ pub(super) async fn home(
     let skip = page.saturating_sub(1).saturating_mul(PAGE);
     let part = ProjectsPart { of, named: &query, skip, limit: PAGE + 1 };
     let mut listed = app.store.projects_listed(&part).await?;
-    let has_more = i64::try_from(listed.len()).is_ok_and(|count| count > PAGE);
-    listed.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    let has_more = cut(&mut listed, PAGE);
     let latest: Vec<(ProjectId, i64)> = listed
         .iter()
         .filter_map(|project| Some((project.id, project.latest.as_ref()?.number)))
@@ -171,8 +170,7 @@ async fn found(
     }
     let projects = app.store.listed_ids(of, LOOKED_THROUGH).await?;
     let builds = app.store.builds_with_words(&projects, query, FOUND).await?;
-    let (projects, builds): (Vec<_>, Vec<_>) = builds.into_iter().unzip();
-    Ok(projects.into_iter().zip(Row::of(app, &builds, now).await?).collect())
+    Ok(builds.into_iter().map(|(project, build)| (project, Row::new(&build, now))).collect())
 }
 
 fn row(

@@ -79,12 +79,17 @@ pub(super) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Page {
     let hook = hook_form::find(&app, &project, hook).await?;
-    let newest = app.store.changes_of_hook(hook.id, None, 1).await?;
     // One more, for the oldest to differ from.
     let limit = i64::try_from(ON_PAGE).unwrap_or(i64::MAX).saturating_add(1);
     let changes = app.store.changes_of_hook(hook.id, wanted.from, limit).await?;
     let now = Timestamp::now();
-    let latest = newest.first().map(|change| change.id);
+    let latest = match wanted.from {
+        None => changes.first().map(|change| change.id),
+        Some(_) => {
+            let newest = app.store.changes_of_hook(hook.id, None, 1).await?;
+            newest.first().map(|change| change.id)
+        }
+    };
     let earlier = changes.iter().skip(1).map(Some).chain([None]);
     let shown = changes.iter().zip(earlier).take(ON_PAGE).map(|(change, before)| Shown {
         id: change.id,

@@ -71,13 +71,14 @@ pub(super) async fn choose(
         return Err(bad(Invalid::new("the form has no choice")));
     }
     // Of others they learn nothing, and choose nothing.
-    let own = app.store.mail_choices(account.id).await?.projects;
+    let known = app.store.mail_choices(account.id).await?;
     for (project, choice) in chosen {
         match project {
+            None if choice == known.general => {}
             None => app.store.mail_chosen(account.id, choice).await?,
             Some(project) => {
                 let is_other = |(id, _, before): &(_, _, _)| *id == project && *before != choice;
-                if own.iter().any(is_other) {
+                if known.projects.iter().any(is_other) {
                     app.store.mail_chosen_for(account.id, project, choice).await?;
                 }
             }

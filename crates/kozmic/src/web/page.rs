@@ -70,8 +70,7 @@ impl Sidebar {
         let version = live::version(app);
         let part = ProjectsPart { of: visitor.projects(), named: "", skip: 0, limit: BESIDE + 1 };
         let mut listed = app.store.projects_listed(&part).await?;
-        let has_more = i64::try_from(listed.len()).is_ok_and(|count| count > BESIDE);
-        listed.truncate(usize::try_from(BESIDE).unwrap_or(usize::MAX));
+        let has_more = cut(&mut listed, BESIDE);
         // The page's own project is always there.
         if let Some(id) = current
             && !listed.iter().any(|project| project.id.0 == id)
@@ -180,6 +179,14 @@ pub(super) fn duration(
 /// The first line of a commit's message.
 pub(super) fn subject(message: &str) -> &str {
     message.lines().next().unwrap_or_default()
+}
+
+/// Whether more was found than a page has; what is too much goes.
+pub(in crate::web) fn cut<T>(found: &mut Vec<T>, page: i64) -> bool {
+    let page = usize::try_from(page).unwrap_or(usize::MAX);
+    let has_more = found.len() > page;
+    found.truncate(page);
+    has_more
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
+use super::page::{Page, Sidebar, Time, TokenTrouble, cut, render, token_trouble};
 use super::visitor::{Access, Visitor};
 use super::{App, builds, jobs};
 use crate::model::{GitRef, ProjectId, TestOutcome, Timestamp, is_flaky, readable};
@@ -163,8 +163,7 @@ pub(super) async fn job(
     let collection = app.store.collection(job.id).await?.ok_or_else(missing)?;
     let skip = skip.max(0);
     let mut results = app.store.test_results(job.id, Which::All, skip, PAGE + 1).await?;
-    let has_more = i64::try_from(results.len()).is_ok_and(|count| count > PAGE);
-    results.truncate(usize::try_from(PAGE).unwrap_or(0));
+    let has_more = cut(&mut results, PAGE);
     let bad = results.iter().filter(|result| result.outcome.is_bad()).take(50);
     let keys: Vec<i64> = bad.map(|result| result.test.key).collect();
     let flaky = app.store.which_are_flaky(project.id, &keys).await?;

@@ -10,9 +10,9 @@ use axum::response::Response;
 use secrecy::ExposeSecret as _;
 use tracing::Instrument as _;
 
+use super::App;
 use super::error::RequestId;
-use super::gate::{Door, Entry};
-use super::{App, admission};
+use super::gate::{self, Door, Entry, Refusal};
 use crate::model::Timestamp;
 use crate::seal::sha256_hex;
 use crate::store::StoreError;
@@ -35,16 +35,17 @@ pub(super) async fn metrics(
     let told = |status, text: &str| (status, [(header::CONTENT_TYPE, FORMAT)], text.to_owned());
     let is_proxied = FORWARDED.iter().any(|name| headers.contains_key(*name));
     let is_local = from.ip().to_canonical().is_loopback() && !is_proxied;
-    match (is_local, may_read(&app, &headers).await) {
-        (true, _) | (false, Ok(true)) => {}
-        (false, Ok(false)) => {
+    let may_read = if is_local { Ok(true) } else { may_read(&app, &headers).await };
+    match may_read {
+        Ok(true) => {}
+        Ok(false) => {
             return told(
                 StatusCode::UNAUTHORIZED,
                 "Metrics are for who asks from this machine. From elsewhere, send the value of \
                  KOZMIC_METRICS_TOKEN, or an administrator's API token, as `Authorization: Bearer …`.\n",
             );
         }
-        (false, Err(error)) => {
+        Err(error) => {
             tracing::error!(%error, "a token can't be looked up");
             return told(StatusCode::SERVICE_UNAVAILABLE, "The store does not answer.\n");
         }
@@ -58,14 +59,7 @@ pub(super) async fn metrics(
 }
 
 async fn may_read(app: &App, headers: &HeaderMap) -> Result<bool, StoreError> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, given)) = given.and_then(|given| given.split_once(' ')) else {
-        return Ok(false);
-    };
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(false);
-    }
-    let given = given.trim();
+    let Some(given) = gate::bearer(headers) else { return Ok(false) };
     // Digests are compared, so that no comparison's time tells of the token.
     let digest = |text: &str| sha256_hex(text.as_bytes());
     if app
@@ -75,9 +69,11 @@ async fn may_read(app: &App, headers: &HeaderMap) -> Result<bool, StoreError> {
     {
         return Ok(true);
     }
-    let Some(used) = app.store.token_used(given, Timestamp::now()).await? else { return Ok(false) };
-    let admitted = admission::of(app, &used.user).await?;
-    Ok(admitted.is_some_and(|admitted| admitted.is_administrator))
+    match gate::by_token(app, given).await {
+        Ok(account) => Ok(account.is_administrator),
+        Err(Refusal::Store(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Around every handler of the table.

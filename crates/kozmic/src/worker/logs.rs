@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Worker;
 use crate::log::{Archived, LogError};
-use crate::model::{JobUuid, Timestamp};
+use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{ClaimedJob, Job, StoreError};
 
@@ -76,15 +76,19 @@ async fn archive_all(worker: &Worker) {
 /// An attempt that lost its lease has written what belongs to no log, if another worker has
 /// the job by now.
 pub(super) async fn given_up(worker: &Worker, job: &ClaimedJob) {
-    let removed = async {
-        if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
-            worker.logs.remove_here(job.uuid).await?;
-        }
-        Ok::<_, Failure>(())
-    };
-    if let Err(error) = removed.await {
+    if let Err(error) = removed_as_lost(worker, job.id, job.uuid).await {
         tracing::warn!(job = %job.uuid, %error, "the log of a lost attempt stays for now");
     }
+}
+
+/// A later attempt is elsewhere, and its log is the job's: what is here is removed.
+async fn removed_as_lost(worker: &Worker, job: JobId, uuid: JobUuid) -> Result<bool, Failure> {
+    let is_lost = worker.store.worker_of(job).await?.is_some_and(|other| other != worker.name);
+    if is_lost {
+        tracing::info!(job = %uuid, "the log of a lost attempt is removed");
+        worker.logs.remove_here(uuid).await?;
+    }
+    Ok(is_lost)
 }
 
 /// Other processes read finished logs from here, until they are where all are kept.
@@ -135,13 +139,8 @@ async fn is_of_a_finished_job(worker: &Worker, uuid: JobUuid) -> Result<Option<J
     if !job.status.is_finished() {
         return Ok(None);
     }
-    // A later attempt was elsewhere, and its log is the job's.
-    if worker.store.worker_of(job.id).await?.is_some_and(|other| other != worker.name) {
-        tracing::info!(job = %uuid, "the log of a lost attempt is removed");
-        worker.logs.remove_here(uuid).await?;
-        return Ok(None);
-    }
-    Ok(Some(job))
+    let is_lost = removed_as_lost(worker, job.id, uuid).await?;
+    Ok((!is_lost).then_some(job))
 }
 
 /// Their pages say so first: no log is missing without a word.

@@ -9,6 +9,7 @@ use super::{Finding, error, ok, the_seal, warning};
 use crate::config::{MailTls, Settings};
 use crate::report::{try_mail_server, try_webhook};
 use crate::store::{Store, sqlite_file};
+use crate::telemetry;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Webhooks that are tried, and people whose mails are refused that are named.
@@ -83,7 +84,7 @@ async fn of_webhooks(settings: &Settings, store: &Store) -> anyhow::Result<Vec<F
 pub(super) async fn of_watch(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(root) = &settings.watch.otlp_url {
-        let url = format!("{}/v1/traces", root.as_str().trim_end_matches('/'));
+        let url = telemetry::traces_endpoint(root);
         // A request of no spans.
         let request = client().map(|http| {
             http.post(url).header("content-type", "application/x-protobuf").body(Vec::new())

@@ -78,8 +78,7 @@ pub(super) async fn list(
         limit: PAGE + 1,
     };
     let mut rows = app.store.audit(part).await?;
-    let has_more = i64::try_from(rows.len()).is_ok_and(|count| count > PAGE);
-    rows.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    let has_more = crate::web::page::cut(&mut rows, PAGE);
     let before = rows.last().map(|row| row.id).filter(|_| has_more);
     Ok(Json(AuditAnswer { events: rows.into_iter().map(EventAnswer::from).collect(), before }))
 }

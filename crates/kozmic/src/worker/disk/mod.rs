@@ -98,8 +98,6 @@ pub struct Disk {
 #[derive(Default)]
 struct Last {
     counted: Option<Instant>,
-    /// A start is not held up by what nobody waits for.
-    is_under_way: bool,
     chores: Option<Instant>,
 }
 
@@ -142,14 +140,14 @@ impl Disk {
                 Err(error) => tracing::warn!(%error, "the disks could not be counted"),
             }
             last.counted = Some(Instant::now());
-        } else if last.is_under_way && is_due(last.counted, TELL_EVERY) {
+        // The first round is not held up by what nobody waits for.
+        } else if last.chores.is_some() && is_due(last.counted, TELL_EVERY) {
             match self.count().await {
                 Ok(counted) => self.set_account(counted.account),
                 Err(error) => tracing::warn!(%error, "the disks could not be counted"),
             }
             last.counted = Some(Instant::now());
         }
-        last.is_under_way = true;
         if is_due(last.chores, CHORES_EVERY) {
             self.remove_leftovers().await;
             self.tidy_mirrors().await;
