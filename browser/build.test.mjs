@@ -72,7 +72,7 @@ test("a line has an address, and its number is not copied", async () => {
   const page = await world.page();
   await page.goto(job.url);
   await page.locator("#L5 > a").click();
-  assert.ok(page.url().endsWith("#L5"));
+  await page.waitForURL("**/#L5");
   assert.equal(await page.locator("#L5.chosen").count(), 1);
   const copied = await page.evaluate(() => {
     getSelection()?.selectAllChildren(document.getElementById("log") ?? document.body);

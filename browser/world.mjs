@@ -76,6 +76,48 @@ export async function eventually(what, ask) {
   }
 }
 
+/**
+ * Chromium cuts off what it is loading when the machine's network changes, which it does whenever
+ * a container begins or ends. What asks again by itself is right all the same; a page whose
+ * scripts were cut off is loaded again, as a person would.
+ */
+const CUT = "net::ERR_NETWORK_CHANGED";
+
+/** @param {import("playwright-core").Page} page */
+function loadsWhole(page) {
+  let [isWhole, isAsked] = [true, false];
+  page.on("requestfailed", (request) => {
+    const isNeeded = ["document", "script", "stylesheet"].includes(request.resourceType());
+    if (isNeeded && request.failure()?.errorText === CUT) isWhole = false;
+  });
+  const [goto, reload] = [page.goto.bind(page), page.reload.bind(page)];
+  /** @param {() => ReturnType<typeof reload>} load */
+  const wholly = async (load) => {
+    isAsked = true;
+    try {
+      for (;;) {
+        isWhole = true;
+        const answer = await load().catch((error) => {
+          if (!String(error).includes(CUT)) throw error;
+          isWhole = false;
+          return null;
+        });
+        if (isWhole) return answer;
+      }
+    } finally {
+      isAsked = false;
+    }
+  };
+  page.goto = (url, options) => wholly(() => goto(url, options));
+  page.reload = (options) => wholly(() => reload(options));
+  // Where a link or a form has led.
+  page.on("load", () => {
+    if (isWhole || isAsked) return;
+    isWhole = true;
+    reload().catch(() => {});
+  });
+}
+
 export class World {
   /** @type {import("node:child_process").ChildProcess[]} */
   children = [];
@@ -304,13 +346,15 @@ export class World {
     const page = Object.assign(await context.newPage(), { problems: /** @type {string[]} */ ([]) });
     page.setDefaultTimeout(PATIENCE);
     page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) page.problems.push(message.text());
+      if (!["error", "warning"].includes(message.type()) || message.text().includes(CUT)) return;
+      page.problems.push(message.text());
     });
     page.on("pageerror", (error) => page.problems.push(String(error)));
     page.on("requestfailed", (request) => {
       const reason = request.failure()?.errorText;
-      if (reason !== "net::ERR_ABORTED") page.problems.push(`${request.url()}: ${reason}`);
+      if (reason !== "net::ERR_ABORTED" && reason !== CUT) page.problems.push(`${request.url()}: ${reason}`);
     });
+    loadsWhole(page);
     return page;
   }
 

@@ -5,7 +5,7 @@
 import { part, partIfAny, parts, socketTo } from "./dom.js";
 import { makeTimesLocal } from "./times.js";
 
-/** Milliseconds before a connection that was lost is made again, at first and at most. */
+/** Milliseconds before something is tried again that failed, at first and at most. */
 const [FIRST, MOST] = [1000, 30_000];
 /** Milliseconds between two fresh copies, when what the page is about has changed. */
 const SOON = 1000;
@@ -16,6 +16,12 @@ const LATER = 15_000;
 const AGES = 30_000;
 /** Attempts that failed before the page says so: a server that starts anew is soon back. */
 const QUIET = 2;
+
+/**
+ * So that not all pages come at the same time, it differs.
+ * @param {number} failures
+ */
+const pauseAfter = (failures) => Math.min(FIRST * 2 ** failures, MOST) * (0.5 + Math.random());
 
 /** Is told `renewed` when parts of the page were taken from a fresh copy. */
 export const renewed = new EventTarget();
@@ -38,6 +44,7 @@ async function renew() {
   const path = document.getElementById("viewer") ? `${location.pathname}?log=none` : address;
   const asked = address;
   const answer = await fetch(path, { headers: { accept: "text/html" } });
+  if (answer.status >= 500) throw new Error(`the server answered ${answer.status}`);
   if (!answer.ok || answer.redirected) return;
   const text = await answer.text();
   // Somebody typed on meanwhile; what they look for now follows.
@@ -67,9 +74,16 @@ function show(fresh) {
 
 let renewing = Promise.resolve();
 let renewedAt = performance.now();
-/** One after the other; a failed one is made good by the next. */
+let failed = 0;
+/** One after the other; a failed one is tried again, for nothing else may change. */
 export const renewSoon = () =>
-  (renewing = renewing.then(renew).catch(() => {}).finally(() => (renewedAt = performance.now())));
+  (renewing = renewing
+    .then(renew)
+    .then(
+      () => void (failed = 0),
+      () => renewWithin(pauseAfter(failed++)),
+    )
+    .finally(() => (renewedAt = performance.now())));
 
 /** @type {{ at: number, timer: number } | undefined} */
 let due;
@@ -114,7 +128,7 @@ function connect() {
   });
   socket.addEventListener("close", () => {
     offline.hidden = failures + 1 < QUIET;
-    setTimeout(connect, Math.min(FIRST * 2 ** failures++, MOST) * (0.5 + Math.random()));
+    setTimeout(connect, pauseAfter(failures++));
   });
 }
 
