@@ -76,10 +76,10 @@ async fn enqueue(url: &str, jobs: usize) {
         ),
         format!(
             "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, build_script, options, \
-             tracked_paths, status, reason, created_at, attempt, script_started, lost, hook_title, line) \
+             tracked_paths, status, reason, created_at, attempt, script_started, lost, hook_title, line, project_id, queue_rank) \
              SELECT substr(r, 1, 8) || '-' || substr(r, 9, 4) || '-4' || substr(r, 14, 3) || '-8' || \
              substr(r, 18, 3) || '-' || substr(r, 21, 12), build_id, id, 'Tests', 'debian:bookworm', \
-             '#!/bin/sh', '{{}}', '', 'enqueued', 'waiting for a worker', 1, 0, 0, 0, 'Tests', '1:' \
+             '#!/bin/sh', '{{}}', '', 'enqueued', 'waiting for a worker', 1, 0, 0, 0, 'Tests', '1:', 1, 1 \
              FROM (SELECT hook_calls.id, build_id, {random} AS r FROM hook_calls \
              JOIN builds ON builds.id = build_id WHERE number > {before}) AS each"
         ),

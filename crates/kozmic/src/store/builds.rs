@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::places;
 use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed};
 use crate::model::{
     Approval, BuildId, BuildStatus, Change, Commit, Fork, GitRef, Head, JobStatus, ProjectId,
@@ -136,7 +138,7 @@ impl Store {
                 "SELECT * FROM builds WHERE project_id = $1{of_ref} AND {speaks} \
                  ORDER BY number DESC LIMIT 1"
             );
-            let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(project.0);
+            let query = sqlx::query(AssertSqlSafe(text)).bind(project.0);
             let query = match git_ref {
                 Some(git_ref) => query.bind(git_ref.as_full()),
                 None => query,
@@ -315,5 +317,20 @@ pub(super) async fn recompute(tx: &mut Transaction, id: BuildId) -> Result<()> {
     if updated.rows_affected() == 0 {
         return Err(StoreError::Refused(format!("build {id} is gone")));
     }
+    Ok(())
+}
+
+/// Jobs of these builds were started; the same as [`recompute`] for that.
+pub(super) async fn job_started(tx: &mut Transaction, builds: &[BuildId]) -> Result<()> {
+    let text = format!(
+        "UPDATE builds SET status = CASE status WHEN 'enqueued' THEN 'pending' ELSE status END, \
+         started_at = (SELECT MIN(jobs.started_at) FROM jobs \
+                       WHERE jobs.build_id = builds.id AND jobs.replaced_by_id IS NULL) \
+         WHERE id IN ({})",
+        places(0, builds.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let updated = builds.iter().fold(query, |query, build| query.bind(build.0)).execute(&mut **tx);
+    updated.await.map_err(failed("note that builds go on"))?;
     Ok(())
 }

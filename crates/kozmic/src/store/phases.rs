@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::places;
 use super::{Columns as _, Result, Store, Transaction, failed};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
 use crate::telemetry::count;
@@ -133,14 +135,18 @@ pub(super) async fn waits(tx: &mut Transaction, job: JobId, now: Timestamp) -> R
     Ok(())
 }
 
-/// A worker takes a job from the queue.
-pub(super) async fn claimed(tx: &mut Transaction, job: JobId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE phases SET finished_at = $1 WHERE job_id = $2 AND finished_at IS NULL")
-        .bind(now.0)
-        .bind(job.0)
+/// A worker takes jobs from the queue.
+pub(super) async fn claimed(tx: &mut Transaction, jobs: &[JobId], now: Timestamp) -> Result<()> {
+    let text = format!(
+        "UPDATE phases SET finished_at = $1 WHERE job_id IN ({}) AND finished_at IS NULL",
+        places(1, jobs.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text)).bind(now.0);
+    jobs.iter()
+        .fold(query, |query, job| query.bind(job.0))
         .execute(&mut **tx)
         .await
-        .map_err(failed("note that a job waits no more"))?;
+        .map_err(failed("note that jobs wait no more"))?;
     Ok(())
 }
 
