@@ -66,7 +66,7 @@ CREATE TEMP TABLE places (place BIGINT PRIMARY KEY);
 INSERT INTO places WITH RECURSIVE counted (i) AS
     (SELECT CAST(0 AS BIGINT) UNION ALL SELECT i + 1 FROM counted WHERE i < 49)
 SELECT i FROM counted;
-INSERT INTO jobs (uuid, build_id, hook_call_id, title, hook_title, place, line, project_id, docker_image,
+INSERT INTO jobs (uuid, build_id, hook_call_id, title, hook_title, place, line, queue_project, docker_image,
     build_script, options, tracked_paths, status, reason, cause, return_code, created_at, started_at,
     finished_at, attempt, script_started, lost, log_removed_at)
 SELECT substr(r, 1, 8) || '-' || substr(r, 9, 4) || '-4' || substr(r, 14, 3) || '-8' || substr(r, 18, 3)

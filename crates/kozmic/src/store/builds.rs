@@ -23,6 +23,8 @@ pub struct NewBuild {
     pub asks_first: bool,
     /// How reconciliation came upon it.
     pub missed_because: Option<String>,
+    /// The login of who caused the delivery.
+    pub sender: Option<String>,
     /// What hooks choose by.
     pub change: Change,
 }
@@ -50,6 +52,8 @@ pub struct Build {
     pub approval: Approval,
     /// How reconciliation came upon it, when it did.
     pub missed_because: Option<String>,
+    /// The login of who caused the delivery that made it, where the delivery said so.
+    pub sender: Option<String>,
     /// Of one that no delivery made.
     pub asked: AskedFor,
     pub status: BuildStatus,
@@ -104,6 +108,7 @@ impl Build {
             pull_request,
             approval,
             missed_because: row.text_or_null("missed_because")?,
+            sender: row.text_or_null("sender")?,
             asked: AskedFor::read(row)?,
             status: row.text("status")?.parse()?,
             created_at: Timestamp(row.int("created_at")?),
@@ -228,9 +233,9 @@ pub(super) async fn insert(
         "INSERT INTO builds (project_id, number, gh_commit_ref, gh_commit_sha, gh_commit_author, \
          gh_commit_message, triggered_by, pull_request_number, pull_request_title, pull_request_author, \
          pull_request_author_id, is_from_fork, fork_owner, fork_owner_id, approval, approved_by, \
-         approved_at, missed_because, status, created_at) \
+         approved_at, missed_because, sender, status, created_at) \
          VALUES ($1, COALESCE((SELECT number FROM builds WHERE project_id = $1 ORDER BY number DESC LIMIT 1), 0) + 1, \
-         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'enqueued', $18) \
+         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'enqueued', $19) \
          RETURNING id, number",
     )
     .bind(project.0)
@@ -250,6 +255,7 @@ pub(super) async fn insert(
     .bind(approved_by)
     .bind(approved_at)
     .bind(&build.missed_because)
+    .bind(&build.sender)
     .bind(now.0)
     .fetch_one(&mut **tx)
     .await
@@ -282,40 +288,51 @@ pub(super) async fn belongs_to_pull_request(
 /// Recomputes a build's status and times from its jobs. Call it after every
 /// change of a job, in the same transaction and with the build locked.
 pub(super) async fn recompute(tx: &mut Transaction, id: BuildId) -> Result<()> {
-    let rows = sqlx::query(
-        "SELECT status, started_at, finished_at FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL",
-    )
-    .bind(id.0)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed("read a build's jobs"))?;
-    let mut statuses = Vec::with_capacity(rows.len());
-    let (mut started, mut finished) = (None, None);
-    for row in &rows {
-        statuses.push(row.text("status")?.parse::<JobStatus>()?);
-        started = [started, row.int_or_null("started_at")?].into_iter().flatten().min();
-        finished = finished.max(row.int_or_null("finished_at")?);
-    }
-    if !statuses.iter().all(|status| status.is_finished()) {
-        finished = None;
-    }
-    let status = match build_status(&statuses) {
-        // A job that went back to the queue does not undo that the build began.
-        BuildStatus::Enqueued if started.is_some() => BuildStatus::Pending,
-        status => status,
-    };
-    let updated = sqlx::query(
-        "UPDATE builds SET status = $1, started_at = $2, finished_at = $3 WHERE id = $4",
-    )
-    .bind(status.as_str())
-    .bind(started)
-    .bind(finished)
-    .bind(id.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("update a build"))?;
-    if updated.rows_affected() == 0 {
-        return Err(StoreError::Refused(format!("build {id} is gone")));
+    recompute_all(tx, &[id]).await
+}
+
+/// The same of several builds.
+pub(super) async fn recompute_all(tx: &mut Transaction, builds: &[BuildId]) -> Result<()> {
+    let text = format!(
+        "SELECT build_id, status, started_at, finished_at FROM jobs \
+         WHERE build_id IN ({}) AND replaced_by_id IS NULL",
+        places(0, builds.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let query = builds.iter().fold(query, |query, build| query.bind(build.0));
+    let rows = query.fetch_all(&mut **tx).await.map_err(failed("read the jobs of builds"))?;
+    for id in builds {
+        let mut statuses = Vec::new();
+        let (mut started, mut finished) = (None, None);
+        for row in &rows {
+            if row.int("build_id")? != id.0 {
+                continue;
+            }
+            statuses.push(row.text("status")?.parse::<JobStatus>()?);
+            started = [started, row.int_or_null("started_at")?].into_iter().flatten().min();
+            finished = finished.max(row.int_or_null("finished_at")?);
+        }
+        if !statuses.iter().all(|status| status.is_finished()) {
+            finished = None;
+        }
+        let status = match build_status(&statuses) {
+            // A job that went back to the queue does not undo that the build began.
+            BuildStatus::Enqueued if started.is_some() => BuildStatus::Pending,
+            status => status,
+        };
+        let updated = sqlx::query(
+            "UPDATE builds SET status = $1, started_at = $2, finished_at = $3 WHERE id = $4",
+        )
+        .bind(status.as_str())
+        .bind(started)
+        .bind(finished)
+        .bind(id.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("update a build"))?;
+        if updated.rows_affected() == 0 {
+            return Err(StoreError::Refused(format!("build {id} is gone")));
+        }
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ pub(super) async fn read_claimed(
     let mut claimed = Vec::with_capacity(ids.len());
     for id in ids {
         let Some(row) = rows.remove(id) else { continue };
-        let project = row.int("project_id")?;
+        let project = row.int("queue_project")?;
         let project = match projects.get(&project) {
             Some(project) => project.clone(),
             None => projects.entry(project).or_insert(of_job(tx, project).await?).clone(),

@@ -113,6 +113,18 @@ impl Dialect {
         }
     }
 
+    /// The same, of the builds of several jobs, which stand for `{}`, in the order in which
+    /// everybody locks them.
+    pub(super) fn lock_builds_of_jobs(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some(
+                "SELECT id FROM builds WHERE id IN (SELECT build_id FROM jobs WHERE jobs.id IN ({})) \
+                 ORDER BY id FOR UPDATE",
+            ),
+        }
+    }
+
     /// The first statement of a transaction that reads everything as of one moment.
     pub(super) fn one_moment(self) -> &'static str {
         match self {

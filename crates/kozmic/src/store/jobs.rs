@@ -13,7 +13,6 @@ use crate::model::{
     BuildId, HookOptions, JobEnd, JobId, JobStatus, JobUuid, Priority, ProjectId, Timestamp,
     Variant, Waiting,
 };
-use crate::telemetry::count;
 
 /// A job as pages show it.
 #[derive(Debug, Clone)]
@@ -125,43 +124,6 @@ impl Store {
         .await
         .map_err(failed("note a job's progress"))?;
         self.wakes.outbox.shown();
-        Ok(())
-    }
-
-    /// The job's end, the build's new status and what GitHub must learn of it.
-    /// [`StoreError::Stale`] when this attempt no longer holds the job.
-    pub async fn job_finished(
-        &self,
-        job: JobId,
-        attempt: i64,
-        end: &JobEnd,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        self.lock_build_of(&mut tx, job).await?;
-        let row = sqlx::query(
-            "UPDATE jobs SET status = $1, reason = $2, cause = $3, return_code = $4, finished_at = $5, \
-             lease_owner = NULL, lease_until = NULL \
-             WHERE id = $6 AND attempt = $7 AND status = 'pending' RETURNING build_id",
-        )
-        .bind(end.status().as_str())
-        .bind(end.to_string())
-        .bind(end.cause())
-        .bind(end.return_code())
-        .bind(now.0)
-        .bind(job.0)
-        .bind(attempt)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(failed("finish a job"))?
-        .ok_or(StoreError::Stale)?;
-        self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
-        commit(tx).await?;
-        count::job_ended(end.status().as_str(), end.cause());
-        self.wakes.outbox.notify_one();
-        // Others may have waited for it, or for its place.
-        self.wakes.jobs.notify_one();
-        self.count_phases(job, attempt).await;
         Ok(())
     }
 
@@ -294,7 +256,7 @@ impl NewJob<'_> {
         let row = sqlx::query(
             "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
              options, tracked_paths, status, reason, created_at, attempt, script_started, lost, \
-             hook_title, place, line, project_id, priority, queue_rank) \
+             hook_title, place, line, queue_project, priority, queue_rank) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0, $12, $13, $14, $15, \
              $16, $17) \
              RETURNING id",

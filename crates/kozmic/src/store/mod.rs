@@ -18,6 +18,7 @@ mod deliveries;
 mod deploy_keys;
 mod dialect;
 mod disk;
+mod ends;
 mod history;
 mod hook_changes;
 mod hook_order;
@@ -56,6 +57,7 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod wakes;
 mod watched;
 mod webhooks;
 mod words;
@@ -70,12 +72,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use tokio::sync::{Notify, watch};
 
 use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
+use ends::Ends;
 use listen::Others;
+use wakes::Wakes;
+use words::Searches;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
 pub use announcements::{Announcement, Digest, Told};
@@ -177,44 +181,16 @@ pub struct Store {
     dialect: Dialect,
     seal: Arc<Seal>,
     wakes: Arc<Wakes>,
+    ends: Arc<Ends>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    searches: Searches,
     /// Where others may enqueue jobs; listened to from when somebody first waits for them.
     others: Option<Arc<Others>>,
 }
 
-/// Told in this process when there may be work; other processes poll, and are told of jobs by
-/// PostgreSQL.
-#[derive(Default)]
-struct Wakes {
-    jobs: Notify,
-    outbox: BuildsWake,
-    leases: watch::Sender<()>,
-    leavings: Notify,
-    schedules: Notify,
-}
-
-/// Wakes whoever reports builds, and counts for those who show them: what changes a build
-/// gives both something to do.
-#[derive(Default)]
-struct BuildsWake {
-    reports: Notify,
-    messages: Notify,
-    changes: watch::Sender<u64>,
-}
-
-impl BuildsWake {
-    fn notify_one(&self) {
-        self.reports.notify_one();
-        self.messages.notify_one();
-        self.shown();
-    }
-
-    /// Changed in what is shown and not in what is reported.
-    fn shown(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
-    }
-}
+/// Whoever can't be served for so long is told so.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Store {
     /// Opens, and creates where there is none; does not migrate.
@@ -233,14 +209,25 @@ impl Store {
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.connections())
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(PATIENCE)
+            // A connection to another machine may be gone without a word.
+            .test_before_acquire(dialect.is_shared())
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
         let others = dialect.is_shared().then(|| Arc::new(Others::on(url)));
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
+        Ok(Self {
+            pool,
+            dialect,
+            seal,
+            wakes: Arc::default(),
+            ends: Arc::default(),
+            actor,
+            searches: Searches::default(),
+            others,
+        })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once
@@ -299,56 +286,6 @@ impl Store {
     /// Closes every connection; on SQLite, folds the write-ahead log in.
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    /// Resolves when a job may wait for a worker. Register before looking.
-    pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        if let Some(others) = &self.others {
-            others.listen(&self.wakes);
-        }
-        self.wakes.jobs.notified()
-    }
-
-    /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
-    pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.leavings.notified()
-    }
-
-    /// Resolves when a hook's schedules may have changed. Register before looking.
-    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.schedules.notified()
-    }
-
-    /// Resolves when there may be something to report.
-    pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.outbox.reports.notified()
-    }
-
-    /// Resolves when there may be a build's end to announce, or a message to send.
-    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.outbox.messages.notified()
-    }
-
-    /// How often this process has changed builds or jobs since it was started.
-    pub fn builds_changed(&self) -> watch::Receiver<u64> {
-        self.wakes.outbox.changes.subscribe()
-    }
-
-    /// Changes when a running job may have to stop.
-    pub fn leases_changed(&self) -> watch::Receiver<()> {
-        self.wakes.leases.subscribe()
-    }
-
-    /// A process that serves pages has changed something: there may be a job to be claimed,
-    /// or to be stopped.
-    pub fn web_changed(&self) {
-        self.wakes.jobs.notify_one();
-        self.wakes.leases.send_replace(());
-    }
-
-    /// A worker in another process has changed builds or jobs.
-    pub fn worker_changed(&self) {
-        self.wakes.outbox.notify_one();
     }
 
     /// A transaction that means to write.

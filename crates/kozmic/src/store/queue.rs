@@ -54,14 +54,14 @@ const HEADS: &str = "WITH RECURSIVE lines (line) AS ( \
              AND jobs.line > lines.line) FROM lines WHERE lines.line IS NOT NULL) \
      SELECT lines.line, head.id, head.queue_rank, projects.jobs_at_once, \
      (SELECT COUNT(*) FROM jobs AS running \
-      WHERE running.status = 'pending' AND running.project_id = head.project_id) AS running, \
+      WHERE running.status = 'pending' AND running.queue_project = head.queue_project) AS running, \
      (SELECT MAX(started.started_at) FROM jobs AS started \
-      WHERE started.project_id = head.project_id AND started.started_at IS NOT NULL) AS served, \
+      WHERE started.queue_project = head.queue_project AND started.started_at IS NOT NULL) AS served, \
      (SELECT workers.labels FROM workers WHERE workers.name = $1) AS labels \
      FROM lines JOIN jobs AS head ON head.id = \
      (SELECT jobs.id FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
       AND jobs.line = lines.line ORDER BY jobs.queue_rank, jobs.id LIMIT 1) \
-     JOIN projects ON projects.id = head.project_id WHERE lines.line IS NOT NULL";
+     JOIN projects ON projects.id = head.queue_project WHERE lines.line IS NOT NULL";
 
 /// What decides whose turn it is: the least has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
