@@ -151,7 +151,7 @@ async fn cached(project: Project<'_>) -> Project<'_> {
     let install = format!("#!/bin/sh\necho {} > /tmp/made\necho installing\n", JobUuid::random());
     let needs = |label: &str| {
         let tests = hook("Tests", &at.image, "#!/bin/sh\ncat /tmp/made\n");
-        tests.replacen("# kozmic: image", &format!("# kozmic: needs = {label}\n# kozmic: image"), 1)
+        tests.replacen("# kozmic: image", &format!("# kozmic: label = {label}\n# kozmic: image"), 1)
     };
     project.apply(&[("t.sh", &needs("one")), ("t.install.sh", &install)]).await;
     let sha = project.push(&[("a", "a")]).await;

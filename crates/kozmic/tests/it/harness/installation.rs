@@ -20,8 +20,8 @@ pub enum Shape {
 
 pub struct Installation {
     parts: Parts,
-    pub registry: Registry,
-    /// A small one, which the engines have to pull.
+    _registry: Registry,
+    /// A small one, the same on all engines.
     pub image: String,
     asked: AtomicUsize,
 }
@@ -58,7 +58,11 @@ impl Installation {
                 Parts::Distributed { webs, workers, machines: Box::new(machines), engine }
             }
         };
-        Self { parts, registry, image, asked: AtomicUsize::new(0) }
+        let at = Self { parts, _registry: registry, image, asked: AtomicUsize::new(0) };
+        for engine in at.engines() {
+            docker_at(engine, &["pull", "--quiet", &at.image]).await;
+        }
+        at
     }
 
     pub fn shape(&self) -> Shape {
@@ -178,6 +182,7 @@ impl Installation {
     }
 
     pub async fn end(self) {
+        docker_at(None, &["rmi", &self.image]).await;
         match self.parts {
             Parts::Embedded { server, .. } => server.stop().await,
             Parts::Distributed { webs, workers, .. } => {
