@@ -83,6 +83,7 @@ struct Target {
     random: Random,
     away: Duration,
     pushes: usize,
+    rounds: usize,
     hit: BTreeMap<(String, String), usize>,
 }
 
@@ -127,6 +128,7 @@ impl Target {
             random: Random(seed),
             away,
             pushes: 0,
+            rounds: 0,
             hit: BTreeMap::new(),
         }
     }
@@ -166,6 +168,7 @@ impl Target {
     /// One fault, and all that it has come to.
     async fn round(&mut self, fault: Fault) {
         let sha = self.push().await;
+        // Before or amid its jobs.
         let later = Duration::from_millis(self.random.below(2_500));
         match fault {
             Fault::KilledWeb | Fault::KilledWorker => {
@@ -182,7 +185,9 @@ impl Target {
             Fault::SleepingWorker => return self.sleeps(sha).await,
             Fault::FullDisk => return self.is_full(sha, later).await,
             Fault::Away(part) => {
-                let how = [Cut::Refused, Cut::Silent][self.one_of_two()];
+                // In turn, and two parts at a time alike.
+                let turn = self.rounds / FAULTS.len() + usize::from(part as u8);
+                let how = [Cut::Silent, Cut::Refused][turn % 2];
                 tokio::time::sleep(later).await;
                 self.note(&format!("{part:?} {how:?}"), &sha).await;
                 self.ways[&part].cut(how);
@@ -216,7 +221,9 @@ impl Target {
             self.end_leases(&end).await;
         }
         // Another one finishes what it had, while it sleeps.
-        self.is_right(&sha).await;
+        let build = self.finished(&sha).await;
+        assert_eq!(build.status, "success", "{:?}\n{}", build.jobs, self.said());
+        self.is_told(&build).await;
         self.workers[victim].signal("-CONT").await;
         let next = self.push().await;
         self.is_right(&next).await;
@@ -364,6 +371,7 @@ async fn whatever_fails_between_machines_nothing_is_lost() {
         faults.swap(usize::try_from(picked).unwrap(), left - 1);
         let began = std::time::Instant::now();
         println!("round {}: {:?}", round + 1, faults[left - 1]);
+        target.rounds = round;
         target.round(faults[left - 1]).await;
         println!("  {:.1} s", began.elapsed().as_secs_f64());
     }
