@@ -353,8 +353,8 @@ impl Target {
     }
 
     fn said(&self) -> String {
-        let nodes = self.webs.iter().chain(&self.workers);
-        nodes.map(|it| format!("--- {}\n{}", it.name, self.machines.said(&it.name))).collect()
+        let said = |node: &Node| format!("--- {}\n{}", node.name, self.machines.said(&node.name));
+        self.webs.iter().chain(&self.workers).map(said).collect::<Vec<_>>().concat()
     }
 }
 

@@ -53,6 +53,10 @@ async fn tell(shape: Shape) {
     at.end().await;
 }
 
+fn numbers(last: u64) -> String {
+    (1..=last).map(|n| format!("{n}\n")).collect::<Vec<_>>().concat()
+}
+
 /// From a push to a green status, with viewers at every web process from the first line on.
 async fn watched(project: Project<'_>) -> Project<'_> {
     let (at, world) = (project.at, project.at.world());
@@ -78,7 +82,7 @@ async fn watched(project: Project<'_>) -> Project<'_> {
     }
     let build = project.finished(&sha).await;
     assert_eq!((build.status.as_str(), build.jobs[0].return_code), ("success", Some(0)));
-    let numbers: String = (1..=5000).map(|n| format!("{n}\n")).collect();
+    let numbers = numbers(5000);
     for _ in at.urls() {
         assert!(at.log(&build.jobs[0]).await == format!("begin\n{numbers}"));
     }
@@ -187,7 +191,7 @@ async fn left(project: Project<'_>) -> Project<'_> {
     let sha = project.push(&[("a", "a")]).await;
     let build = project.finished(&sha).await;
     assert_eq!(build.status, "success", "{:?}", build.jobs);
-    let numbers: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
+    let numbers = numbers(20_000);
     for url in at.urls() {
         let job = format!("{url}/api/v1/jobs/{}", build.jobs[0].id);
         let listed = world.answer(&format!("{job}/artifacts")).await;

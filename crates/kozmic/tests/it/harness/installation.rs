@@ -28,7 +28,15 @@ pub struct Installation {
 
 enum Parts {
     Embedded { server: Server, world: Box<World> },
-    Distributed { webs: [Node; 2], workers: [Node; 2], machines: Box<Machines>, engine: Daemon },
+    Distributed(Box<Many>),
+}
+
+/// The processes end before what they work with.
+struct Many {
+    webs: [Node; 2],
+    workers: [Node; 2],
+    machines: Machines,
+    engine: Daemon,
 }
 
 impl Installation {
@@ -55,7 +63,7 @@ impl Installation {
                     machines.worker("worker-1", &one).await,
                     machines.worker("worker-2", &two).await,
                 ];
-                Parts::Distributed { webs, workers, machines: Box::new(machines), engine }
+                Parts::Distributed(Box::new(Many { webs, workers, machines, engine }))
             }
         };
         let at = Self { parts, _registry: registry, image, asked: AtomicUsize::new(0) };
@@ -68,14 +76,14 @@ impl Installation {
     pub fn shape(&self) -> Shape {
         match self.parts {
             Parts::Embedded { .. } => Shape::Embedded,
-            Parts::Distributed { .. } => Shape::Distributed,
+            Parts::Distributed(_) => Shape::Distributed,
         }
     }
 
     pub fn world(&self) -> &World {
         match &self.parts {
             Parts::Embedded { world, .. } => world,
-            Parts::Distributed { machines, .. } => &machines.world,
+            Parts::Distributed(many) => &many.machines.world,
         }
     }
 
@@ -83,7 +91,7 @@ impl Installation {
     pub fn urls(&self) -> Vec<&str> {
         match &self.parts {
             Parts::Embedded { server, .. } => vec![&server.url],
-            Parts::Distributed { webs, .. } => webs.iter().map(|web| web.url.as_str()).collect(),
+            Parts::Distributed(many) => many.webs.iter().map(|web| web.url.as_str()).collect(),
         }
     }
 
@@ -112,26 +120,24 @@ impl Installation {
 
     /// Until a cached image that one worker made is another one's.
     pub async fn shared(&self) {
-        let Parts::Distributed { machines, .. } = &self.parts else { return };
+        let Parts::Distributed(many) = &self.parts else { return };
         eventually("the image to be shared", async || {
-            machines.said("worker-1").contains("a cached image was shared").then_some(())
+            many.machines.said("worker-1").contains("a cached image was shared").then_some(())
         })
         .await;
     }
 
     /// What the processes said, for whoever looks at a failure.
     pub fn said(&self) -> String {
-        let Parts::Distributed { machines, webs, workers, .. } = &self.parts else {
-            return String::new();
-        };
-        let nodes = webs.iter().chain(workers);
-        nodes.map(|node| format!("--- {}\n{}", node.name, machines.said(&node.name))).collect()
+        let Parts::Distributed(many) = &self.parts else { return String::new() };
+        let said = |node: &Node| format!("--- {}\n{}", node.name, many.machines.said(&node.name));
+        many.webs.iter().chain(&many.workers).map(said).collect::<Vec<_>>().concat()
     }
 
     fn engines(&self) -> Vec<Option<&str>> {
         match &self.parts {
             Parts::Embedded { .. } => vec![None],
-            Parts::Distributed { engine, .. } => vec![None, Some(&engine.host)],
+            Parts::Distributed(many) => vec![None, Some(&many.engine.host)],
         }
     }
 
@@ -168,9 +174,9 @@ impl Installation {
         }
         let folders = match &self.parts {
             Parts::Embedded { world, .. } => vec![world.data_dir()],
-            Parts::Distributed { machines, webs, workers, .. } => {
-                let nodes = webs.iter().chain(workers);
-                nodes.map(|node| machines.data_of(&node.name)).collect()
+            Parts::Distributed(many) => {
+                let nodes = many.webs.iter().chain(&many.workers);
+                nodes.map(|node| many.machines.data_of(&node.name)).collect()
             }
         };
         for folder in folders {
@@ -185,7 +191,8 @@ impl Installation {
         docker_at(None, &["rmi", &self.image]).await;
         match self.parts {
             Parts::Embedded { server, .. } => server.stop().await,
-            Parts::Distributed { webs, workers, .. } => {
+            Parts::Distributed(many) => {
+                let Many { webs, workers, machines: _machines, engine: _engine } = *many;
                 for mut node in workers.into_iter().chain(webs) {
                     node.signal("-TERM").await;
                     let ended = tokio::time::timeout(super::PATIENCE, node.child.wait()).await;
