@@ -266,13 +266,13 @@ impl Target {
         tokio::time::sleep(later).await;
         self.note("FullDisk", &sha).await;
         let path = self.machines.data_of("worker-1").join("fill");
-        let mut fill = std::fs::File::create(&path).unwrap();
-        let full = loop {
-            if let Err(error) = fill.write_all(&[0; 4096]) {
+        let mut file = std::fs::File::create(&path).unwrap();
+        let refused = loop {
+            if let Err(error) = file.write_all(&[0; 4096]) {
                 break error;
             }
         };
-        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+        assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull, "{refused}");
         // What it had ends as its script does, or says what was wrong.
         let build = self.finished(&sha).await;
         for job in build.jobs.iter().filter(|job| job.status != "success") {
