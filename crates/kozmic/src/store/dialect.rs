@@ -64,18 +64,19 @@ impl Dialect {
     }
 
     pub(super) async fn prepare(self, connection: &mut AnyConnection) -> sqlx::Result<()> {
-        if self == Self::Sqlite {
+        let text = match self {
             // Patience first: the others may have to wait for a database that is mended
             // after a crash. FULL: a commit that was answered survives a power cut (NORMAL in
             // WAL mode does not promise that; sqlite.org/pragma.html#pragma_synchronous).
-            connection
-                .execute(
-                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
-                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
-                )
-                .await?;
-        }
-        Ok(())
+            Self::Sqlite => {
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+            }
+            // A process that sleeps, or lost its network, amid a transaction has locks that
+            // all others may wait for: nobody would start a job any more.
+            Self::Postgres => "SET idle_in_transaction_session_timeout = 15000",
+        };
+        connection.execute(text).await.map(drop)
     }
 
     /// A transaction that reads first and writes later fails on SQLite with

@@ -151,9 +151,10 @@ impl StoreError {
             Self::Open { .. } => true,
             Self::Database { source, .. } => match source {
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-                // PostgreSQL's class "operator intervention": it starts, or is being stopped.
+                // PostgreSQL's class "operator intervention": it starts, or is being stopped; and
+                // a transaction that was idle for too long.
                 sqlx::Error::Database(told) => {
-                    told.code().is_some_and(|code| code.starts_with("57P"))
+                    told.code().is_some_and(|code| code.starts_with("57P") || code == "25P03")
                 }
                 _ => false,
             },

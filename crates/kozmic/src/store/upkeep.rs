@@ -1,5 +1,10 @@
 //! What becomes of projects: compared with GitHub, handed over, deleted.
 
+use std::collections::HashSet;
+
+use sqlx::AssertSqlSafe;
+
+use super::many::{at_once, places};
 use super::projects::of_project;
 use super::{Columns as _, Project, Result, Store, commit, failed};
 use crate::model::{Action, ProjectId, Timestamp, UserId};
@@ -74,6 +79,23 @@ impl Store {
             .await
             .map_err(failed("read how a project stands"))?;
         row.map_or(Ok(None), |row| row.text_or_null("gh_trouble"))
+    }
+
+    /// Those of them that are deleted by now.
+    pub async fn projects_gone(&self, projects: &[ProjectId]) -> Result<Vec<ProjectId>> {
+        let mut known = HashSet::new();
+        for some in at_once(projects, 1) {
+            let text = format!("SELECT id FROM projects WHERE id IN ({})", places(0, some.len()));
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for project in some {
+                query = query.bind(project.0);
+            }
+            let rows = query.fetch_all(&self.pool).await.map_err(failed("look for projects"))?;
+            for row in rows {
+                known.insert(row.int("id")?);
+            }
+        }
+        Ok(projects.iter().copied().filter(|project| !known.contains(&project.0)).collect())
     }
 
     /// How many projects there are.

@@ -256,13 +256,7 @@ impl World {
 
     /// Applies a folder with these files.
     pub async fn apply_files(&self, url: &str, files: &[(&str, &str)]) {
-        let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
-        for (name, content) in files {
-            std::fs::write(folder.path().join(name), content).unwrap();
-        }
-        let arguments = ["hooks", "apply", REPOSITORY, folder.path().to_str().unwrap()];
-        let applied = self.run(url, &arguments).await;
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        self.apply_to(url, REPOSITORY, files).await;
     }
 
     /// A server whose project has one hook: a bash script in the base image.
@@ -282,16 +276,7 @@ impl World {
     }
 
     pub async fn builds(&self, url: &str) -> Vec<Build> {
-        #[derive(Deserialize)]
-        struct Answer {
-            builds: Vec<Build>,
-        }
-        let request = self.http.get(format!("{url}/api/v1/projects/1/builds"));
-        let answer = request.bearer_auth(self.api_token().await).send().await.unwrap();
-        // What a server in a process of its own said, if there is one.
-        let said = || std::fs::read_to_string(self.folder().join("serve.log")).unwrap_or_default();
-        assert!(answer.status().is_success(), "{}: {}", answer.status(), said());
-        answer.json::<Answer>().await.unwrap().builds
+        self.builds_in(url, 1).await
     }
 
     /// A token of the repository's owner for the server's API.
