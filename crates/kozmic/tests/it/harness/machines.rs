@@ -58,8 +58,12 @@ impl Machines {
 
     /// A process that serves pages, ready to be used.
     pub async fn web(&self, name: &str) -> Node {
-        let url = format!("http://127.0.0.1:{}", free_port());
-        let mut command = self.command(name, &url, "web");
+        self.web_at(name, &format!("http://127.0.0.1:{}", free_port())).await
+    }
+
+    /// The same at this address, which one before it had.
+    pub async fn web_at(&self, name: &str, url: &str) -> Node {
+        let mut command = self.command(name, url, "web");
         let mut child = command.spawn().unwrap();
         eventually("a web process to be ready", async || {
             assert!(child.try_wait().unwrap().is_none(), "{}", self.said(name));
@@ -67,7 +71,7 @@ impl Machines {
             answer.status().is_success().then_some(())
         })
         .await;
-        Node { name: name.into(), url, child }
+        Node { name: name.into(), url: url.into(), child }
     }
 
     /// A process that carries out jobs. It has no key of the OAuth app.

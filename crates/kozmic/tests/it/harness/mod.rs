@@ -10,6 +10,7 @@ mod mail;
 mod podman;
 mod postgres;
 mod prism;
+mod proxy;
 mod redis;
 mod s3;
 mod services;
@@ -34,6 +35,7 @@ pub use machines::{Machines, Node};
 pub use mail::{Mail, MailServer};
 pub use postgres::Postgres;
 pub use prism::Prism;
+pub use proxy::Proxy;
 pub use redis::Redis;
 pub use s3::S3;
 pub use services::{
