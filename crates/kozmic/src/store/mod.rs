@@ -76,6 +76,7 @@ use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 use listen::Others;
+use words::Searches;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
 pub use announcements::{Announcement, Digest, Told};
@@ -186,9 +187,13 @@ pub struct Store {
     wakes: Arc<Wakes>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    searches: Searches,
     /// Where others may enqueue jobs; listened to from when somebody first waits for them.
     others: Option<Arc<Others>>,
 }
+
+/// Whoever can't be served for so long is told so.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Told in this process when there may be work; other processes poll, and are told of jobs by
 /// PostgreSQL.
@@ -240,14 +245,24 @@ impl Store {
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.connections())
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(PATIENCE)
+            // A connection to another machine may be gone without a word.
+            .test_before_acquire(dialect.is_shared())
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
         let others = dialect.is_shared().then(|| Arc::new(Others::on(url)));
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
+        Ok(Self {
+            pool,
+            dialect,
+            seal,
+            wakes: Arc::default(),
+            actor,
+            searches: Searches::default(),
+            others,
+        })
     }
 
     /// Names this installation; made up when it is asked for the first time.
