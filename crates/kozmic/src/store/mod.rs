@@ -76,6 +76,7 @@ use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 use listen::Others;
+use schema::whole_rows;
 use words::Searches;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
@@ -163,6 +164,7 @@ impl StoreError {
                 // PostgreSQL's class "operator intervention": it starts, or is being stopped.
                 sqlx::Error::Database(told) => {
                     told.code().is_some_and(|code| code.starts_with("57P"))
+                        || schema::has_changed_meanwhile(told.as_ref())
                 }
                 _ => false,
             },

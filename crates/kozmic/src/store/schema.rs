@@ -3,8 +3,25 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::any::AnyArguments;
+use sqlx::error::DatabaseError;
+use sqlx::query::Query;
+use sqlx::{Any, SqlSafeStr};
+
 use super::{Columns as _, Result, Store, StoreError, failed};
 use crate::model::{Action, Event};
+
+/// A query whose answer has all columns of a table (`*`), planned anew each time. PostgreSQL
+/// refuses to go on with a plan that was kept when the table has got another column meanwhile
+/// ("cached plan must not change result type"), as it does when a newer program is started.
+pub(super) fn whole_rows<'q>(text: impl SqlSafeStr) -> Query<'q, Any, AnyArguments> {
+    sqlx::query(text).persistent(false)
+}
+
+/// A table got a column between a query's plan and its answer; the next one is planned anew.
+pub(super) fn has_changed_meanwhile(told: &dyn DatabaseError) -> bool {
+    told.code().is_some_and(|code| code == "0A000") && told.message().contains("cached plan")
+}
 
 /// How far the database is from this program's migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,5 +225,25 @@ mod tests {
         ] {
             assert_eq!(contracts(sql), expected, "{sql}");
         }
+    }
+
+    #[test]
+    fn whole_rows_are_never_of_a_plan_that_was_kept() {
+        let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+        let mut whole = 0;
+        for entry in std::fs::read_dir(room).unwrap() {
+            let path = entry.unwrap().path();
+            let source = std::fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            whole += source.matches("whole_rows(").count();
+            for query in source.split("sqlx::query(").skip(1) {
+                let text = query.split("\n        .").next().unwrap();
+                let text = text.split(".bind(").next().unwrap().split(".fetch").next().unwrap();
+                let has_all =
+                    ["SELECT *", ".* ", ".*,", "RETURNING *"].iter().any(|it| text.contains(it));
+                assert!(!has_all, "{}: take `whole_rows` for {text}", path.display());
+            }
+        }
+        assert!(whole > 40, "{whole}");
     }
 }

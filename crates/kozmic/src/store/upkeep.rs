@@ -1,7 +1,7 @@
 //! What becomes of projects: compared with GitHub, handed over, deleted.
 
 use super::projects::of_project;
-use super::{Columns as _, Project, Result, Store, commit, failed};
+use super::{Columns as _, Project, Result, Store, commit, failed, whole_rows};
 use crate::model::{Action, ProjectId, Timestamp, UserId};
 
 /// Something that a deleted project has left on disks.
@@ -91,7 +91,7 @@ impl Store {
         before: Timestamp,
         limit: i64,
     ) -> Result<Vec<Project>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM projects WHERE synchronized_at IS NULL OR synchronized_at < $1 \
              ORDER BY COALESCE(synchronized_at, 0), id LIMIT $2",
         )
