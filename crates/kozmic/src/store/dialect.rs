@@ -2,6 +2,8 @@
 //! transaction begins, how rows are locked, how words are looked for, and where the
 //! migrations lie.
 
+use std::sync::LazyLock;
+
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 
@@ -9,8 +11,17 @@ use super::{Columns as _, Result, Transaction, failed};
 
 use crate::model::ProjectId;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: LazyLock<Migrator> =
+    LazyLock::new(|| beside_newer(sqlx::migrate!("migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> =
+    LazyLock::new(|| beside_newer(sqlx::migrate!("migrations/postgres")));
+
+/// Migrations that are unknown here are those of a newer program, whose database says by
+/// itself who may work on it (`schema`).
+fn beside_newer(mut migrator: Migrator) -> Migrator {
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::many::{at_once, places};
 use super::projects::of_project;
-use super::{Columns as _, Project, Result, Store, commit, failed};
+use super::{Columns as _, Project, Result, Store, commit, failed, whole_rows};
 use crate::model::{Action, ProjectId, Timestamp, UserId};
 
 /// Something that a deleted project has left on disks.
@@ -113,7 +113,7 @@ impl Store {
         before: Timestamp,
         limit: i64,
     ) -> Result<Vec<Project>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM projects WHERE synchronized_at IS NULL OR synchronized_at < $1 \
              ORDER BY COALESCE(synchronized_at, 0), id LIMIT $2",
         )

@@ -75,11 +75,12 @@ impl Machines {
 
     /// A process that serves pages, ready to be used.
     pub async fn web(&self, name: &str) -> Node {
-        self.web_at(name, format!("http://127.0.0.1:{}", free_port())).await
+        self.web_at(name, &format!("http://127.0.0.1:{}", free_port())).await
     }
 
-    async fn web_at(&self, name: &str, url: String) -> Node {
-        let mut command = self.command(name, &url, "web");
+    /// The same at this address, which one before it had.
+    pub async fn web_at(&self, name: &str, url: &str) -> Node {
+        let mut command = self.command(name, url, "web");
         let mut child = command.spawn().unwrap();
         eventually("a web process to be ready", async || {
             assert!(child.try_wait().unwrap().is_none(), "{}", self.said(name));
@@ -87,7 +88,7 @@ impl Machines {
             answer.status().is_success().then_some(())
         })
         .await;
-        Node { name: name.into(), url, child, settings: Vec::new() }
+        Node { name: name.into(), url: url.into(), child, settings: Vec::new() }
     }
 
     /// A process that carries out jobs. It has no key of the OAuth app.

@@ -12,6 +12,7 @@ mod podman;
 mod postgres;
 mod prism;
 mod project;
+mod proxy;
 mod redis;
 mod s3;
 mod services;
@@ -39,6 +40,7 @@ pub use mail::{Mail, MailServer};
 pub use postgres::Postgres;
 pub use prism::Prism;
 pub use project::Project;
+pub use proxy::Proxy;
 pub use redis::Redis;
 pub use s3::S3;
 pub use services::{

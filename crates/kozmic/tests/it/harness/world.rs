@@ -137,8 +137,13 @@ impl World {
 
     /// With settings beside those that connect server and GitHub.
     pub async fn with(extra: &[(&str, &str)]) -> Self {
+        Self::with_github_at("127.0.0.1", extra).await
+    }
+
+    /// With a GitHub at another of this machine's addresses, which containers reach, too.
+    pub async fn with_github_at(address: &str, extra: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let sim = Sim::new(&format!("http://{}", listener.local_addr().unwrap()));
         let github = Github { shutdown: Shutdown::new(), watch: github_sim::Watch::default() };
         let (ended, watch) = (github.shutdown.clone(), github.watch.clone());
@@ -288,6 +293,11 @@ impl World {
             String::from_utf8(created.stdout).unwrap().trim().to_owned()
         };
         self.api_token.get_or_init(create).await
+    }
+
+    /// A token that was made where this world's servers are, for all that is asked from now on.
+    pub fn has_token(&self, token: &str) {
+        self.api_token.set(token.to_owned()).unwrap();
     }
 
     pub async fn build_of(&self, url: &str, sha: &str) -> Build {
