@@ -13,3 +13,14 @@ CREATE INDEX jobs_ready ON jobs (line, queue_rank, id) WHERE status = 'enqueued'
 -- How many of a project run, and when one was started last.
 CREATE INDEX jobs_running_of_project ON jobs (queue_project) WHERE status = 'pending';
 CREATE INDEX jobs_started ON jobs (queue_project, started_at) WHERE started_at IS NOT NULL;
+
+-- Of a job that an older program makes, which runs on beside this one for a while.
+CREATE FUNCTION job_queues() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.queue_rank := NEW.created_at;
+    NEW.queue_project := (SELECT builds.project_id FROM builds WHERE builds.id = NEW.build_id);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER job_queues BEFORE INSERT ON jobs FOR EACH ROW
+    WHEN (NEW.queue_project = 0) EXECUTE FUNCTION job_queues();

@@ -13,3 +13,11 @@ CREATE INDEX jobs_ready ON jobs (line, queue_rank, id) WHERE status = 'enqueued'
 -- How many of a project run, and when one was started last.
 CREATE INDEX jobs_running_of_project ON jobs (queue_project) WHERE status = 'pending';
 CREATE INDEX jobs_started ON jobs (queue_project, started_at) WHERE started_at IS NOT NULL;
+
+-- Of a job that an older program makes, which runs on beside this one for a while.
+CREATE TRIGGER job_queues AFTER INSERT ON jobs WHEN NEW.queue_project = 0
+BEGIN
+    UPDATE jobs SET queue_rank = NEW.created_at,
+        queue_project = (SELECT builds.project_id FROM builds WHERE builds.id = NEW.build_id)
+    WHERE id = NEW.id;
+END;

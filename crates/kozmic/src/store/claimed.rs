@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::many::{places, with_ids};
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, commit, failed, read_json,
-    read_options,
+    read_options, whole_rows,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobUuid, Script,
@@ -66,7 +66,7 @@ pub(super) async fn read_claimed(
          LEFT JOIN trees ON trees.build_id = builds.id WHERE jobs.id IN ({})",
         places(0, ids.len())
     );
-    let rows = with_ids(&text, ids).fetch_all(&mut **tx).await;
+    let rows = with_ids(&text, ids).persistent(false).fetch_all(&mut **tx).await;
     let mut rows: HashMap<JobId, AnyRow> = by_id(rows.map_err(failed("read claimed jobs"))?)?;
     let mut projects: HashMap<i64, Project> = HashMap::new();
     let mut claimed = Vec::with_capacity(ids.len());
@@ -98,7 +98,7 @@ fn by_id(rows: Vec<AnyRow>) -> Result<HashMap<JobId, AnyRow>> {
 }
 
 async fn of_job(tx: &mut Transaction, project: i64) -> Result<Project> {
-    let row = sqlx::query("SELECT * FROM projects WHERE id = $1")
+    let row = whole_rows("SELECT * FROM projects WHERE id = $1")
         .bind(project)
         .fetch_one(&mut **tx)
         .await

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::queue::Line;
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, builds, commit, failed, order, outbox,
-    phases, read_json, read_options, secrets, to_json,
+    phases, read_json, read_options, secrets, to_json, whole_rows,
 };
 use crate::model::{
     BuildId, HookOptions, JobEnd, JobId, JobStatus, JobUuid, Priority, ProjectId, Timestamp,
@@ -156,7 +156,7 @@ impl Store {
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
-        let row = sqlx::query("SELECT * FROM jobs WHERE id = $1")
+        let row = whole_rows("SELECT * FROM jobs WHERE id = $1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
@@ -165,7 +165,7 @@ impl Store {
     }
 
     pub async fn job_by_uuid(&self, uuid: JobUuid) -> Result<Option<Job>> {
-        let row = sqlx::query("SELECT * FROM jobs WHERE uuid = $1")
+        let row = whole_rows("SELECT * FROM jobs WHERE uuid = $1")
             .bind(uuid.to_string())
             .fetch_optional(&self.pool)
             .await

@@ -5,7 +5,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
 
-use super::{Result, Store, failed};
+use super::{Result, Store, failed, whole_rows};
 use crate::model::{BuildId, JobId};
 
 /// Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535.
@@ -47,7 +47,7 @@ impl Store {
         let mut rows = Vec::new();
         for builds in at_once(builds, 1) {
             let text = text.replace("{}", &places(0, builds.len()));
-            let mut query = sqlx::query(AssertSqlSafe(text));
+            let mut query = whole_rows(AssertSqlSafe(text));
             for build in builds {
                 query = query.bind(build.0);
             }

@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::many::places;
-use super::{Columns as _, Result, Store, Transaction, failed};
+use super::{Columns as _, Result, Store, Transaction, failed, whole_rows};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
 use crate::telemetry::count;
 
@@ -98,7 +98,7 @@ impl Store {
     /// failure of their jobs.
     pub(super) async fn count_phases(&self, jobs: &[(JobId, i64)]) {
         let text = format!("SELECT * FROM phases WHERE job_id IN ({})", places(0, jobs.len()));
-        let query = sqlx::query(AssertSqlSafe(text));
+        let query = whole_rows(AssertSqlSafe(text));
         let query = jobs.iter().fold(query, |query, (job, _)| query.bind(job.0));
         let rows = query.fetch_all(&self.pool).await;
         for row in rows.iter().flatten() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Job, Result, Store, failed, read_json, to_json};
+use super::{Columns as _, Job, Result, Store, failed, read_json, to_json, whole_rows};
 use crate::model::{JobId, Labels, ProjectId, Timestamp, WorkerAbout};
 
 /// One that has said nothing for so long is gone: two of its words may be lost.
@@ -122,11 +122,11 @@ impl Store {
 
     /// The workers that run, and those that were lost lately, each with what it runs.
     pub async fn workers_known(&self, now: Timestamp) -> Result<Vec<KnownWorker>> {
-        let rows = sqlx::query("SELECT * FROM workers ORDER BY name")
+        let rows = whole_rows("SELECT * FROM workers ORDER BY name")
             .fetch_all(&self.pool)
             .await
             .map_err(failed("list the workers"))?;
-        let running = sqlx::query(
+        let running = whole_rows(
             "SELECT jobs.*, projects.id AS project_id, projects.gh_full_name FROM jobs \
              JOIN builds ON builds.id = jobs.build_id JOIN projects ON projects.id = builds.project_id \
              WHERE jobs.status = 'pending' ORDER BY jobs.id",
@@ -151,7 +151,7 @@ impl Store {
 
     /// The workers that run, by name.
     pub async fn workers(&self, now: Timestamp) -> Result<Vec<WorkerState>> {
-        let rows = sqlx::query("SELECT * FROM workers WHERE seen_at >= $1 ORDER BY name")
+        let rows = whole_rows("SELECT * FROM workers WHERE seen_at >= $1 ORDER BY name")
             .bind(since(now))
             .fetch_all(&self.pool)
             .await
