@@ -66,7 +66,9 @@ fn the_manual_has_a_page_of_every_command() {
     for page in pages {
         let mut shown = Command::new("man");
         shown.arg("--warnings").arg("--local-file").arg(&page);
-        let shown = shown.env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat").output().unwrap();
+        // So wide that every line fits.
+        shown.env("LC_ALL", "C.UTF-8").env("MANPAGER", "cat").env("MANWIDTH", "400");
+        let shown = shown.output().unwrap();
         assert!(shown.status.success() && shown.stderr.is_empty(), "{}: {shown:?}", page.display());
         assert!(shown.stdout.windows(4).any(|four| four == b"NAME"), "{}", page.display());
     }
