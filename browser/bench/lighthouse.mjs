@@ -32,8 +32,10 @@ try {
       console.log(`${name}, ${preset}: ${scores.join(", ")}; largest paint ${audits["largest-contentful-paint"].displayValue}`);
       for (const kind of KINDS) {
         for (const { id, weight } of categories[kind].auditRefs) {
-          const { score, title, displayValue } = audits[id];
-          if (weight && score !== null && score < 0.9) console.log(`  ${kind}: ${title} ${displayValue ?? ""}`);
+          const { score, title, displayValue, details } = audits[id];
+          if (!weight || score === null || score >= 0.9) continue;
+          console.log(`  ${kind}: ${title} ${displayValue ?? ""}`);
+          for (const { node } of (details?.items ?? []).slice(0, 5)) if (node) console.log(`    ${node.selector}: ${node.snippet}`);
         }
       }
     }

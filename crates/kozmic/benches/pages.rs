@@ -40,7 +40,7 @@ const ALONE: usize = 20;
 fn most(kind: Kind) -> Duration {
     match kind {
         Kind::Page => Duration::from_millis(20),
-        Kind::Words => Duration::from_millis(200),
+        Kind::Words | Kind::Api => Duration::from_millis(200),
     }
 }
 
@@ -228,7 +228,7 @@ async fn main() {
     let (middle, p99, max) = quantiles(&all);
     println!(
         "{:<44} {:>7.1} {:>7.1} {:>7.1}",
-        format!("all but searches for words, {} pages", all.len()),
+        format!("all pages but searches for words, {} of them", all.len()),
         milliseconds(middle),
         milliseconds(p99),
         milliseconds(max)

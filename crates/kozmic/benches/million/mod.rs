@@ -137,11 +137,13 @@ async fn seal_secrets(connection: &mut AnyConnection) {
     }
 }
 
-/// Whether a page is a search for words, which may take longer.
+/// Whether a page is a search for words, which may take longer, or none at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Page,
     Words,
+    /// An answer for programs, with all that there is.
+    Api,
 }
 
 /// A kind of page, with the paths that its readers open.
@@ -204,6 +206,7 @@ pub async fn pages(url: &str) -> Vec<Pages> {
     let history = |query: &str| one(&format!("/projects/1/history/{query}"));
     let page = |what, paths| Pages { what, kind: Kind::Page, paths };
     let words = |what, paths| Pages { what, kind: Kind::Words, paths };
+    let api = |what, path| Pages { what, kind: Kind::Api, paths: one(path) };
     vec![
         page("home", one("/")),
         page("home, its last page", one("/?page=34")),
@@ -225,10 +228,7 @@ pub async fn pages(url: &str) -> Vec<Pages> {
         page("history of many: a status nothing has", history("?status=pending&branch=main")),
         page("history of many: branch, other's author", history("?branch=main&author=Nobody")),
         page("history of many: all three", history("?branch=main&author=Author+7&status=success")),
-        page(
-            "history of many: status, other's author",
-            history("?status=success&branch=main&author=Nobody"),
-        ),
+        page("history of many: nobody's", history("?status=success&branch=main&author=Nobody")),
         words("history of many: a common word", history("?text=fix")),
         words("history of many: a longer common word", history("?text=merge")),
         words("history of many: the last page of one", history("?text=fix&after=0")),
@@ -247,9 +247,9 @@ pub async fn pages(url: &str) -> Vec<Pages> {
         page("repositories", one("/repositories/")),
         page("badge", one("/badges/octo/project-7/main")),
         page("log, plain", log),
-        page("API: projects", one("/api/v1/projects")),
-        page("API: builds of a project", one("/api/v1/projects/1/builds")),
-        page("API: the queue", one("/api/v1/queue")),
+        api("API: projects", "/api/v1/projects"),
+        api("API: builds of a project", "/api/v1/projects/1/builds"),
+        api("API: the queue", "/api/v1/queue"),
     ]
 }
 

@@ -16,6 +16,17 @@ impl Event {
             Self::Ping { .. } | Self::Other => None,
         }
     }
+
+    /// The login of who caused it.
+    pub fn sender(&self) -> Option<&str> {
+        let sender = match self {
+            Self::Push(event) => &event.sender,
+            Self::PullRequest(event) => &event.sender,
+            Self::Release(event) => &event.sender,
+            Self::Ping { .. } | Self::Other => &None,
+        };
+        sender.as_ref().map(|sender| sender.login.as_str()).filter(|login| !login.is_empty())
+    }
 }
 
 /// A delivery by its `X-GitHub-Event`.
@@ -49,6 +60,8 @@ pub struct PushEvent {
     pub commits: Vec<PushedCommit>,
     pub head_commit: Option<HeadCommit>,
     pub repository: Repository,
+    /// Who pushed.
+    pub sender: Option<Account>,
 }
 
 impl PushEvent {
@@ -87,6 +100,8 @@ pub struct PullRequestEvent {
     pub number: i64,
     pub pull_request: PullRequestBody,
     pub repository: Repository,
+    /// Who opened it or pushed to it.
+    pub sender: Option<Account>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -122,6 +137,8 @@ pub struct ReleaseEvent {
     pub action: String,
     pub release: Release,
     pub repository: Repository,
+    /// Who published it.
+    pub sender: Option<Account>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -92,6 +92,7 @@ impl<'a> Ask<'a> {
             pull_request: None,
             asks_first: false,
             missed_because: None,
+            sender: None,
             change: Change { event: HookEvent::Release, name, paths: None },
         };
         Ok(Wish { build, needs_commit: false, differences: Differences::AsKnown })

@@ -128,6 +128,7 @@ fn push_decision(push: &PushEvent) -> Result<Decision, Invalid> {
         pull_request: None,
         asks_first: false,
         missed_because: None,
+        sender: None,
         change: Change { event, name, paths },
     };
     Ok(passed_over(&build, &[&build.commit.message]).unwrap_or_else(|| {
@@ -194,6 +195,7 @@ pub(super) fn pull_request(
             fork,
         }),
         missed_because: None,
+        sender: None,
         change: Change {
             event: HookEvent::PullRequest,
             name: pull.base.as_ref().map(|base| base.git_ref.clone()).unwrap_or_default(),

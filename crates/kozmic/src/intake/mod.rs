@@ -76,7 +76,8 @@ pub async fn take(
         Decision::Release(tag) => Ok(Answer::Refused(format!("{tag} was not looked up."))),
         Decision::Ignore(why) => ignored(why, None).await,
         Decision::PassOver { why, head } => ignored(why, Some(head)).await,
-        Decision::Build(wish) => {
+        Decision::Build(mut wish) => {
+            wish.build.sender = event.sender().map(str::to_owned);
             let recorded = store.hook_called(delivery, &wish.build, Timestamp::now()).await?;
             Ok(Answer::Ok(recorded.sentence()))
         }

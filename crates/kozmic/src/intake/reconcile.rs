@@ -301,6 +301,7 @@ fn of_head(head: &Head, before: Option<CommitSha>) -> Result<Decision, Invalid> 
         pull_request: None,
         asks_first: false,
         missed_because: None,
+        sender: None,
         change: Change { event, name, paths: None },
     };
     Ok(Decision::Build(Box::new(Wish { build, needs_commit: true, differences })))

@@ -123,6 +123,7 @@ impl Store {
             pull_request: None,
             asks_first: false,
             missed_because: None,
+            sender: None,
             change: match &asked.hooks {
                 AskedHooks::Wanting(change) => change.clone(),
                 _ => Change { event: HookEvent::Manual, name: String::new(), paths: None },

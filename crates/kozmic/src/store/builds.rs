@@ -21,6 +21,8 @@ pub struct NewBuild {
     pub asks_first: bool,
     /// How reconciliation came upon it.
     pub missed_because: Option<String>,
+    /// The login of who caused the delivery.
+    pub sender: Option<String>,
     /// What hooks choose by.
     pub change: Change,
 }
@@ -48,6 +50,8 @@ pub struct Build {
     pub approval: Approval,
     /// How reconciliation came upon it, when it did.
     pub missed_because: Option<String>,
+    /// The login of who caused the delivery that made it, where the delivery said so.
+    pub sender: Option<String>,
     /// Of one that no delivery made.
     pub asked: AskedFor,
     pub status: BuildStatus,
@@ -102,6 +106,7 @@ impl Build {
             pull_request,
             approval,
             missed_because: row.text_or_null("missed_because")?,
+            sender: row.text_or_null("sender")?,
             asked: AskedFor::read(row)?,
             status: row.text("status")?.parse()?,
             created_at: Timestamp(row.int("created_at")?),
@@ -226,9 +231,9 @@ pub(super) async fn insert(
         "INSERT INTO builds (project_id, number, gh_commit_ref, gh_commit_sha, gh_commit_author, \
          gh_commit_message, triggered_by, pull_request_number, pull_request_title, pull_request_author, \
          pull_request_author_id, is_from_fork, fork_owner, fork_owner_id, approval, approved_by, \
-         approved_at, missed_because, status, created_at) \
+         approved_at, missed_because, sender, status, created_at) \
          VALUES ($1, COALESCE((SELECT number FROM builds WHERE project_id = $1 ORDER BY number DESC LIMIT 1), 0) + 1, \
-         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'enqueued', $18) \
+         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'enqueued', $19) \
          RETURNING id, number",
     )
     .bind(project.0)
@@ -248,6 +253,7 @@ pub(super) async fn insert(
     .bind(approved_by)
     .bind(approved_at)
     .bind(&build.missed_because)
+    .bind(&build.sender)
     .bind(now.0)
     .fetch_one(&mut **tx)
     .await

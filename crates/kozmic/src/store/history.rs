@@ -208,6 +208,7 @@ impl Store {
             conditions.text
         );
         // How words are best looked for depends on the words: PostgreSQL is to plan for these.
+        let _turn = if conditions.by_words { Some(self.searches.turn().await?) } else { None };
         let query = sqlx::query(sqlx::AssertSqlSafe(query)).persistent(!conditions.by_words);
         let mut query = query.bind(project.0).bind(bound).bind(limit);
         for value in &conditions.values {

@@ -304,6 +304,7 @@ impl Store {
              WHERE {} ORDER BY {id} DESC LIMIT $2",
             self.dialect.has_words(1)
         );
+        let _turn = self.searches.turn().await?;
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             // As in a project's history: planned for these words.
             .persistent(false)

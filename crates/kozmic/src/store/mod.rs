@@ -77,6 +77,7 @@ use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectI
 use crate::seal::{Seal, SealError};
 use dialect::Dialect;
 use listen::Others;
+use words::Searches;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
 pub use announcements::{Announcement, Digest, Told};
@@ -180,9 +181,13 @@ pub struct Store {
     wakes: Arc<Wakes>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
+    searches: Searches,
     /// Where others may enqueue jobs; listened to from when somebody first waits for them.
     others: Option<Arc<Others>>,
 }
+
+/// Whoever can't be served for so long is told so.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Told in this process when there may be work; other processes poll, and are told of jobs by
 /// PostgreSQL.
@@ -234,14 +239,24 @@ impl Store {
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.connections())
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(PATIENCE)
+            // A connection to another machine may be gone without a word.
+            .test_before_acquire(dialect.is_shared())
             .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
             .connect(&dialect.connect_url(url))
             .await
             .map_err(|source| StoreError::Open { url: without_password(url), source })?;
         let actor = Arc::new(Actor::kozmic());
         let others = dialect.is_shared().then(|| Arc::new(Others::on(url)));
-        Ok(Self { pool, dialect, seal, wakes: Arc::default(), actor, others })
+        Ok(Self {
+            pool,
+            dialect,
+            seal,
+            wakes: Arc::default(),
+            actor,
+            searches: Searches::default(),
+            others,
+        })
     }
 
     /// Brings the tables up to date. Safe to call in several processes at once

@@ -1,6 +1,35 @@
 //! The words that builds are looked for by. What somebody typed is taken apart here, so
 //! that nothing of it is a database's syntax.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{PATIENCE, Result, failed};
+
+/// A search for words may keep a processor busy for a while. Half of them search at the most, so
+/// that other questions find one.
+#[derive(Clone)]
+pub(super) struct Searches(Arc<Semaphore>);
+
+impl Default for Searches {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self(Arc::new(Semaphore::new((processors / 2).max(1))))
+    }
+}
+
+impl Searches {
+    /// Held until the search is over.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>> {
+        let turn = tokio::time::timeout(PATIENCE, self.0.acquire()).await;
+        turn.map_err(|_| sqlx::Error::PoolTimedOut)
+            .and_then(|turn| turn.map_err(|_| sqlx::Error::PoolClosed))
+            .map_err(failed("look for builds"))
+    }
+}
+
 /// Words that are looked for; more are left out.
 const WORDS: usize = 8;
 /// Letters of a word; more are left out.

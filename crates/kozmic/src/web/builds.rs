@@ -41,6 +41,9 @@ struct BuildPage {
     approved: Option<(String, Time)>,
     trigger: &'static str,
     missed_because: Option<String>,
+    /// Who asked for it or caused it, if that is known, and their picture.
+    by: Option<(String, Option<i64>)>,
+    author_id: Option<i64>,
     asked: AskedFor,
     /// When the clock's line was due, on its own clock.
     due: Option<String>,
@@ -241,6 +244,11 @@ async fn show(
     let repository = format!("{}/{}", app.github_url, project.repository.full_name);
     let message_rest =
         build.commit.message.split_once('\n').map_or("", |(_, rest)| rest).trim().to_owned();
+    let by = build.asked.by.as_ref().or(build.sender.as_ref());
+    let names: Vec<&str> =
+        by.into_iter().chain([&build.commit.author]).map(String::as_str).collect();
+    let known = app.store.users_called(&names).await?;
+    let picture_of = |login: &str| known.get(&login.to_lowercase()).map(|user| user.0);
     render(&BuildPage {
         sidebar: Sidebar::load(app, visitor, Some(project.id.0)).await?,
         number: build.number,
@@ -269,6 +277,8 @@ async fn show(
             fork_owner: pull.fork.map(|fork| fork.owner),
         }),
         trigger: words::trigger(build.trigger),
+        author_id: picture_of(&build.commit.author),
+        by: by.map(|login| (login.clone(), picture_of(login))),
         missed_because: build.missed_because,
         due: build.asked.cron.as_ref().map(|(line, due)| shown_due(line, *due)),
         asked: build.asked,

@@ -14,6 +14,9 @@ async fn a_push_becomes_a_green_build() {
         (build.number, build.status.as_str(), build.git_ref.as_str()),
         (1, "success", "main")
     );
+    assert_eq!(build.sender.as_deref(), Some("octo"), "who pushed");
+    let page = world.page(&build.url).await;
+    assert!(page.contains("Built by a push of ") && page.contains("> <bdi>octo</bdi>."), "{page}");
     assert_eq!(build.job("Tests").return_code, Some(0));
     assert_eq!(world.log(build.job("Tests")).await, b"hello world\n");
     let description = world.told(&sha, "Kozmic-CI", "success").await;

@@ -80,7 +80,8 @@ async fn branch_tag_and_commit_are_built_with_variables_as_somebody_asks() {
     assert_eq!((build.sha.as_str(), build.git_ref.as_str()), (other.as_str(), "feature/x"));
     assert_eq!(said(&world, &build).await, "two level=it's \"2\" for manual on feature/x");
     let page = world.page(&build.url).await;
-    assert!(page.contains("Built by hand of <bdi>octo</bdi>"), "{page}");
+    assert!(page.contains("Built by hand of <img class=\"avatar\" src=\"/avatars/"), "{page}");
+    assert!(page.contains("> <bdi>octo</bdi>."), "{page}");
     assert!(page.contains("2 variables given") && page.contains("it&#39;s &#34;2&#34;"), "{page}");
 
     // Run again, it is given the same.

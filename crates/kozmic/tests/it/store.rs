@@ -87,6 +87,7 @@ pub fn build(branch: &str, digit: char) -> NewBuild {
         pull_request: None,
         asks_first: false,
         missed_because: None,
+        sender: None,
         change: Change { event: HookEvent::Push, name: branch.into(), paths: None },
     }
 }

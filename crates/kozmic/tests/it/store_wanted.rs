@@ -187,6 +187,7 @@ async fn where_heads_stand_is_known_by_deliveries_and_comparisons() {
         let missed = NewBuild {
             trigger: Trigger::Reconciliation,
             missed_because: Some("GitHub's delivery failed.".into()),
+            sender: None,
             ..build("main", '5')
         };
         let found = store.commit_missed(project, &missed, Timestamp(20)).await.unwrap();

@@ -42,6 +42,8 @@ pub(super) struct BuildAnswer {
     missed_because: Option<String>,
     /// Who asked for it, by hand or for a try.
     asked_by: Option<String>,
+    /// Who pushed, opened or published what it is of; none: no delivery told.
+    sender: Option<String>,
     /// Given to its build scripts by them.
     variables: BTreeMap<String, String>,
     /// Its hooks were chosen: it does not speak for its commit.
@@ -212,6 +214,7 @@ fn answer(app: &App, build: Build, facts: &Facts) -> BuildAnswer {
         approved_at,
         missed_because: build.missed_because,
         asked_by: build.asked.by,
+        sender: build.sender,
         variables: build.asked.variables,
         partial: build.asked.is_partial,
         cron: build.asked.cron.as_ref().map(|(line, _)| line.clone()),

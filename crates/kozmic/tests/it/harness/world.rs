@@ -75,6 +75,7 @@ pub struct Build {
     pub approval: String,
     pub approved_by: Option<String>,
     pub missed_because: Option<String>,
+    pub sender: Option<String>,
     pub due_at: Option<String>,
     pub not_run: Vec<NotRun>,
     pub jobs: Vec<Job>,
