@@ -111,7 +111,9 @@ mod tests {
         writer.finish("words").unwrap()
     }
 
-    fn read(file: &[u8]) -> Result<(Head, Vec<(String, Vec<u8>)>, Manifest<String>)> {
+    type Content = (String, Vec<u8>);
+
+    fn read(file: &[u8]) -> Result<(Head, Vec<Content>, Manifest<String>)> {
         let mut reader = Reader::open(Cursor::new(file.to_vec()), "it")?;
         let mut entries = Vec::new();
         while let Some(entry) = reader.next_entry()? {

@@ -58,9 +58,9 @@ fn the_manual_has_a_page_of_every_command() {
         let page = man.join(format!("kozmic-{name}.1"));
         assert!(page.exists(), "{}", page.display());
     }
-    let main = std::fs::read_to_string(man.join("kozmic.1")).unwrap();
+    let first = std::fs::read_to_string(man.join("kozmic.1")).unwrap();
     for name in commands() {
-        assert!(main.contains(&name.replace('-', "\\-")), "{name} is not in kozmic.1");
+        assert!(first.contains(&name.replace('-', "\\-")), "{name} is not in kozmic.1");
     }
     let pages: Vec<_> = std::fs::read_dir(&man).unwrap().map(|page| page.unwrap().path()).collect();
     for page in pages {
