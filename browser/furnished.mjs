@@ -91,7 +91,7 @@ const SOAK = `#!/bin/bash
 # kozmic: title = Soak
 # kozmic: image = ${IMAGE}
 # kozmic: event = manual
-for round in $(seq 40); do printf 'round %2d: 10,000 random orbits, \\033[32mall closed\\033[0m\\n' $round; done
+for round in $(seq 30); do printf 'round %2d: 10,000 random orbits, \\033[32mall closed\\033[0m\\n' $round; done
 sleep 3000
 `;
 const GPU = `#!/bin/bash

@@ -23,12 +23,6 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /**
- * Where a log's rows are lower than 24 pixels, for a mouse, their numbers are no targets to aim at:
- * the field for a line does the same (WCAG 2.5.8, the exception for an equivalent).
- */
-const ROW = /class="fold"|aria-label="Line \d+"/;
-
-/**
  * What axe finds on a page as it is; of colours alone, where nothing else can have changed.
  * @param {Page} page
  * @returns {Promise<string[]>}
@@ -44,11 +38,7 @@ export async function violations(page, isOfColours = false) {
   );
   /** @type {{id: string, help: string, nodes: {html: string}[]}[]} */
   const all = found.violations;
-  const told = all.map(({ id, help, nodes }) => {
-    const places = nodes.map(({ html }) => html).filter((html) => id !== "target-size" || !ROW.test(html));
-    return places.length ? `${id}: ${help}\n${places.slice(0, 5).join("\n")}` : "";
-  });
-  return told.filter((one) => one !== "");
+  return all.map(({ id, help, nodes }) => [`${id}: ${help}`, ...nodes.slice(0, 5).map(({ html }) => html)].join("\n"));
 }
 
 /**

@@ -73,7 +73,8 @@ def age(db, now):
             db.execute("UPDATE jobs SET created_at = ?, started_at = started_at + (? - started_at), "
                        "finished_at = finished_at + (? - finished_at) WHERE id = ?", (created, began, began + took, job))
             at = created
-            for phase, length in [("queue", 3_000), ("fetch", 1_400), ("image", 600), ("install", 9_000), ("build", took - 2_000)]:
+            for phase, length in [("queue", 3_000), ("fetch", 1_400), ("image", 600), ("install", 9_000),
+                                  ("services", 2_000), ("build", took - 2_500), ("collect", 500)]:
                 found = db.execute("UPDATE phases SET started_at = ?, finished_at = finished_at + (? - finished_at) "
                                    "WHERE job_id = ? AND phase = ?", (at, at + length, job, phase))
                 at += length if found.rowcount else 0
