@@ -12,6 +12,7 @@ pub mod upkeep; // projects in step with GitHub: hooks, keys, members
 pub mod web; // HTTP in; HTML, JSON and sockets out
 pub mod worker; // claim → execute → finish
 
+pub mod backup; // what a backup is as a file: written, read, checked
 pub mod engine; // containers and images, through Docker's API
 pub mod github; // GitHub's words and wires
 pub mod log; // the bytes of a run: append, follow, keep, render

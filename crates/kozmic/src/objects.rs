@@ -200,6 +200,22 @@ impl Objects {
         Ok(stream.map(move |bytes| bytes.map_err(|e| objects.failed("read", &key, &e))).boxed())
     }
 
+    /// All of it, bit by bit, and how many bytes those are; none when it is not there.
+    pub async fn whole(
+        &self,
+        key: &str,
+    ) -> Result<Option<(u64, BoxStream<'static, Result<Bytes>>)>> {
+        let got = match self.store.get(&self.key(key)?).await {
+            Ok(got) => got,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(self.failed("read", key, &error)),
+        };
+        let (objects, key, size) = (self.clone(), key.to_owned(), got.meta.size);
+        let stream = got.into_stream();
+        let stream = stream.map(move |bytes| bytes.map_err(|e| objects.failed("read", &key, &e)));
+        Ok(Some((size, stream.boxed())))
+    }
+
     /// Its size in bytes; none when it is not there.
     pub async fn size(&self, key: &str) -> Result<Option<u64>> {
         match self.store.head(&self.key(key)?).await {

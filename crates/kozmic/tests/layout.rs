@@ -13,6 +13,7 @@ const MAP: &[(&str, &[&str])] = &[
         &[
             "web",
             "upkeep",
+            "backup",
             "intake",
             "worker",
             "report",
@@ -74,6 +75,7 @@ const MAP: &[(&str, &[&str])] = &[
     ),
     ("report", &["log", "github", "store", "model", "config", "seal", "shutdown", "telemetry"]),
     ("schedule", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
+    ("backup", &["model"]),
     ("engine", &["model", "config", "seal", "shutdown"]),
     ("github", &["model", "config", "seal", "shutdown", "telemetry"]),
     ("log", &["objects", "relay", "model", "config", "seal", "shutdown"]),
@@ -111,7 +113,7 @@ const OWNED: &[(&str, &str)] = &[
     ("rustix", "worker cli"),
     ("object_store", "objects"),
     ("redis", "relay"),
-    ("zstd", "log trees"),
+    ("zstd", "log trees backup"),
     ("tokio_tungstenite", "cli"),
 ];
 

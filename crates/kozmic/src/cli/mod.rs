@@ -2,9 +2,11 @@
 
 mod artifacts;
 mod audit;
+mod backup;
 mod between;
 #[cfg(test)]
 mod book_tests;
+mod completions;
 mod config;
 mod doctor;
 mod gc;
@@ -15,6 +17,7 @@ mod project;
 mod pull;
 mod queue;
 mod remote;
+mod restore;
 mod role;
 mod run;
 mod secret;
@@ -79,6 +82,10 @@ enum Command {
     Migrate,
     /// Copy the database into another, empty one: from SQLite to PostgreSQL, or back
     Move(transfer::Command),
+    /// Everything of this installation in one file, made while it runs
+    Backup(backup::Command),
+    /// Make an installation of a backup, where there is none
+    Restore(restore::Command),
     /// Turn GitHub repositories into projects
     #[command(subcommand)]
     Project(project::Command),
@@ -98,6 +105,10 @@ enum Command {
     /// API tokens of this server's users
     #[command(subcommand)]
     Token(token::Command),
+    /// What a shell needs to complete the commands
+    Completions(completions::Command),
+    /// Write the manual, a page for each command
+    Man(completions::Man),
     #[command(flatten)]
     Remote(remote::Command),
 }
@@ -132,10 +143,14 @@ pub fn run() -> ExitCode {
             Command::Gc(command) => gc::run(&settings()?, &command).await?,
             Command::Migrate => migrate::run(&settings()?).await?,
             Command::Move(command) => transfer::run(&settings()?, command).await?,
+            Command::Backup(command) => backup::run(&settings()?, command).await?,
+            Command::Restore(command) => restore::run(&settings()?, command).await?,
             Command::Project(command) => project::run(&settings()?, command).await?,
             Command::Hooks(command) => hooks::run(&settings()?, command).await?,
             Command::SecretKey(command) => secret_key::run(&settings()?, command).await?,
             Command::Token(command) => token::run(&settings()?, command).await?,
+            Command::Completions(command) => completions::run(&command)?,
+            Command::Man(command) => completions::man(&command)?,
             // They talk to a server and need none of this machine's settings.
             Command::Secret(command) => secret::run(command).await?,
             Command::Remote(command) => remote::run(command).await?,

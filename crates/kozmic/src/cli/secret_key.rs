@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use secrecy::SecretString;
 
-use super::{connect_store, now, say, serve};
+use super::{connect_store, now, restore, say, serve};
 use crate::config::Settings;
 use crate::model::Actor;
 use crate::seal::{self, Seal};
@@ -36,15 +36,13 @@ enum Origin {
 /// key is refused before anything is done with it.
 pub(super) async fn open(settings: &Settings) -> anyhow::Result<Store> {
     let file = key_file(settings);
-    let (key, origin) = match &settings.secret_key {
-        Some(key) => (key.clone(), Origin::Setting),
-        None => match seal::read_key(&file)? {
-            Some(key) => (key, Origin::File),
-            None => (seal::random_hex()?.into(), Origin::New),
-        },
+    let (key, origin) = match at_hand(settings)? {
+        Some(known) => known,
+        None => (seal::random_hex()?.into(), Origin::New),
     };
     let store = migrated(settings, &key).await?;
     let known = store.sealed_with().await?;
+    restore::settled(settings, known.is_some())?;
     match known {
         Some(id) if id != store.seal().key_id() => {
             store.close().await;
@@ -66,9 +64,44 @@ pub(super) async fn open(settings: &Settings) -> anyhow::Result<Store> {
     }
 }
 
-async fn migrated(settings: &Settings, key: &SecretString) -> anyhow::Result<Store> {
+/// The key of these settings, if there is one.
+fn at_hand(settings: &Settings) -> anyhow::Result<Option<(SecretString, Origin)>> {
+    Ok(match &settings.secret_key {
+        Some(key) => Some((key.clone(), Origin::Setting)),
+        None => seal::read_key(&key_file(settings))?.map(|key| (key, Origin::File)),
+    })
+}
+
+/// As [`at_hand`], with the words for where it is from.
+pub(super) fn given(settings: &Settings) -> anyhow::Result<Option<(SecretString, String)>> {
+    let file = key_file(settings);
+    Ok(at_hand(settings)?.map(|(key, origin)| match origin {
+        Origin::Setting => (key, "KOZMIC_SECRET_KEY".to_owned()),
+        Origin::File | Origin::New => (key, file.display().to_string()),
+    }))
+}
+
+/// Opens a store that is there already, with its key; nothing of it is changed.
+pub(super) async fn open_as_it_is(settings: &Settings) -> anyhow::Result<(Store, SecretString)> {
+    let file = key_file(settings);
+    let Some((key, origin)) = at_hand(settings)? else {
+        bail!("there is no secret key: neither KOZMIC_SECRET_KEY nor {}", file.display());
+    };
+    let store = opened(settings, &key).await?;
+    match store.sealed_with().await? {
+        Some(id) if id != store.seal().key_id() => Err(other_key(&origin, &file, &id)),
+        _ => Ok((store, key)),
+    }
+}
+
+/// Opens the store with a key, whatever it was sealed with, in the hands of who runs this.
+pub(super) async fn opened(settings: &Settings, key: &SecretString) -> anyhow::Result<Store> {
     let store = Store::open(&settings.database_url, Seal::from_text(key)?).await?;
-    let store = store.by(Actor::cli(&unix_user()));
+    Ok(store.by(Actor::cli(&unix_user())))
+}
+
+async fn migrated(settings: &Settings, key: &SecretString) -> anyhow::Result<Store> {
+    let store = opened(settings, key).await?;
     store.migrate().await?;
     Ok(store)
 }

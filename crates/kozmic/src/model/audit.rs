@@ -148,6 +148,8 @@ actions! {
     DiskTidied "disk.tidied" "made room on a disk",
     DatabaseMigrated "database.migrated" "brought the database up to date",
     DatabaseMoved "database.moved" "copied everything here from another database",
+    BackupMade "backup.made" "made a backup of everything",
+    BackupRestored "backup.restored" "restored everything from a backup",
     KeyRotated "secret-key.rotated" "changed the key that secrets are sealed with",
 }
 

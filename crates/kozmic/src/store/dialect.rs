@@ -99,6 +99,16 @@ impl Dialect {
         }
     }
 
+    /// A transaction that only reads, and everything as of one moment; others write
+    /// meanwhile.
+    pub(super) fn begin_reading(self) -> &'static str {
+        match self {
+            // As of its first read (sqlite.org/isolation.html).
+            Self::Sqlite => "BEGIN",
+            Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
     /// Keeps others from numbering a build of the same project meanwhile.
     pub(super) fn lock_project(self) -> &'static str {
         match self {
@@ -247,6 +257,11 @@ impl Dialect {
                 format!("build_words.words @@ CAST(LOWER(${query}) AS TSQUERY)")
             }
         }
+    }
+
+    /// The number of the last migration; both have the same.
+    pub(super) fn newest() -> i64 {
+        SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
     }
 
     pub(super) fn migrator(self) -> &'static Migrator {

@@ -9,6 +9,8 @@ use crate::seal::Seal;
 struct Sealed {
     table: &'static str,
     column: &'static str,
+    /// The column that has the place's name.
+    named: &'static str,
     select: &'static str,
     update: &'static str,
 }
@@ -18,6 +20,7 @@ const SEALED: &[Sealed] = &[
     Sealed {
         table: "users",
         column: "gh_access_token",
+        named: "gh_id",
         select: "SELECT id, gh_id AS name, gh_access_token AS sealed FROM users \
                  WHERE gh_access_token IS NOT NULL",
         update: "UPDATE users SET gh_access_token = $1 WHERE id = $2",
@@ -25,34 +28,45 @@ const SEALED: &[Sealed] = &[
     Sealed {
         table: "deploy_keys",
         column: "private_key",
+        named: "project_id",
         select: "SELECT id, project_id AS name, private_key AS sealed FROM deploy_keys",
         update: "UPDATE deploy_keys SET private_key = $1 WHERE id = $2",
     },
     Sealed {
         table: "hooks",
         column: "secret",
+        named: "id",
         select: "SELECT id, id AS name, secret AS sealed FROM hooks",
         update: "UPDATE hooks SET secret = $1 WHERE id = $2",
     },
     Sealed {
         table: "secrets",
         column: "value",
+        named: "id",
         select: "SELECT id, id AS name, value AS sealed FROM secrets",
         update: "UPDATE secrets SET value = $1 WHERE id = $2",
     },
     Sealed {
         table: "job_secrets",
         column: "value",
+        named: "job_id",
         select: "SELECT id, job_id AS name, value AS sealed FROM job_secrets",
         update: "UPDATE job_secrets SET value = $1 WHERE id = $2",
     },
     Sealed {
         table: "webhooks",
         column: "target",
+        named: "id",
         select: "SELECT id, id AS name, target AS sealed FROM webhooks WHERE target IS NOT NULL",
         update: "UPDATE webhooks SET target = $1 WHERE id = $2",
     },
 ];
+
+/// The column that has the name of the place at which the values of a column are sealed.
+pub(super) fn named_by(table: &str, column: &str) -> Option<&'static str> {
+    let sealed = SEALED.iter().find(|it| (it.table, it.column) == (table, column));
+    sealed.map(|it| it.named)
+}
 
 impl Store {
     /// The id of the key that the database was sealed with; none when nothing was yet.
@@ -111,7 +125,7 @@ impl Store {
             }
         }
         let mut count = 0;
-        for Sealed { table, column, select, update } in SEALED {
+        for Sealed { table, column, select, update, .. } in SEALED {
             let rows = sqlx::query(*select)
                 .fetch_all(&mut *tx)
                 .await

@@ -13,6 +13,7 @@ mod builds;
 mod cache_folders;
 mod claimed;
 mod collections;
+mod columns;
 mod commits;
 mod deliveries;
 mod deploy_keys;
@@ -50,6 +51,8 @@ mod seen_heads;
 mod sending;
 mod service_logs;
 mod sessions;
+mod snapshot;
+mod tables;
 mod test_reports;
 mod tokens;
 mod transfer;
@@ -76,6 +79,7 @@ use sqlx::any::{AnyPoolOptions, AnyRow};
 
 use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
+use columns::Columns;
 use dialect::Dialect;
 use ends::Ends;
 use listen::Others;
@@ -120,6 +124,7 @@ pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use service_logs::{ServiceLog, service_logs_of_attempt};
 pub use sessions::{SESSION_LIFETIME, Session, SessionUse};
+pub use snapshot::{Part, Restoring, TableSum, Tables};
 pub use test_reports::{Test, TestResult, TestRun, Which};
 pub use tokens::{Token, TokenUse};
 pub use transfer::Copied;
@@ -332,38 +337,4 @@ pub fn without_password(url: &str) -> String {
 /// The SQLite file a URL names, if it names one.
 pub fn sqlite_file(url: &str) -> Option<&Path> {
     url.strip_prefix("sqlite://").map(|rest| Path::new(rest.split('?').next().unwrap_or(rest)))
-}
-
-/// Column access that names the column in its error.
-trait Columns {
-    fn int(&self, column: &'static str) -> Result<i64>;
-    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>>;
-    fn text(&self, column: &'static str) -> Result<String>;
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>>;
-    fn bytes_or_null(&self, column: &'static str) -> Result<Option<Vec<u8>>>;
-    fn flag(&self, column: &'static str) -> Result<bool> {
-        Ok(self.int(column)? != 0)
-    }
-}
-
-impl Columns for AnyRow {
-    fn int(&self, column: &'static str) -> Result<i64> {
-        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
-    }
-
-    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>> {
-        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
-    }
-
-    fn text(&self, column: &'static str) -> Result<String> {
-        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
-    }
-
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
-        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
-    }
-
-    fn bytes_or_null(&self, column: &'static str) -> Result<Option<Vec<u8>>> {
-        sqlx::Row::try_get(self, column).map_err(failed("read a row"))
-    }
 }

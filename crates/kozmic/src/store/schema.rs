@@ -70,12 +70,18 @@ impl Store {
 
     /// For what must know every table and column, not only those that it needs.
     pub(super) async fn check_same_schema(&self) -> Result<()> {
-        match self.schema().await? {
-            Distance { due: 0, ahead: 0 } => Ok(()),
-            Distance { ahead: 0, .. } => {
-                Err(StoreError::Refused("the database is not up to date".into()))
-            }
-            Distance { .. } => Err(StoreError::Refused(
+        self.check_all_is_known().await?;
+        match self.migrations_due().await? {
+            0 => Ok(()),
+            _ => Err(StoreError::Refused("the database is not up to date".into())),
+        }
+    }
+
+    /// For what must know every table and column that there is.
+    pub(super) async fn check_all_is_known(&self) -> Result<()> {
+        match self.schema().await?.ahead {
+            0 => Ok(()),
+            _ => Err(StoreError::Refused(
                 "a newer Kozmic has brought the database up to date, and this one does not know \
                  all that is in it; use the newer one"
                     .into(),

@@ -118,7 +118,7 @@ impl Machines {
         if node.url.is_empty() {
             node.child = self.spawn_worker(&node.name, &node.settings);
         } else {
-            *node = self.web_at(&node.name, node.url.clone()).await;
+            *node = self.web_at(&node.name, &node.url).await;
         }
     }
 
