@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use kozmic::model::{JobEnd, Timestamp};
+use kozmic::model::{AtOnce, JobEnd, Timestamp};
 use kozmic::seal::Seal;
-use kozmic::store::Store;
+use kozmic::store::{ProjectChange, Store};
 
 use crate::harness::{Cut, PATIENCE, Postgres, Way, eventually};
 use crate::store::{build, delivery, on_both, project};
@@ -96,11 +96,14 @@ async fn who_is_cut_off_amid_a_claim_keeps_nobody_from_claiming() {
     let call = delivery(&hooks[0], "g1");
     near.hook_called(&call, &build("main", '1'), Timestamp(10)).await.unwrap();
     assert_eq!(project.0, 1);
+    // Only claims of a project with a limit wait for one another.
+    let limit = ProjectChange { jobs_at_once: Some(AtOnce(Some(1))), ..Default::default() };
+    near.project_options_changed(project, &limit, Timestamp(11)).await.unwrap();
 
     // Somebody is claiming, so that whoever comes next waits for them with a lock at hand.
     let pool = sqlx::AnyPool::connect(&postgres.url).await.unwrap();
     let mut first = pool.begin().await.unwrap();
-    sqlx::query("SELECT CAST(pg_advisory_xact_lock(5059) AS TEXT)")
+    sqlx::query("SELECT CAST(pg_advisory_xact_lock(5059, 1) AS TEXT)")
         .execute(&mut *first)
         .await
         .unwrap();
