@@ -61,7 +61,7 @@ bench: ## Measure Kozmic's own cost, then soak
 	@scripts/bench
 
 .PHONY: soak
-soak: ## Kill server and engine 200 times (FAULT_KILLS, FAULT_SEED): nothing may be lost; then fuzz
+soak: ## Kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz
 	@scripts/bench --soak
 	@scripts/fuzz
 

@@ -46,6 +46,20 @@ node_packages() {
   [[ node_modules/.package-lock.json -nt package-lock.json ]] || npm ci --ignore-scripts --silent
 }
 
+# A Python program for the tests, in a folder of its own.
+#   python_tool NAME VERSION PACKAGE
+python_tool() {
+  local place=target/tools/$1
+  [[ $(cat "$place/version" 2>/dev/null) == "$2" ]] && return
+  rm -rf "$place"
+  python3 -m venv "$place"
+  "$place/bin/pip" install --quiet --disable-pip-version-check "$3==$2"
+  printf '%s\n' "$2" >"$place/version"
+}
+
+# What speaks S3 in the tests.
+s3_server() { python_tool moto 5.2.5 'moto[server,s3]'; }
+
 require_cargo() {
   has cargo && return
   if [[ -x $HOME/.cargo/bin/cargo ]]; then

@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/repositories", post(add_repository))
         .route("/vanish", post(vanish))
         .route("/ssh", post(serve_ssh))
+        .route("/trust", post(trust))
         .route("/authorized_keys", get(authorized_keys))
         .route("/deliveries", get(deliveries))
         .route("/redeliver", post(redeliver))
@@ -189,6 +190,20 @@ struct Ssh {
 async fn serve_ssh(State(app): State<App>, Json(wanted): Json<Ssh>) -> Json<Value> {
     app.world().ssh = Some(wanted.url);
     Json(json!({}))
+}
+
+#[derive(Deserialize)]
+struct Trusted {
+    /// PEM.
+    certificate: String,
+}
+
+/// The receivers of deliveries may have a certificate that only a test knows.
+async fn trust(State(app): State<App>, Json(wanted): Json<Trusted>) -> Answer<Value> {
+    app.postman().trust(wanted.certificate.as_bytes()).map_err(|error| {
+        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, format!("no certificate: {error}"))
+    })?;
+    Ok(Json(json!({})))
 }
 
 #[derive(Deserialize)]

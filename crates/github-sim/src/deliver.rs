@@ -61,7 +61,7 @@ impl Letter {
 /// slow receiver delays nobody else.
 pub(crate) struct Postman {
     queues: Mutex<HashMap<u64, mpsc::UnboundedSender<Letter>>>,
-    client: Client,
+    client: Mutex<Client>,
     /// For webhooks with `insecure_ssl`.
     trusting_client: Client,
     stop: CancellationToken,
@@ -69,18 +69,20 @@ pub(crate) struct Postman {
 
 impl Postman {
     pub(crate) fn new() -> reqwest::Result<Self> {
-        let builder = || {
-            Client::builder()
-                .timeout(PATIENCE)
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-        };
         Ok(Self {
             queues: Mutex::default(),
-            client: builder().build()?,
+            client: Mutex::new(builder().build()?),
             trusting_client: builder().danger_accept_invalid_certs(true).build()?,
             stop: CancellationToken::new(),
         })
+    }
+
+    /// From now on whoever shows a certificate of this one (PEM) is believed, too.
+    pub(crate) fn trust(&self, certificate: &[u8]) -> reqwest::Result<()> {
+        let certificate = reqwest::Certificate::from_pem(certificate)?;
+        let client = builder().add_root_certificate(certificate).build()?;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
     }
 
     /// Queues a letter; returns at once.
@@ -115,6 +117,10 @@ impl Postman {
         self.stop.cancel();
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).no_proxy()
 }
 
 async fn carry(app: App, id: u64, mut letters: mpsc::UnboundedReceiver<Letter>) {
@@ -158,7 +164,11 @@ async fn deliver(app: &App, webhook: &Webhook, letter: Letter) -> Delivery {
     }
 
     let postman = app.postman();
-    let client = if config.insecure_ssl { &postman.trusting_client } else { &postman.client };
+    let client = if config.insecure_ssl {
+        postman.trusting_client.clone()
+    } else {
+        postman.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    };
     let mut request = client.post(&config.url).body(body);
     for (name, value) in &headers {
         request = request.header(*name, value);

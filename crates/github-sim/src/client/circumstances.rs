@@ -22,6 +22,11 @@ impl Sim {
         self.policy(json!({"repository": repository, "allows_deploy_keys": allow})).await
     }
 
+    /// From now on deliveries go to receivers with a certificate of this one (PEM) as well.
+    pub async fn trust(&self, certificate: &str) -> anyhow::Result<()> {
+        self.tell(Method::POST, "/trust", json!({"certificate": certificate})).await
+    }
+
     async fn policy(&self, wanted: Value) -> anyhow::Result<()> {
         self.tell(Method::POST, "/policy", wanted).await
     }

@@ -108,7 +108,7 @@ async fn back_up(settings: &Settings, target: Target, with_key: bool) -> anyhow:
         format: FORMAT,
         kozmic: env!("CARGO_PKG_VERSION").into(),
         made_at: now().to_string(),
-        schema: store.schema().await.context("is there an installation?")?,
+        schema: store.schema_number().await.context("is there an installation?")?,
         key_id: key_id.clone(),
         with_key,
     };

@@ -21,7 +21,7 @@ use crate::objects::Objects;
 use crate::relay::Relay;
 use crate::seal::{self, Seal};
 use crate::source;
-use crate::store::{Store, sqlite_file, without_password};
+use crate::store::{Distance, Store, StoreError, sqlite_file, without_password};
 
 /// Nothing is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -217,11 +217,11 @@ async fn of_database(settings: &Settings) -> Finding {
     }
     let looked = async {
         let store = Store::open(url, the_seal(settings)?).await?;
-        let due = store.migrations_due().await;
+        let schema = store.schema().await;
         let sealed_with = store.sealed_with().await;
         let (ours, is_known) = (store.seal().key_id(), has_key(settings));
         store.close().await;
-        anyhow::Ok((due?, sealed_with?.filter(|id| is_known && *id != ours)))
+        anyhow::Ok((schema?, sealed_with?.filter(|id| is_known && *id != ours)))
     };
     match looked.await {
         Ok((_, Some(id))) => error(
@@ -229,12 +229,23 @@ async fn of_database(settings: &Settings) -> Finding {
             format!("{shown} was sealed with another key"),
             format!("set KOZMIC_SECRET_KEY to the key with the id {id}"),
         ),
-        Ok((0, None)) => ok("database", format!("{shown} is up to date")),
-        Ok((due, None)) => {
+        Ok((Distance { due: 0, ahead: 0 }, None)) => {
+            ok("database", format!("{shown} is up to date"))
+        }
+        Ok((Distance { due: 0, .. }, None)) => ok(
+            "database",
+            format!("{shown} is that of a newer Kozmic, and this one may work on it"),
+        ),
+        Ok((Distance { due, .. }, None)) => {
             let what = format!("{shown} is {due} migrations behind");
             warning("database", what, "`kozmic migrate` makes them, and so does the next start")
         }
-        Err(problem) => error("database", problem, "see KOZMIC_DATABASE_URL"),
+        Err(problem) => {
+            let is_too_new = matches!(problem.downcast_ref(), Some(StoreError::TooNew { .. }));
+            let advice =
+                if is_too_new { "see docs/many-machines.md" } else { "see KOZMIC_DATABASE_URL" };
+            error("database", problem, advice)
+        }
     }
 }
 

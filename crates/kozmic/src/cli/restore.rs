@@ -222,7 +222,7 @@ impl<'a> Kind<'a> {
 /// Makes the tables as the backup has them, in a database that has nothing.
 async fn prepare(store: &Store, place: &str, schema: i64) -> anyhow::Result<()> {
     store.migrate_to(schema).await?;
-    let found = store.schema().await?;
+    let found = store.schema_number().await?;
     if found != schema {
         bail!("the database {place} is newer than the backup; take a new one, without tables");
     }

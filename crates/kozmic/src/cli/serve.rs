@@ -1,6 +1,7 @@
 //! `kozmic serve`: everything in one process, or one part of it.
 
 mod lock;
+mod notify;
 mod parts;
 
 use std::net::SocketAddr;
@@ -209,6 +210,7 @@ pub async fn serve_as(
         };
         web = Some(tokio::spawn(web::serve(listener, app)));
     }
+    notify::ready();
     let stop_web = web.as_ref().map(JoinHandle::abort_handle);
     let web = async move {
         match web {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, Transaction, commit, failed, to_json, webhooks};
+use super::{
+    Columns as _, Result, Store, Transaction, commit, failed, to_json, webhooks, whole_rows,
+};
 use crate::model::{
     BuildEvent, BuildId, BuildStatus, JobUuid, MailChoice, ProjectId, Timestamp, UserId,
     WebhookFormat,
@@ -122,7 +124,7 @@ async fn before(tx: &mut Transaction, build: &AnyRow) -> Result<Option<BuildStat
 impl Store {
     /// Ends that nobody was told of yet, the oldest first.
     pub async fn announcements(&self, limit: i64) -> Result<Vec<Announcement>> {
-        let rows = sqlx::query("SELECT * FROM announcements ORDER BY id LIMIT $1")
+        let rows = whole_rows("SELECT * FROM announcements ORDER BY id LIMIT $1")
             .bind(limit)
             .fetch_all(&self.pool)
             .await

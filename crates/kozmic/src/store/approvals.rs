@@ -2,7 +2,7 @@
 
 use super::{
     Build, Columns as _, NewBuild, Result, Store, StoreError, Transaction, commit, failed, order,
-    outbox,
+    outbox, whole_rows,
 };
 use crate::model::{Action, Approval, BuildId, CommitSha, ProjectId, PullRequest, Timestamp};
 
@@ -34,7 +34,7 @@ impl Store {
             return refused("The build is gone.");
         };
         self.lock_project(&mut tx, project).await?;
-        let row = sqlx::query("SELECT * FROM builds WHERE id = $1")
+        let row = whole_rows("SELECT * FROM builds WHERE id = $1")
             .bind(build.0)
             .fetch_one(&mut *tx)
             .await

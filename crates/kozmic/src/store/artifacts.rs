@@ -3,7 +3,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, Transaction, commit, failed};
+use super::{Columns as _, Result, Store, Transaction, commit, failed, whole_rows};
 use crate::model::{Action, Artifact, GitRef, JobId, JobUuid, ProjectId, Timestamp};
 use serde_json::Map;
 
@@ -60,7 +60,7 @@ impl Store {
 
     /// In the order of their names.
     pub async fn artifacts(&self, job: JobId) -> Result<Vec<Artifact>> {
-        let rows = sqlx::query("SELECT * FROM artifacts WHERE job_id = $1 ORDER BY path")
+        let rows = whole_rows("SELECT * FROM artifacts WHERE job_id = $1 ORDER BY path")
             .bind(job.0)
             .fetch_all(&self.pool)
             .await
@@ -73,7 +73,7 @@ impl Store {
         if path.contains('\0') {
             return Ok(None);
         }
-        let row = sqlx::query("SELECT * FROM artifacts WHERE job_id = $1 AND path = $2")
+        let row = whole_rows("SELECT * FROM artifacts WHERE job_id = $1 AND path = $2")
             .bind(job.0)
             .bind(path)
             .fetch_optional(&self.pool)

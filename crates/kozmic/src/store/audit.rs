@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, Transaction, commit, failed, read_json, to_json};
+use super::{
+    Columns as _, Result, Store, Transaction, commit, failed, read_json, to_json, whole_rows,
+};
 use crate::model::{Action, Actor, BuildId, Event, JobId, ProjectId, Timestamp, UserId};
 
 /// The columns of a row, as [`told`] fills them.
@@ -163,7 +165,7 @@ impl Store {
             None => "$1 = 0",
         };
         let rows = format!("SELECT * FROM audit WHERE {of} AND id < $2 ORDER BY id DESC LIMIT $3");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(rows))
+        let rows = whole_rows(sqlx::AssertSqlSafe(rows))
             .bind(part.project.map_or(0, |project| project.0))
             .bind(part.before.unwrap_or(i64::MAX))
             .bind(part.limit)

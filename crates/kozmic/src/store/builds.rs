@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::any::AnyRow;
 
-use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed};
+use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed, whole_rows};
 use crate::model::{
     Approval, BuildId, BuildStatus, Change, Commit, Fork, GitRef, Head, JobStatus, ProjectId,
     PullRequest, Timestamp, Trigger, build_status,
@@ -118,7 +118,7 @@ impl Build {
 
 impl Store {
     pub async fn build(&self, id: BuildId) -> Result<Option<Build>> {
-        let row = sqlx::query("SELECT * FROM builds WHERE id = $1")
+        let row = whole_rows("SELECT * FROM builds WHERE id = $1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
@@ -141,7 +141,7 @@ impl Store {
                 "SELECT * FROM builds WHERE project_id = $1{of_ref} AND {speaks} \
                  ORDER BY number DESC LIMIT 1"
             );
-            let query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(project.0);
+            let query = whole_rows(sqlx::AssertSqlSafe(text)).bind(project.0);
             let query = match git_ref {
                 Some(git_ref) => query.bind(git_ref.as_full()),
                 None => query,
@@ -184,7 +184,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Build>> {
         let rows =
-            sqlx::query("SELECT * FROM builds WHERE project_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3")
+            whole_rows("SELECT * FROM builds WHERE project_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3")
                 .bind(project.0)
                 .bind(before.unwrap_or(i64::MAX))
                 .bind(limit)

@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::{ClaimedJob, Columns as _, Result, Store, commit, failed};
+use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, whole_rows};
 use crate::model::{Action, CacheFolder, Event, JobUuid, ProjectId, Timestamp};
 
 /// That the job which has a folder is not over: nobody else gets it.
@@ -216,7 +216,7 @@ impl Store {
 
     /// All folders of an engine.
     pub async fn cache_folders_at(&self, engine: &str) -> Result<Vec<KeptFolder>> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(listed("cache_folders.engine = $1")))
+        let rows = whole_rows(sqlx::AssertSqlSafe(listed("cache_folders.engine = $1")))
             .bind(engine)
             .fetch_all(&self.pool)
             .await
@@ -226,7 +226,7 @@ impl Store {
 
     /// All folders of a project, by job, name, pull request and last use.
     pub async fn cache_folders_of(&self, project: ProjectId) -> Result<Vec<KeptFolder>> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(listed("cache_folders.project_id = $1")))
+        let rows = whole_rows(sqlx::AssertSqlSafe(listed("cache_folders.project_id = $1")))
             .bind(project.0)
             .fetch_all(&self.pool)
             .await

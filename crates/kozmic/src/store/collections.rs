@@ -5,6 +5,7 @@ use sqlx::{Arguments as _, AssertSqlSafe};
 
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, commit, failed, read_json, to_json,
+    whole_rows,
 };
 use crate::model::{
     BuildId, Collected, Invalid, JobId, ProjectId, TestCase, TestCounts, Timestamp,
@@ -90,7 +91,7 @@ impl Store {
     }
 
     pub async fn collection(&self, job: JobId) -> Result<Option<Collection>> {
-        let row = sqlx::query("SELECT * FROM collections WHERE job_id = $1")
+        let row = whole_rows("SELECT * FROM collections WHERE job_id = $1")
             .bind(job.0)
             .fetch_optional(&self.pool)
             .await
@@ -100,7 +101,7 @@ impl Store {
 
     /// The tests of each of a build's jobs that has any.
     pub async fn test_counts(&self, build: BuildId) -> Result<Vec<(JobId, TestCounts)>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT collections.* FROM collections JOIN jobs ON jobs.id = collections.job_id \
              WHERE jobs.build_id = $1",
         )
@@ -227,7 +228,7 @@ async fn insert_collection(
 
 /// What the tests of a job say, after its end's own words; nothing when none failed.
 pub(super) async fn verdict(tx: &mut Transaction, job: i64) -> Result<Option<String>> {
-    let row = sqlx::query("SELECT * FROM collections WHERE job_id = $1")
+    let row = whole_rows("SELECT * FROM collections WHERE job_id = $1")
         .bind(job)
         .fetch_optional(&mut **tx)
         .await

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Columns as _, Result, Store, commit, failed};
+use super::{Columns as _, Result, Store, commit, failed, whole_rows};
 use crate::model::{Action, Event, ProjectId, Timestamp};
 
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ impl Store {
     }
 
     pub async fn deploy_key(&self, project: ProjectId) -> Result<Option<DeployKey>> {
-        let row = sqlx::query("SELECT * FROM deploy_keys WHERE project_id = $1")
+        let row = whole_rows("SELECT * FROM deploy_keys WHERE project_id = $1")
             .bind(project.0)
             .fetch_optional(&self.pool)
             .await

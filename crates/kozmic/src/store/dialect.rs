@@ -2,6 +2,8 @@
 //! transaction begins, how rows are locked, how words are looked for, and where the
 //! migrations lie.
 
+use std::sync::LazyLock;
+
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
 
@@ -9,8 +11,17 @@ use super::{Columns as _, Result, Transaction, failed};
 
 use crate::model::ProjectId;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: LazyLock<Migrator> =
+    LazyLock::new(|| beside_newer(sqlx::migrate!("migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> =
+    LazyLock::new(|| beside_newer(sqlx::migrate!("migrations/postgres")));
+
+/// Migrations that are unknown here are those of a newer program, whose database says by
+/// itself who may work on it (`schema`).
+fn beside_newer(mut migrator: Migrator) -> Migrator {
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -64,18 +75,19 @@ impl Dialect {
     }
 
     pub(super) async fn prepare(self, connection: &mut AnyConnection) -> sqlx::Result<()> {
-        if self == Self::Sqlite {
+        let text = match self {
             // Patience first: the others may have to wait for a database that is mended
             // after a crash. FULL: a commit that was answered survives a power cut (NORMAL in
             // WAL mode does not promise that; sqlite.org/pragma.html#pragma_synchronous).
-            connection
-                .execute(
-                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
-                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
-                )
-                .await?;
-        }
-        Ok(())
+            Self::Sqlite => {
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+            }
+            // A process that sleeps, or lost its network, amid a transaction has locks that
+            // all others may wait for: nobody would start a job any more.
+            Self::Postgres => "SET idle_in_transaction_session_timeout = 15000",
+        };
+        connection.execute(text).await.map(drop)
     }
 
     /// A transaction that reads first and writes later fails on SQLite with

@@ -207,9 +207,11 @@ impl Store {
              ORDER BY {by} {order} LIMIT $3",
             conditions.text
         );
+        // Whole rows are as `whole_rows` reads them.
         // How words are best looked for depends on the words: PostgreSQL is to plan for these.
         let _turn = if conditions.by_words { Some(self.searches.turn().await?) } else { None };
-        let query = sqlx::query(sqlx::AssertSqlSafe(query)).persistent(!conditions.by_words);
+        let query = sqlx::query(sqlx::AssertSqlSafe(query))
+            .persistent(!conditions.by_words && !columns.contains('*'));
         let mut query = query.bind(project.0).bind(bound).bind(limit);
         for value in &conditions.values {
             query = query.bind(value);

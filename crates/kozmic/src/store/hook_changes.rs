@@ -3,7 +3,7 @@
 use serde::Deserialize as _;
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, Transaction, failed};
+use super::{Columns as _, Result, Store, Transaction, failed, whole_rows};
 use crate::model::{
     HookId, HookOptions, HookSpec, Invalid, ProjectId, Script, Timestamp, TrackedPath,
 };
@@ -79,7 +79,7 @@ fn written(part: &str, value: &serde_json::Value) -> String {
 impl Store {
     /// The newest changes of a project's hooks, newest first.
     pub async fn hook_changes(&self, project: ProjectId, limit: i64) -> Result<Vec<HookChange>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM hook_changes WHERE project_id = $1 ORDER BY id DESC LIMIT $2",
         )
         .bind(project.0)
@@ -97,7 +97,7 @@ impl Store {
         up_to: Option<i64>,
         limit: i64,
     ) -> Result<Vec<HookChange>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM hook_changes WHERE hook_id = $1 AND id <= $2 ORDER BY id DESC LIMIT $3",
         )
         .bind(hook.0)

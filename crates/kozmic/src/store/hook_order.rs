@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use super::hook_changes::remember;
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, failed, hooks, read_options, to_json,
+    whole_rows,
 };
 use crate::model::{HookId, HookSpec, ProjectId, Script, Timestamp, in_order};
 
@@ -96,7 +97,7 @@ pub(super) async fn retitled(
 }
 
 async fn read(tx: &mut Transaction, project: ProjectId) -> Result<Vec<(HookId, HookSpec)>> {
-    let rows = sqlx::query("SELECT * FROM hooks WHERE project_id = $1 ORDER BY id")
+    let rows = whole_rows("SELECT * FROM hooks WHERE project_id = $1 ORDER BY id")
         .bind(project.0)
         .fetch_all(&mut **tx)
         .await

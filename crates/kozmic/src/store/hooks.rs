@@ -5,7 +5,9 @@ use sqlx::any::AnyRow;
 
 use super::hook_changes::remember;
 use super::hook_order::{self, HookPlan};
-use super::{Columns as _, Result, Store, Transaction, commit, failed, schedules, to_json};
+use super::{
+    Columns as _, Result, Store, Transaction, commit, failed, schedules, to_json, whole_rows,
+};
 use crate::model::{Action, Event, HookId, HookSpec, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
@@ -168,7 +170,7 @@ impl Store {
     }
 
     pub async fn hook(&self, id: HookId) -> Result<Option<Hook>> {
-        let row = sqlx::query("SELECT * FROM hooks WHERE id = $1")
+        let row = whole_rows("SELECT * FROM hooks WHERE id = $1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
@@ -181,7 +183,7 @@ impl Store {
 
     /// A project's hooks, oldest first, also those that are not active yet.
     pub async fn hooks(&self, project: ProjectId) -> Result<Vec<Hook>> {
-        let rows = sqlx::query("SELECT * FROM hooks WHERE project_id = $1 ORDER BY id")
+        let rows = whole_rows("SELECT * FROM hooks WHERE project_id = $1 ORDER BY id")
             .bind(project.0)
             .fetch_all(&self.pool)
             .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Job, Result, Store, commit, failed};
+use super::{Columns as _, Job, Result, Store, commit, failed, whole_rows};
 use crate::model::{
     Action, BuildId, DroppedImage, InstallOutcome, InstallStep, JobId, KnownImages, ProjectId,
     Timestamp,
@@ -109,7 +109,7 @@ impl Store {
         let read_made = |row: &AnyRow| {
             Ok((row.text("cache_id")?, row.int("number")?, Timestamp(row.int("made_at")?)))
         };
-        let dropped = sqlx::query("SELECT * FROM dropped_images WHERE project_id = $1")
+        let dropped = whole_rows("SELECT * FROM dropped_images WHERE project_id = $1")
             .bind(project.0)
             .fetch_all(&self.pool)
             .await
@@ -148,7 +148,7 @@ impl Store {
 
     /// All images that people dropped, by project.
     pub async fn dropped_images(&self) -> Result<Vec<(ProjectId, DroppedImage)>> {
-        let rows = sqlx::query("SELECT * FROM dropped_images")
+        let rows = whole_rows("SELECT * FROM dropped_images")
             .fetch_all(&self.pool)
             .await
             .map_err(failed("list the dropped images"))?;

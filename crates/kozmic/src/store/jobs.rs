@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::queue::Line;
 use super::{
     Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, order,
-    outbox, phases, read_json, read_options, secrets, to_json,
+    outbox, phases, read_json, read_options, secrets, to_json, whole_rows,
 };
 use crate::model::{
     BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
@@ -226,7 +226,7 @@ impl Store {
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
-        let row = sqlx::query("SELECT * FROM jobs WHERE id = $1")
+        let row = whole_rows("SELECT * FROM jobs WHERE id = $1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
@@ -235,7 +235,7 @@ impl Store {
     }
 
     pub async fn job_by_uuid(&self, uuid: JobUuid) -> Result<Option<Job>> {
-        let row = sqlx::query("SELECT * FROM jobs WHERE uuid = $1")
+        let row = whole_rows("SELECT * FROM jobs WHERE uuid = $1")
             .bind(uuid.to_string())
             .fetch_optional(&self.pool)
             .await
@@ -361,7 +361,7 @@ impl NewJob<'_> {
 }
 
 pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {
-    let row = sqlx::query(
+    let row = whole_rows(
         "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
          builds.pull_request_number, builds.is_from_fork, builds.triggered_by, builds.variables, \
          builds.is_of_commit, trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
@@ -371,7 +371,7 @@ pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<Clai
     .fetch_one(&mut **tx)
     .await
     .map_err(failed("read a claimed job"))?;
-    let project = sqlx::query("SELECT * FROM projects WHERE id = $1")
+    let project = whole_rows("SELECT * FROM projects WHERE id = $1")
         .bind(row.int("project_id")?)
         .fetch_one(&mut **tx)
         .await

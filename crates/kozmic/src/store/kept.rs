@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, jobs};
+use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, jobs, whole_rows};
 use crate::model::{BuildId, JobId, JobUuid, Timestamp};
 
 /// Of those who looked into a container, so many are told.
@@ -129,7 +129,7 @@ impl Store {
     }
 
     pub async fn kept_container(&self, job: JobId) -> Result<Option<KeptContainer>> {
-        let row = sqlx::query(select!("kept_containers.job_id = $1"))
+        let row = whole_rows(select!("kept_containers.job_id = $1"))
             .bind(job.0)
             .fetch_optional(&self.pool)
             .await
@@ -151,7 +151,7 @@ impl Store {
     pub async fn kept_containers(&self, engine: &str) -> Result<Vec<KeptContainer>> {
         let which =
             select!("kept_containers.engine = $1 AND gone_because IS NULL ORDER BY kept_until");
-        let rows = sqlx::query(which)
+        let rows = whole_rows(which)
             .bind(engine)
             .fetch_all(&self.pool)
             .await

@@ -107,6 +107,8 @@ impl Store {
     /// Seals everything with another key, all of it or nothing; how many values those
     /// are. This store can't open them any more. Refused when a worker is at work here.
     pub async fn resealed(&self, new: &Seal, now: Timestamp) -> Result<usize> {
+        // What is sealed in columns that only a newer program knows would stay as it is.
+        self.check_same_schema().await?;
         let mut tx = self.begin().await?;
         if self.dialect.is_shared() {
             let row = sqlx::query(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::many::{places, rows};
-use super::{Build, Columns as _, Result, Store, failed, words};
+use super::{Build, Columns as _, Result, Store, failed, whole_rows, words};
 use crate::model::{BuildId, BuildStatus, JobId, JobStatus, ProjectId, Timestamp, UserId};
 
 /// Which projects a list holds.
@@ -135,7 +135,7 @@ impl Store {
               ORDER BY latest.number DESC LIMIT 1) \
              ORDER BY listed.built_at DESC, listed.gh_full_name"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        let rows = whole_rows(sqlx::AssertSqlSafe(query))
             .bind(all)
             .bind(visible)
             .bind(user)
@@ -150,7 +150,7 @@ impl Store {
 
     /// One project as lists show it.
     pub async fn project_summary(&self, id: ProjectId) -> Result<Option<ProjectSummary>> {
-        let row = sqlx::query(
+        let row = whole_rows(
             "SELECT projects.id AS listed_id, projects.gh_full_name AS listed_name, builds.* \
              FROM projects LEFT JOIN builds ON builds.project_id = projects.id AND builds.number = \
              (SELECT latest.number FROM builds AS latest WHERE latest.project_id = projects.id \

@@ -4,7 +4,7 @@
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::{Result, Store, failed};
+use super::{Result, Store, failed, whole_rows};
 use crate::model::BuildId;
 
 /// Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535.
@@ -40,7 +40,7 @@ impl Store {
         let mut rows = Vec::new();
         for builds in at_once(builds, 1) {
             let text = text.replace("{}", &places(0, builds.len()));
-            let mut query = sqlx::query(AssertSqlSafe(text));
+            let mut query = whole_rows(AssertSqlSafe(text));
             for build in builds {
                 query = query.bind(build.0);
             }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::audit::note_memberships;
 use super::many::{at_once, places, rows};
-use super::{Columns as _, Listed, Project, Result, Store, Transaction, commit, failed};
+use super::{
+    Columns as _, Listed, Project, Result, Store, Transaction, commit, failed, whole_rows,
+};
 use crate::model::{Action, Actor, ProjectId, Role, Timestamp, UserId};
 
 impl Store {
@@ -32,7 +34,7 @@ impl Store {
     pub async fn projects(&self, of: Listed) -> Result<Vec<Project>> {
         // No user has the number 0.
         let user = if let Listed::Of(user) = of { user.0 } else { 0 };
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM projects WHERE $1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) \
              OR owner_id = $3 \
              OR id IN (SELECT project_id FROM memberships WHERE user_id = $3) ORDER BY gh_full_name",

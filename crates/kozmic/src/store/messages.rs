@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::announcements::New;
-use super::{Columns as _, Result, Store, StoreError, commit, failed};
+use super::{Columns as _, Result, Store, StoreError, commit, failed, whole_rows};
 use crate::model::{BuildId, JobUuid, ProjectId, Timestamp, UserId};
 
 /// Longer than any attempt takes.
@@ -124,7 +124,7 @@ impl Store {
     ) -> Result<Vec<Message>> {
         // Asked again in the outer condition: of two that claim at once, one waits for the
         // other, and then sees what that has written.
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "UPDATE messages SET attempts = attempts + 1, claimed_until = $1 WHERE id IN \
              (SELECT id FROM messages WHERE state = 'waiting' AND next_attempt_at <= $2 \
               AND claimed_until <= $2 AND (kind <> 'mail' OR $3 = 1) \
@@ -207,7 +207,7 @@ impl Store {
 
     /// The last deliveries of a webhook, the newest first.
     pub async fn deliveries_of(&self, webhook: i64, limit: i64) -> Result<Vec<SentMessage>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT messages.*, builds.number FROM messages LEFT JOIN builds ON builds.id = messages.build_id \
              WHERE webhook_id = $1 ORDER BY messages.id DESC LIMIT $2",
         )

@@ -43,6 +43,7 @@ mod queue;
 mod repositories;
 mod restarts;
 mod schedules;
+mod schema;
 mod secrets;
 mod seen_heads;
 mod sending;
@@ -74,11 +75,12 @@ use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use tokio::sync::{Notify, watch};
 
-use crate::model::{Action, Actor, Event, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
+use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use columns::Columns;
 use dialect::Dialect;
 use listen::Others;
+use schema::whole_rows;
 use words::Searches;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
@@ -112,6 +114,7 @@ pub use projects::{Project, ProjectChange, ProjectOptions};
 pub use repositories::{Offer, OfferedRepository, Offers, Organization, UserRepositories};
 pub use restarts::Cancelled;
 pub use schedules::Schedule;
+pub use schema::Distance;
 pub use secrets::{GivenSecrets, Secret, SecretChange, SecretScope};
 pub use seen_heads::Comparison;
 pub use service_logs::{ServiceLog, service_logs_of_attempt};
@@ -136,6 +139,13 @@ pub enum StoreError {
     Open { url: String, source: sqlx::Error },
     #[error("can't bring the database up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The numbers of migrations.
+    #[error(
+        "this Kozmic is too old for the database: a newer one has changed it so that migration \
+         {needs} must be known, and this one knows those up to {knows}. Start the version that the \
+         other processes run; to go back to this one, restore a backup from before the upgrade"
+    )]
+    TooNew { needs: i64, knows: i64 },
     #[error("KOZMIC_DATABASE_URL must begin with sqlite:// or postgres://")]
     UnknownDatabase,
     #[error("the database holds something unreadable: {0}")]
@@ -156,9 +166,11 @@ impl StoreError {
             Self::Open { .. } => true,
             Self::Database { source, .. } => match source {
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-                // PostgreSQL's class "operator intervention": it starts, or is being stopped.
+                // PostgreSQL's class "operator intervention": it starts, or is being stopped; and
+                // a transaction that was idle for too long.
                 sqlx::Error::Database(told) => {
-                    told.code().is_some_and(|code| code.starts_with("57P"))
+                    told.code().is_some_and(|code| code.starts_with("57P") || code == "25P03")
+                        || schema::has_changed_meanwhile(told.as_ref())
                 }
                 _ => false,
             },
@@ -259,31 +271,6 @@ impl Store {
             searches: Searches::default(),
             others,
         })
-    }
-
-    /// Brings the tables up to date. Safe to call in several processes at once
-    /// on PostgreSQL (an advisory lock), and in turn on SQLite.
-    pub async fn migrate(&self) -> Result<()> {
-        // Before the first one there is no table that would tell.
-        let due = self.migrations_due().await.ok();
-        self.dialect.migrator().run(&self.pool).await?;
-        // One that is made anew has nothing that changed.
-        if let Some(due) = due.filter(|due| *due > 0) {
-            let event = Event::of(Action::DatabaseMigrated, "database", None, self.dialect.name());
-            self.noted(event.with("migrations", due)).await?;
-        }
-        Ok(())
-    }
-
-    /// How many migrations are still to be made; none of them is made.
-    pub async fn migrations_due(&self) -> Result<usize> {
-        let applied = sqlx::query("SELECT COUNT(*) AS applied FROM _sqlx_migrations")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed("tell its migrations"))?
-            .int("applied")?;
-        let all = self.dialect.migrator().iter().count();
-        Ok(all.saturating_sub(usize::try_from(applied).unwrap_or(0)))
     }
 
     /// Names this installation; made up when it is asked for the first time.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, Transaction, failed};
+use super::{Columns as _, Result, Store, Transaction, failed, whole_rows};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
 use crate::telemetry::count;
 
@@ -95,7 +95,7 @@ impl Store {
     /// How long the parts of an attempt that has ended took. That they are not counted is no
     /// failure of the job.
     pub(super) async fn count_phases(&self, job: JobId, attempt: i64) {
-        let rows = sqlx::query("SELECT * FROM phases WHERE job_id = $1 AND attempt = $2")
+        let rows = whole_rows("SELECT * FROM phases WHERE job_id = $1 AND attempt = $2")
             .bind(job.0)
             .bind(attempt)
             .fetch_all(&self.pool)

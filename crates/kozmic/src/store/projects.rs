@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Result, Store, StoreError, approvals, commit, failed, outbox, read_json, to_json,
+    whole_rows,
 };
 use crate::model::{
     Action, AtOnce, Bound, Event, ForkPolicy, FullName, LogRetention, ProjectId, RemoteRepository,
@@ -199,7 +200,7 @@ impl Store {
 
     /// The project that GitHub's repository of this id was turned into.
     pub async fn project_of_repository(&self, gh_id: i64) -> Result<Option<Project>> {
-        let row = sqlx::query("SELECT * FROM projects WHERE gh_id = $1")
+        let row = whole_rows("SELECT * FROM projects WHERE gh_id = $1")
             .bind(gh_id)
             .fetch_optional(&self.pool)
             .await
@@ -208,7 +209,7 @@ impl Store {
     }
 
     pub async fn project(&self, id: ProjectId) -> Result<Option<Project>> {
-        let row = sqlx::query("SELECT * FROM projects WHERE id = $1")
+        let row = whole_rows("SELECT * FROM projects WHERE id = $1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
@@ -279,7 +280,7 @@ impl Store {
 
     pub async fn project_by_name(&self, name: &FullName) -> Result<Option<Project>> {
         // GitHub's names differ by more than case; people type them in any.
-        let row = sqlx::query(
+        let row = whole_rows(
             "SELECT * FROM projects WHERE LOWER(gh_full_name) = $1 ORDER BY id DESC LIMIT 1",
         )
         .bind(name.to_string().to_lowercase())

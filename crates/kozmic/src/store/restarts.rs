@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use super::jobs::NewJob;
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, approvals, commit, failed, hooks,
-    read_options,
+    read_options, whole_rows,
 };
 use crate::model::{
     Action, BuildId, HookId, JobEnd, JobId, JobStatus, JobUuid, ProjectId, Timestamp, Variant,
@@ -130,7 +130,7 @@ impl Store {
     pub async fn earlier_jobs(&self, job: JobId) -> Result<Vec<super::Job>> {
         let (mut earlier, mut of) = (Vec::new(), job);
         loop {
-            let row = sqlx::query("SELECT * FROM jobs WHERE replaced_by_id = $1")
+            let row = whole_rows("SELECT * FROM jobs WHERE replaced_by_id = $1")
                 .bind(of.0)
                 .fetch_optional(&self.pool)
                 .await
@@ -159,7 +159,7 @@ async fn restart(
     by: &str,
     now: Timestamp,
 ) -> Result<(JobId, BuildId)> {
-    let old = sqlx::query(
+    let old = whole_rows(
         "SELECT jobs.*, '{}' AS project_env, hook_calls.hook_id AS call_hook_id, \
          hook_calls.is_typed, builds.project_id \
          FROM jobs JOIN hook_calls ON hook_calls.id = jobs.hook_call_id \

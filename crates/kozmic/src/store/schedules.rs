@@ -5,7 +5,9 @@
 
 use sqlx::any::AnyRow;
 
-use super::{Asked, AskedBuild, Columns as _, Result, Store, Transaction, commit, failed};
+use super::{
+    Asked, AskedBuild, Columns as _, Result, Store, Transaction, commit, failed, whole_rows,
+};
 use crate::model::{BuildId, CronLine, HookId, HookSpec, ProjectId, Timestamp};
 
 /// One line of one hook.
@@ -34,7 +36,7 @@ impl Store {
     pub async fn schedules_due(&self, now: Timestamp, limit: i64) -> Result<Vec<Schedule>> {
         let text =
             format!("SELECT {COLUMNS} WHERE wake_at <= $1 ORDER BY wake_at, schedules.id LIMIT $2");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+        let rows = whole_rows(sqlx::AssertSqlSafe(text))
             .bind(now.0)
             .bind(limit)
             .fetch_all(&self.pool)
@@ -59,7 +61,7 @@ impl Store {
     pub async fn schedules(&self, project: ProjectId) -> Result<Vec<Schedule>> {
         let text =
             format!("SELECT {COLUMNS} WHERE hooks.project_id = $1 ORDER BY hook_id, schedules.id");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(text))
+        let rows = whole_rows(sqlx::AssertSqlSafe(text))
             .bind(project.0)
             .fetch_all(&self.pool)
             .await

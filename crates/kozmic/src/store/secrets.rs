@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::AnyRow;
 
-use super::{ClaimedJob, Columns as _, Result, Store, StoreError, Transaction, commit, failed};
+use super::{
+    ClaimedJob, Columns as _, Result, Store, StoreError, Transaction, commit, failed, whole_rows,
+};
 use crate::model::{
     Action, BuildId, Event, HookId, Invalid, ProjectId, SecretName, SecretValue, Timestamp,
 };
@@ -167,7 +169,7 @@ impl Store {
         project: ProjectId,
         limit: i64,
     ) -> Result<Vec<SecretChange>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM secret_changes WHERE project_id = $1 ORDER BY id DESC LIMIT $2",
         )
         .bind(project.0)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::commits::Came;
 use super::{
     Columns as _, NewBuild, Project, Recorded, Result, Store, Transaction, commit, failed,
+    whole_rows,
 };
 use crate::model::{Head, ProjectId, Timestamp};
 
@@ -24,7 +25,7 @@ pub struct Comparison {
 impl Store {
     /// Projects that a hook would build something of.
     pub async fn projects_with_hooks(&self) -> Result<Vec<Project>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM projects WHERE id IN (SELECT project_id FROM hooks WHERE is_active = 1) ORDER BY id",
         )
         .fetch_all(&self.pool)

@@ -3,7 +3,9 @@
 use sqlx::any::AnyRow;
 
 use super::artifacts::leave;
-use super::{Columns as _, Result, Store, StoreError, Transaction, commit, failed, read_options};
+use super::{
+    Columns as _, Result, Store, StoreError, Transaction, commit, failed, read_options, whole_rows,
+};
 use crate::model::{DockerImage, JobId, JobUuid, ProjectId, Timestamp};
 
 /// The log of one service of a job.
@@ -87,7 +89,7 @@ impl Store {
 
     /// In the order of their names.
     pub async fn service_logs(&self, job: JobId) -> Result<Vec<ServiceLog>> {
-        let rows = sqlx::query("SELECT * FROM service_logs WHERE job_id = $1 ORDER BY name")
+        let rows = whole_rows("SELECT * FROM service_logs WHERE job_id = $1 ORDER BY name")
             .bind(job.0)
             .fetch_all(&self.pool)
             .await

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 
 use super::KnownUser;
-use super::{Columns as _, Result, Store, commit, failed};
+use super::{Columns as _, Result, Store, commit, failed, whole_rows};
 use crate::model::{Action, Event};
 use crate::model::{SessionId, Timestamp, UserId};
 use crate::seal::{random_hex, sha256_hex};
@@ -86,7 +86,7 @@ impl Store {
     /// Whose session this is; none when it is unknown, has ended or has expired.
     pub async fn session_used(&self, secret: &str, now: Timestamp) -> Result<Option<SessionUse>> {
         // The digest is looked up, so that no comparison's time tells of a secret.
-        let row = sqlx::query(
+        let row = whole_rows(
             "SELECT sessions.id AS session_id, seen_at, users.*, \
              (SELECT gh_id FROM named_logins WHERE login = LOWER(users.gh_login)) AS login_means FROM sessions \
              JOIN users ON users.id = sessions.user_id WHERE token_hash = $1 AND expires_at > $2",
@@ -113,7 +113,7 @@ impl Store {
 
     /// A user's sessions that have not expired, the last used first.
     pub async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 \
              ORDER BY seen_at DESC, id DESC",
         )

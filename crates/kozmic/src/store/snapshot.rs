@@ -54,7 +54,7 @@ pub struct Restoring {
 
 impl Store {
     /// The number of the last migration that was made; 0: none.
-    pub async fn schema(&self) -> Result<i64> {
+    pub async fn schema_number(&self) -> Result<i64> {
         let mut tx = self.pool.begin().await.map_err(failed("begin a transaction"))?;
         schema(&mut tx).await
     }
@@ -71,7 +71,7 @@ impl Store {
 
     /// The name of a table that has rows; none where there is nothing yet.
     pub async fn content(&self) -> Result<Option<String>> {
-        let tables = Tables::of(self.schema().await?).await?;
+        let tables = Tables::of(self.schema_number().await?).await?;
         let mut tx = self.begin().await?;
         for table in tables.tables {
             if count(&mut tx, &table).await? > 0 {
@@ -87,6 +87,7 @@ impl Store {
         &self,
         mut take: impl AsyncFnMut(Part) -> std::result::Result<(), E>,
     ) -> std::result::Result<(i64, Vec<TableSum>), E> {
+        self.check_all_is_known().await?;
         let begun = self.pool.begin_with(self.dialect.begin_reading()).await;
         let mut tx = begun.map_err(failed("begin to read"))?;
         let schema = schema(&mut tx).await?;
@@ -131,7 +132,7 @@ impl Store {
 
     /// Begins to fill this database, which is empty.
     pub async fn restoring(&self) -> Result<Restoring> {
-        let tables = Tables::of(self.schema().await?).await?;
+        let tables = Tables::of(self.schema_number().await?).await?;
         let tx = self.begin().await?;
         Ok(Restoring { store: self.clone(), tx, tables, later: Vec::new() })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::many::{at_once, rows};
-use super::{Columns as _, Result, Store, StoreError, failed};
+use super::{Columns as _, Result, Store, StoreError, failed, whole_rows};
 use crate::model::{BuildId, JobId, PastResult, ProjectId, TestOutcome, Timestamp};
 
 /// Results of a test that say whether it is flaky.
@@ -70,7 +70,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<TestResult>> {
         let rows = match which {
-            Which::Bad => sqlx::query(
+            Which::Bad => whole_rows(
                 "SELECT test_results.*, tests.* FROM test_results \
                  JOIN collections ON collections.job_id = test_results.job_id \
                  AND collections.attempt = test_results.attempt \
@@ -80,7 +80,7 @@ impl Store {
                  WHERE test_results.job_id = $1 AND outcome <> 'passed' \
                  AND outcome IN ('failed', 'error') ORDER BY seq LIMIT $2 OFFSET $3",
             ),
-            Which::All => sqlx::query(
+            Which::All => whole_rows(
                 "SELECT test_results.*, tests.* FROM test_results \
                  JOIN collections ON collections.job_id = test_results.job_id \
                  AND collections.attempt = test_results.attempt \
@@ -101,7 +101,7 @@ impl Store {
     }
 
     pub async fn test(&self, project: ProjectId, key: i64) -> Result<Option<Test>> {
-        let row = sqlx::query("SELECT * FROM tests WHERE project_id = $1 AND test_key = $2")
+        let row = whole_rows("SELECT * FROM tests WHERE project_id = $1 AND test_key = $2")
             .bind(project.0)
             .bind(key)
             .fetch_optional(&self.pool)
@@ -171,7 +171,7 @@ impl Store {
     /// Tests that are flaky, by the project's latest builds: those that did not just pass
     /// in one of them are looked at.
     pub async fn flaky_tests(&self, project: ProjectId) -> Result<Vec<Test>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT tests.* FROM tests WHERE project_id = $1 AND test_key IN (\
              SELECT test_key FROM test_results JOIN jobs ON jobs.id = test_results.job_id \
              JOIN builds ON builds.id = jobs.build_id \
@@ -213,7 +213,7 @@ impl Store {
         .await
         .map_err(failed("look for a build with tests"))?;
         let Some(newest) = newest else { return Ok(None) };
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT test_results.*, tests.* FROM test_results \
              JOIN collections ON collections.job_id = test_results.job_id \
              AND collections.attempt = test_results.attempt \

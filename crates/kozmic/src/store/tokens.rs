@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, KnownUser, Result, Store, StoreError, commit, failed};
+use super::{Columns as _, KnownUser, Result, Store, StoreError, commit, failed, whole_rows};
 use crate::model::{Action, Event, Timestamp, TokenId, TokenScope, TokenSpec, UserId};
 use crate::seal::{random_hex, sha256_hex};
 
@@ -81,7 +81,7 @@ impl Store {
 
     /// A user's tokens that have not expired, the newest first.
     pub async fn tokens(&self, user: UserId, now: Timestamp) -> Result<Vec<Token>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM api_tokens WHERE user_id = $1 AND (expires_at IS NULL OR expires_at > $2) \
              ORDER BY id DESC",
         )
@@ -114,7 +114,7 @@ impl Store {
     /// Whose token this is; none when it is unknown or has expired.
     pub async fn token_used(&self, token: &str, now: Timestamp) -> Result<Option<TokenUse>> {
         // The digest is looked up, so that no comparison's time tells of a token.
-        let row = sqlx::query(
+        let row = whole_rows(
             "SELECT api_tokens.id AS token_id, last_used_at, scope, users.*, \
              (SELECT gh_id FROM named_logins WHERE login = LOWER(users.gh_login)) AS login_means \
              FROM api_tokens JOIN users ON users.id = api_tokens.user_id \

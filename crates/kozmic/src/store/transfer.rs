@@ -22,9 +22,7 @@ impl Store {
     /// write meanwhile is not copied.
     pub async fn copy_to(&self, target: &Self) -> Result<Vec<Copied>> {
         for store in [self, target] {
-            if store.migrations_due().await? != 0 {
-                return Err(StoreError::Refused("the databases are not up to date".into()));
-            }
+            store.check_same_schema().await?;
         }
         let tables = in_order(tables(Dialect::newest()).await?)?;
         let mut to = target.begin().await?;

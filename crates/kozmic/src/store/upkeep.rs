@@ -1,7 +1,12 @@
 //! What becomes of projects: compared with GitHub, handed over, deleted.
 
+use std::collections::HashSet;
+
+use sqlx::AssertSqlSafe;
+
+use super::many::{at_once, places};
 use super::projects::of_project;
-use super::{Columns as _, Project, Result, Store, commit, failed};
+use super::{Columns as _, Project, Result, Store, commit, failed, whole_rows};
 use crate::model::{Action, ProjectId, Timestamp, UserId};
 
 /// Something that a deleted project has left on disks.
@@ -76,6 +81,23 @@ impl Store {
         row.map_or(Ok(None), |row| row.text_or_null("gh_trouble"))
     }
 
+    /// Those of them that are deleted by now.
+    pub async fn projects_gone(&self, projects: &[ProjectId]) -> Result<Vec<ProjectId>> {
+        let mut known = HashSet::new();
+        for some in at_once(projects, 1) {
+            let text = format!("SELECT id FROM projects WHERE id IN ({})", places(0, some.len()));
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            for project in some {
+                query = query.bind(project.0);
+            }
+            let rows = query.fetch_all(&self.pool).await.map_err(failed("look for projects"))?;
+            for row in rows {
+                known.insert(row.int("id")?);
+            }
+        }
+        Ok(projects.iter().copied().filter(|project| !known.contains(&project.0)).collect())
+    }
+
     /// How many projects there are.
     pub async fn projects_counted(&self) -> Result<i64> {
         let row = sqlx::query("SELECT COUNT(*) AS projects FROM projects")
@@ -91,7 +113,7 @@ impl Store {
         before: Timestamp,
         limit: i64,
     ) -> Result<Vec<Project>> {
-        let rows = sqlx::query(
+        let rows = whole_rows(
             "SELECT * FROM projects WHERE synchronized_at IS NULL OR synchronized_at < $1 \
              ORDER BY COALESCE(synchronized_at, 0), id LIMIT $2",
         )

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::listing::{QUEUE, VISIBLE};
 use super::many::{at_once, places};
 use super::queue::{Limited, Line, limited};
-use super::{Columns as _, Job, Listed, Result, Store, WorkerState, failed, order};
+use super::{Columns as _, Job, Listed, Result, Store, WorkerState, failed, order, whole_rows};
 use crate::model::{Approval, BuildId, JobId, JobStatus, Labels, ProjectId, Timestamp, Waiting};
 
 /// Jobs whose places in the queue are counted at once.
@@ -152,7 +152,7 @@ impl Store {
         let mut jobs = Vec::with_capacity(ids.len());
         for ids in at_once(ids, 1) {
             let query = format!("SELECT * FROM jobs WHERE id IN ({})", places(0, ids.len()));
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(query));
+            let mut query = whole_rows(sqlx::AssertSqlSafe(query));
             for id in ids {
                 query = query.bind(id.0);
             }
@@ -188,7 +188,7 @@ impl Store {
             jobs("pending"),
             jobs("enqueued")
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+        let rows = whole_rows(sqlx::AssertSqlSafe(query))
             .bind(all)
             .bind(visible)
             .bind(user)

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
-use super::{Columns as _, Result, Store, StoreError, commit, failed, to_json};
+use super::{Columns as _, Result, Store, StoreError, commit, failed, to_json, whole_rows};
 use crate::model::{
     Action, BuildEvent, Event, Invalid, ProjectId, Timestamp, WebhookFormat, WebhookSpec,
 };
@@ -104,7 +104,7 @@ impl Store {
 
     /// Where a webhook leads, and what signs; none when it was removed.
     pub async fn webhook_target(&self, id: i64) -> Result<Option<WebhookSpec>> {
-        let row = sqlx::query("SELECT * FROM webhooks WHERE id = $1 AND target IS NOT NULL")
+        let row = whole_rows("SELECT * FROM webhooks WHERE id = $1 AND target IS NOT NULL")
             .bind(id)
             .fetch_optional(&self.pool)
             .await
@@ -134,7 +134,7 @@ pub(super) async fn of_project(
     executor: impl sqlx::Executor<'_, Database = sqlx::Any>,
     project: ProjectId,
 ) -> Result<Vec<Webhook>> {
-    let rows = sqlx::query("SELECT * FROM webhooks WHERE project_id = $1 ORDER BY id")
+    let rows = whole_rows("SELECT * FROM webhooks WHERE project_id = $1 ORDER BY id")
         .bind(project.0)
         .fetch_all(executor)
         .await

@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{
     Columns as _, Job, Result, Store, StoreError, Transaction, failed, read_json, to_json,
+    whole_rows,
 };
 use crate::model::{JobId, Labels, ProjectId, Timestamp, WorkerAbout};
 
@@ -124,11 +125,11 @@ impl Store {
 
     /// The workers that run, and those that were lost lately, each with what it runs.
     pub async fn workers_known(&self, now: Timestamp) -> Result<Vec<KnownWorker>> {
-        let rows = sqlx::query("SELECT * FROM workers ORDER BY name")
+        let rows = whole_rows("SELECT * FROM workers ORDER BY name")
             .fetch_all(&self.pool)
             .await
             .map_err(failed("list the workers"))?;
-        let running = sqlx::query(
+        let running = whole_rows(
             "SELECT jobs.*, projects.id AS project_id, projects.gh_full_name FROM jobs \
              JOIN builds ON builds.id = jobs.build_id JOIN projects ON projects.id = builds.project_id \
              WHERE jobs.status = 'pending' ORDER BY jobs.id",
@@ -153,7 +154,7 @@ impl Store {
 
     /// The workers that run, by name.
     pub async fn workers(&self, now: Timestamp) -> Result<Vec<WorkerState>> {
-        let rows = sqlx::query("SELECT * FROM workers WHERE seen_at >= $1 ORDER BY name")
+        let rows = whole_rows("SELECT * FROM workers WHERE seen_at >= $1 ORDER BY name")
             .bind(since(now))
             .fetch_all(&self.pool)
             .await

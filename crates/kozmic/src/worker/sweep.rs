@@ -50,6 +50,9 @@ async fn sweep(worker: &Worker) {
             }
         }
     }
+    if let Err(error) = worker.disk.remove_left_here().await {
+        tracing::warn!(%error, "what deleted projects have left here could not be removed");
+    }
     beside::sweep(worker).await;
     artifacts::sweep(worker).await;
     trees::sweep(worker).await;

@@ -18,10 +18,10 @@ const SEED: u64 = 20_140_513;
 const KILLS: usize = 20;
 
 /// Numbers that look random (SplitMix64).
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -87,7 +87,7 @@ fn written_by_build() -> String {
 /// The last attempt wrote everything; what earlier ones wrote is its beginning, as is
 /// what a script wrote that ended without its engine, of which the log says so. An
 /// install script wrote all of it or, where its image was there, nothing.
-fn is_whole(log: &str) -> bool {
+pub fn is_whole(log: &str) -> bool {
     let (build, install) = (written_by_build(), written_by_install());
     let whole = install + &build;
     let is_beginning = |part: &str| {
@@ -264,27 +264,6 @@ impl Target {
         }
     }
 
-    /// GitHub does not redeliver by itself; what was not acknowledged is sent again.
-    async fn redeliver(&self) {
-        let sim = &self.world.sim;
-        eventually("every delivery to be acknowledged", async || {
-            let deliveries = sim.deliveries("octo/orbit").await.unwrap();
-            let mut missing = false;
-            for delivery in deliveries.iter().filter(|delivery| delivery.event == "push") {
-                let is_taken = deliveries.iter().any(|other| {
-                    (&other.guid, other.hook_id, other.status_code)
-                        == (&delivery.guid, delivery.hook_id, 200)
-                });
-                if !is_taken {
-                    missing = true;
-                    sim.redeliver(&delivery.guid).await.unwrap();
-                }
-            }
-            (!missing).then_some(())
-        })
-        .await;
-    }
-
     /// Green, with logs that lack nothing, and GitHub knows.
     async fn is_right(&self, sha: &str) {
         let build = self.world.finished(&self.url, sha).await;
@@ -324,8 +303,29 @@ impl fmt::Display for Target {
     }
 }
 
+/// GitHub does not redeliver by itself; what was not acknowledged is sent again.
+pub async fn redeliver(world: &World) {
+    let sim = &world.sim;
+    eventually("every delivery to be acknowledged", async || {
+        let deliveries = sim.deliveries("octo/orbit").await.unwrap();
+        let mut missing = false;
+        for delivery in deliveries.iter().filter(|delivery| delivery.event == "push") {
+            let is_taken = deliveries.iter().any(|other| {
+                (&other.guid, other.hook_id, other.status_code)
+                    == (&delivery.guid, delivery.hook_id, 200)
+            });
+            if !is_taken {
+                missing = true;
+                sim.redeliver(&delivery.guid).await.unwrap();
+            }
+        }
+        (!missing).then_some(())
+    })
+    .await;
+}
+
 /// A number from the environment, for longer runs.
-fn given<T: std::str::FromStr>(name: &str, default: T) -> T {
+pub fn given<T: std::str::FromStr>(name: &str, default: T) -> T {
     std::env::var(name).map_or(default, |text| text.parse().ok().expect("a number"))
 }
 
@@ -377,7 +377,7 @@ async fn whatever_is_killed_in_whatever_phase_nothing_is_lost() {
         target.kill_in(&sha, phase, victim, later).await;
         target.world.sim.clear_faults().await.unwrap();
         target.restart(victim).await;
-        target.redeliver().await;
+        redeliver(&target.world).await;
         open.push(sha);
         round += 1;
     }

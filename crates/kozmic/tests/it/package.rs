@@ -1,4 +1,4 @@
-//! The Debian package, installed on a Debian of its own, and its unit.
+//! The Debian package, installed on a Debian of its own, and its units.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,19 +62,24 @@ async fn the_package_is_installed_upgraded_and_purged() {
 }
 
 #[test]
-fn the_unit_is_one_that_systemd_takes_and_gives_away_little() {
+fn the_units_are_such_that_systemd_takes_and_give_away_little() {
     let folder = tempfile::tempdir().unwrap();
     let package = built(folder.path());
     let root = folder.path().join("root");
     done(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&root));
-    let unit = root.join("lib/systemd/system/kozmic.service");
-    let text = std::fs::read_to_string(&unit).unwrap();
-    // The program is found where this package was unpacked.
-    let text = text.replace("/usr/bin/kozmic", root.join("usr/bin/kozmic").to_str().unwrap());
-    std::fs::write(&unit, text).unwrap();
-    let said = done(Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit));
-    assert!(!said.contains("kozmic.service:"), "{said}");
-    // 100 is a service without any bound (systemd-analyze(1)).
-    let mut security = Command::new("systemd-analyze");
-    done(security.args(["security", "--offline=true", "--threshold=20"]).arg(&unit));
+    for name in ["kozmic.service", "kozmic-web@.service", "kozmic-worker@.service"] {
+        let unit = root.join("lib/systemd/system").join(name);
+        let text = std::fs::read_to_string(&unit).unwrap();
+        // The program is found where this package was unpacked.
+        let text = text.replace("/usr/bin/kozmic", root.join("usr/bin/kozmic").to_str().unwrap());
+        std::fs::write(&unit, text).unwrap();
+        // A template is looked at as one of its units.
+        let unit = unit.with_file_name(name.replace('@', "@8081"));
+        let mut verify = Command::new("systemd-analyze");
+        let said = done(verify.args(["verify", "--man=no"]).arg(&unit));
+        assert!(!said.contains("kozmic"), "{said}");
+        // 100 is a service without any bound (systemd-analyze(1)).
+        let mut security = Command::new("systemd-analyze");
+        done(security.args(["security", "--offline=true", "--threshold=20"]).arg(&unit));
+    }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use kozmic::model::{JobEnd, Timestamp};
+use kozmic::seal::Seal;
+use kozmic::store::Store;
 
+use crate::harness::{Cut, PATIENCE, Postgres, Way, eventually};
 use crate::store::{build, delivery, on_both, project};
 
 const CLAIM: Duration = Duration::from_mins(2);
@@ -78,4 +81,46 @@ async fn of_two_processes_one_has_the_turn_until_it_does_not_ask_again() {
         assert!(!turn("one", 162).await);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_cut_off_amid_a_claim_keeps_nobody_from_claiming() {
+    let postgres = Postgres::start().await;
+    let port = postgres.url.split([':', '/']).nth(4).unwrap().parse().unwrap();
+    let way = Way::to(port);
+    let far = postgres.url.replace(&port.to_string(), &way.port.to_string());
+    let seal = || Seal::from_text(&"k".repeat(32).into()).unwrap();
+    let near = Store::open(&postgres.url, seal()).await.unwrap();
+    near.migrate().await.unwrap();
+    let (project, hooks) = project(&near, &["Tests"]).await;
+    let call = delivery(&hooks[0], "g1");
+    near.hook_called(&call, &build("main", '1'), Timestamp(10)).await.unwrap();
+    assert_eq!(project.0, 1);
+
+    // Somebody is claiming, so that whoever comes next waits for them with a lock at hand.
+    let pool = sqlx::AnyPool::connect(&postgres.url).await.unwrap();
+    let mut first = pool.begin().await.unwrap();
+    sqlx::query("SELECT CAST(pg_advisory_xact_lock(5059) AS TEXT)")
+        .execute(&mut *first)
+        .await
+        .unwrap();
+    let cut_off = Store::open(&far, seal()).await.unwrap();
+    let claiming =
+        tokio::spawn(async move { cut_off.claim_job("far", CLAIM, Timestamp(20)).await });
+    eventually("the other one to wait", async || {
+        let waits =
+            "SELECT COUNT(*) AS waits FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        let row = sqlx::query(waits).fetch_one(&pool).await.unwrap();
+        (sqlx::Row::get::<i64, _>(&row, "waits") == 1).then_some(())
+    })
+    .await;
+    way.cut(Cut::Silent);
+    first.rollback().await.unwrap();
+    let claimed =
+        tokio::time::timeout(PATIENCE, near.claim_job("near", CLAIM, Timestamp(30))).await;
+    assert!(claimed.expect("a claim that ends").unwrap().is_some());
+    way.mend();
+    assert!(claiming.await.unwrap().unwrap_err().is_away(), "it is told that it was too late");
+    pool.close().await;
+    near.close().await;
 }

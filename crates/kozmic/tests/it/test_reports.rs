@@ -24,12 +24,6 @@ impl World {
     async fn tests(&self, url: &str, job: i64) -> Value {
         self.answer(&format!("{url}/api/v1/jobs/{job}/tests")).await
     }
-
-    pub async fn answer(&self, url: &str) -> Value {
-        let answer = self.http.get(url).bearer_auth(self.api_token().await).send().await.unwrap();
-        assert!(answer.status().is_success(), "{url}: {}", answer.status());
-        answer.json().await.unwrap()
-    }
 }
 
 fn assert_read(tests: &Value) {

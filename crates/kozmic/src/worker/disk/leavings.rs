@@ -34,12 +34,27 @@ impl Disk {
         Ok(())
     }
 
-    /// The mirror, the cached images and the cache folders.
+    /// Removes what projects have left that were deleted while another worker was told so, or
+    /// this one was away: a mirror is where jobs of its project ran.
+    pub(in crate::worker) async fn remove_left_here(&self) -> Result<()> {
+        // Listed before the store is asked: a project that is made meanwhile has no mirror yet.
+        let mirrors = self.parts.source.mirrors();
+        let projects: Vec<ProjectId> = mirrors.into_iter().map(|(project, _)| project).collect();
+        for project in self.parts.store.projects_gone(&projects).await? {
+            if self.remove_all_of(project).await? {
+                tracing::info!(%project, "what a deleted project had left here was removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// The cached images, the cache folders and, once these are gone, the mirror.
     async fn remove_all_of(&self, project: ProjectId) -> Result<bool> {
         let DiskParts { engine, source, .. } = &*self.parts;
+        let mut mirror = None;
         if source.mirrors().iter().any(|(of, _)| *of == project) {
-            let Some(mirror) = source.hold_mirror(project) else { return Ok(false) };
-            mirror.remove().await?;
+            let Some(held) = source.hold_mirror(project) else { return Ok(false) };
+            mirror = Some(held);
         }
         // Its own, those of its forks, and of what was tried.
         let (own, apart) = (project.to_string(), format!("{project}-"));
@@ -48,6 +63,9 @@ impl Disk {
             if image.scope == own || image.scope.starts_with(&apart) {
                 is_gone &= engine.remove_image(&image.name).await?;
             }
+        }
+        if let Some(mirror) = mirror.filter(|_| is_gone) {
+            mirror.remove().await?;
         }
         Ok(is_gone)
     }

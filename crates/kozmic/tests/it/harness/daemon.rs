@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::engine::{docker, docker_at};
-use super::{as_root, eventually};
+use super::{PATIENCE, as_root, eventually};
 
 /// Ended, with all that it ran and kept, when it is dropped.
 pub struct Daemon {
@@ -31,7 +31,16 @@ impl Daemon {
     pub async fn restart(&mut self) {
         self.forget_containerd();
         self.spawn();
-        eventually("the test's own engine", async || self.answers().then_some(())).await;
+        eventually("the test's own engine", async || {
+            // It waits 15 s for its containerd, and gives up where the machine is too busy; as
+            // a service it would be started again.
+            if let Some(Ok(Some(_))) = self.child.as_mut().map(Child::try_wait) {
+                self.forget_containerd();
+                self.spawn();
+            }
+            self.answers().then_some(())
+        })
+        .await;
     }
 
     /// kill -9; returns when it is gone.
@@ -120,7 +129,7 @@ impl Daemon {
         let file = self.path("exec/containerd/containerd.pid");
         let Ok(pid) = std::fs::read_to_string(&file) else { return };
         let executable = format!("/proc/{}/exe", pid.trim());
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while std::fs::read_link(&executable).is_ok() {
             assert!(Instant::now() < deadline, "a killed engine's containerd goes on");
             std::thread::sleep(Duration::from_millis(10));

@@ -1,11 +1,12 @@
 //! The parts of an installation on several machines: PostgreSQL, Redis and object storage,
 //! and processes of Kozmic, each with a data folder of its own.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{Postgres, Redis, S3, World, eventually, free_port};
+use super::{Postgres, Redis, S3, Way, World, eventually, free_port};
 
 pub struct Machines {
     pub world: World,
@@ -14,6 +15,8 @@ pub struct Machines {
     /// None: it is away.
     s3: Option<S3>,
     s3_port: u16,
+    /// What the processes are told, and the test's own commands are not.
+    told: Vec<(String, String)>,
 }
 
 /// A process of Kozmic.
@@ -22,6 +25,8 @@ pub struct Node {
     /// Of a web process.
     pub url: String,
     pub child: Child,
+    /// Of a worker.
+    settings: Vec<(String, String)>,
 }
 
 impl Machines {
@@ -38,7 +43,7 @@ impl Machines {
         for (name, value) in S3::environment(&s3.url, "s3://kozmic/all") {
             world.set(name, value);
         }
-        Self { world, redis, _postgres: postgres, s3: Some(s3), s3_port }
+        Self { world, redis, _postgres: postgres, s3: Some(s3), s3_port, told: Vec::new() }
     }
 
     /// The storage ends, and forgets all.
@@ -56,10 +61,26 @@ impl Machines {
         self.world.set(name, value);
     }
 
+    /// From now on all processes reach a part by this way: one whose place the setting names.
+    pub fn lead(&mut self, setting: &str) -> Way {
+        let environment = self.world.environment("127.0.0.1:0");
+        let (_, place) = environment.into_iter().find(|(name, _)| name == setting).unwrap();
+        let start = place.find("127.0.0.1:").unwrap() + "127.0.0.1:".len();
+        let digits = place[start..].chars().take_while(char::is_ascii_digit).count();
+        let way = Way::to(place[start..start + digits].parse().unwrap());
+        let place = format!("{}{}{}", &place[..start], way.port, &place[start + digits..]);
+        self.told.push((setting.to_owned(), place));
+        way
+    }
+
     /// A process that serves pages, ready to be used.
     pub async fn web(&self, name: &str) -> Node {
-        let url = format!("http://127.0.0.1:{}", free_port());
-        let mut command = self.command(name, &url, "web");
+        self.web_at(name, &format!("http://127.0.0.1:{}", free_port())).await
+    }
+
+    /// The same at this address, which one before it had.
+    pub async fn web_at(&self, name: &str, url: &str) -> Node {
+        let mut command = self.command(name, url, "web");
         let mut child = command.spawn().unwrap();
         eventually("a web process to be ready", async || {
             assert!(child.try_wait().unwrap().is_none(), "{}", self.said(name));
@@ -67,22 +88,38 @@ impl Machines {
             answer.status().is_success().then_some(())
         })
         .await;
-        Node { name: name.into(), url, child }
+        Node { name: name.into(), url: url.into(), child, settings: Vec::new() }
     }
 
     /// A process that carries out jobs. It has no key of the OAuth app.
     pub async fn worker(&self, name: &str, settings: &[(&str, &str)]) -> Node {
-        let mut command = self.command(name, "http://127.0.0.1:0", "worker");
-        command.env_remove("KOZMIC_GITHUB_CLIENT_ID").env_remove("KOZMIC_GITHUB_CLIENT_SECRET");
-        command.envs(settings.iter().copied());
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let settings: Vec<(String, String)> = settings.collect();
         let before = self.workers().await;
-        let mut child = command.spawn().unwrap();
+        let mut child = self.spawn_worker(name, &settings);
         eventually("a worker to be known", async || {
             assert!(child.try_wait().unwrap().is_none(), "{}", self.said(name));
             (self.workers().await > before).then_some(())
         })
         .await;
-        Node { name: name.into(), url: String::new(), child }
+        Node { name: name.into(), url: String::new(), child, settings }
+    }
+
+    fn spawn_worker(&self, name: &str, settings: &[(String, String)]) -> Child {
+        let mut command = self.command(name, "http://127.0.0.1:0", "worker");
+        command.env_remove("KOZMIC_GITHUB_CLIENT_ID").env_remove("KOZMIC_GITHUB_CLIENT_SECRET");
+        command.envs(settings.iter().cloned());
+        command.spawn().unwrap()
+    }
+
+    /// After it ended, however it did: the same process, in the same place.
+    pub async fn restart(&self, node: &mut Node) {
+        node.child.wait().await.unwrap();
+        if node.url.is_empty() {
+            node.child = self.spawn_worker(&node.name, &node.settings);
+        } else {
+            *node = self.web_at(&node.name, &node.url).await;
+        }
     }
 
     async fn workers(&self) -> usize {
@@ -97,9 +134,14 @@ impl Machines {
             .open(self.world.folder().join(format!("{name}.log")))
             .unwrap();
         let mut command = self.world.command(url, &["serve", "--role", role]);
-        command.env("KOZMIC_DATA_DIR", self.world.folder().join(name));
+        command.env("KOZMIC_DATA_DIR", self.data_of(name)).envs(self.told.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command
+    }
+
+    /// The data folder of a process.
+    pub fn data_of(&self, name: &str) -> PathBuf {
+        self.world.folder().join(name)
     }
 
     /// What a process has said so far.
@@ -109,7 +151,7 @@ impl Machines {
 
     /// The live logs on the disk of a process.
     pub fn live_logs(&self, name: &str) -> usize {
-        let folders = std::fs::read_dir(self.world.folder().join(name).join("logs"));
+        let folders = std::fs::read_dir(self.data_of(name).join("logs"));
         let folders = folders.into_iter().flatten().flatten();
         let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten());
         files.filter(|file| file.path().extension().is_some_and(|it| it == "log")).count()

@@ -5,11 +5,14 @@ mod daemon;
 mod delivery;
 mod disk;
 mod engine;
+mod installation;
 mod machines;
 mod mail;
 mod podman;
 mod postgres;
 mod prism;
+mod project;
+mod proxy;
 mod redis;
 mod s3;
 mod services;
@@ -19,6 +22,7 @@ pub mod tailer;
 pub mod terminal;
 pub mod trace;
 mod visitor;
+mod way;
 mod world;
 
 use std::time::Duration;
@@ -30,10 +34,13 @@ pub use engine::{
     BASE, CuttableEngine, Registry, busybox, cached_images, containers_of, docker, docker_at,
     docker_config, engine_host, free_port, is_podman, remove_cached_images,
 };
+pub use installation::{Installation, Shape};
 pub use machines::{Machines, Node};
 pub use mail::{Mail, MailServer};
 pub use postgres::Postgres;
 pub use prism::Prism;
+pub use project::Project;
+pub use proxy::Proxy;
 pub use redis::Redis;
 pub use s3::S3;
 pub use services::{
@@ -42,6 +49,7 @@ pub use services::{
 pub use sink::{Received, Sink};
 pub use sshd::Sshd;
 pub use visitor::{client, cookies, location, post_form};
+pub use way::{Cut, Way};
 pub use world::{Build, REPOSITORY, Server, World, hook, with_header};
 
 /// Nothing a test waits for takes longer, even on a busy machine.

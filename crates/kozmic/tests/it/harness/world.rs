@@ -137,8 +137,13 @@ impl World {
 
     /// With settings beside those that connect server and GitHub.
     pub async fn with(extra: &[(&str, &str)]) -> Self {
+        Self::with_github_at("127.0.0.1", extra).await
+    }
+
+    /// With a GitHub at another of this machine's addresses, which containers reach, too.
+    pub async fn with_github_at(address: &str, extra: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let sim = Sim::new(&format!("http://{}", listener.local_addr().unwrap()));
         let github = Github { shutdown: Shutdown::new(), watch: github_sim::Watch::default() };
         let (ended, watch) = (github.shutdown.clone(), github.watch.clone());
@@ -256,13 +261,7 @@ impl World {
 
     /// Applies a folder with these files.
     pub async fn apply_files(&self, url: &str, files: &[(&str, &str)]) {
-        let folder = tempfile::tempdir_in(self.folder.path()).unwrap();
-        for (name, content) in files {
-            std::fs::write(folder.path().join(name), content).unwrap();
-        }
-        let arguments = ["hooks", "apply", REPOSITORY, folder.path().to_str().unwrap()];
-        let applied = self.run(url, &arguments).await;
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        self.apply_to(url, REPOSITORY, files).await;
     }
 
     /// A server whose project has one hook: a bash script in the base image.
@@ -282,16 +281,7 @@ impl World {
     }
 
     pub async fn builds(&self, url: &str) -> Vec<Build> {
-        #[derive(Deserialize)]
-        struct Answer {
-            builds: Vec<Build>,
-        }
-        let request = self.http.get(format!("{url}/api/v1/projects/1/builds"));
-        let answer = request.bearer_auth(self.api_token().await).send().await.unwrap();
-        // What a server in a process of its own said, if there is one.
-        let said = || std::fs::read_to_string(self.folder().join("serve.log")).unwrap_or_default();
-        assert!(answer.status().is_success(), "{}: {}", answer.status(), said());
-        answer.json::<Answer>().await.unwrap().builds
+        self.builds_in(url, 1).await
     }
 
     /// A token of the repository's owner for the server's API.
@@ -303,6 +293,11 @@ impl World {
             String::from_utf8(created.stdout).unwrap().trim().to_owned()
         };
         self.api_token.get_or_init(create).await
+    }
+
+    /// A token that was made where this world's servers are, for all that is asked from now on.
+    pub fn has_token(&self, token: &str) {
+        self.api_token.set(token.to_owned()).unwrap();
     }
 
     pub async fn build_of(&self, url: &str, sha: &str) -> Build {

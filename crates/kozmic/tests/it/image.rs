@@ -1,0 +1,110 @@
+//! Kozmic in a container, made by packaging/image/build.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tokio::sync::OnceCell;
+
+use crate::harness::{BASE, World, docker, engine_host, eventually, free_port, hook};
+
+pub fn packaging(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(path)
+}
+
+/// The image of the Kozmic that is tested; its id, since its name may be another one's soon.
+pub async fn kozmic_image() -> &'static str {
+    static MADE: OnceCell<String> = OnceCell::const_new();
+    let make = async || {
+        let name = "kozmic-test/kozmic:latest";
+        let mut build = tokio::process::Command::new(packaging("image/build"));
+        build.arg(env!("CARGO_BIN_EXE_kozmic")).arg(name);
+        let output = build.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{name}\n"));
+        docker(&["image", "inspect", "--format", "{{.Id}}", name]).await.trim().to_owned()
+    };
+    MADE.get_or_init(make).await
+}
+
+/// This machine's address on the engine's bridge: containers reach it, and nobody else.
+pub async fn address_for_containers() -> String {
+    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+    let address = docker(&["network", "inspect", "bridge", "--format", gateway]).await;
+    address.trim().to_owned()
+}
+
+/// Removed, with its volumes, when it is dropped.
+struct Container(String);
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let removed = Command::new("docker").args(["rm", "--force", "--volumes", &self.0]).output();
+        assert!(removed.is_ok_and(|output| output.status.success()) || std::thread::panicking());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_serves_and_builds_by_the_engine_s_socket() {
+    let image = kozmic_image().await;
+    let mut world = World::with_github_at(&address_for_containers().await, &[]).await;
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    world.set("KOZMIC_PUBLIC_URL", &url);
+    let host = engine_host().await.unwrap_or_default();
+    let socket = host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
+    let group = {
+        use std::os::unix::fs::MetadataExt as _;
+        std::fs::metadata(socket).unwrap().gid().to_string()
+    };
+    let mut run: Vec<String> = ["run", "--detach", "--init", "--health-interval", "2s"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(["--publish".into(), format!("127.0.0.1:{port}:8080")])
+        .chain(["--volume".into(), format!("{socket}:/var/run/docker.sock")])
+        .chain(["--group-add".into(), group])
+        .collect();
+    let here = ["KOZMIC_LISTEN", "KOZMIC_DATA_DIR", "DOCKER_HOST"];
+    for (name, value) in world.environment("") {
+        if !here.contains(&name.as_str()) {
+            run.extend(["--env".into(), format!("{name}={value}")]);
+        }
+    }
+    run.push(image.to_owned());
+    let id = docker(&run.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let container = Container(id.trim().to_owned());
+    let inside =
+        async |command: &[&str]| docker(&[&["exec", &container.0], command].concat()).await;
+    let said = async || docker(&["logs", &container.0]).await;
+    let inspect = async |what: &str| {
+        let told = docker(&["inspect", "--format", what, &container.0]).await;
+        told.trim().to_owned()
+    };
+    eventually("the container to be healthy", async || {
+        assert_eq!(inspect("{{.State.Running}}").await, "true", "{}", said().await);
+        (inspect("{{.State.Health.Status}}").await == "healthy").then_some(())
+    })
+    .await;
+    let page = world.http.get(format!("{url}/login/")).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("Sign in"));
+    assert_eq!(inside(&["id", "-un"]).await, "kozmic\n");
+    inside(&["sh", "-c", "test -O /var/lib/kozmic/kozmic.db"]).await;
+    inside(&["sh", "-c", "! command -v sudo && ! command -v gcc"]).await;
+
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("t.sh"), hook("Tests", BASE, "echo in the container\n"))
+        .unwrap();
+    let copied = format!("{}:/tmp/hooks", container.0);
+    docker(&["cp", files.path().to_str().unwrap(), &copied]).await;
+    docker(&["exec", "--user", "root", &container.0, "chmod", "-R", "a+rX", "/tmp/hooks"]).await;
+    inside(&["kozmic", "project", "add", "octo/orbit"]).await;
+    inside(&["kozmic", "hooks", "apply", "octo/orbit", "/tmp/hooks"]).await;
+    world.has_token(inside(&["kozmic", "token", "create", "--user", "octo"]).await.trim());
+    let sha = world.push(&[("a", b"a")]).await;
+    let build = world.finished(&url, &sha).await;
+    let log = world.log_text(build.job("Tests")).await;
+    assert_eq!((build.status.as_str(), log.as_str()), ("success", "in the container\n"));
+    world.told(&sha, "Kozmic-CI", "success").await;
+    docker(&["stop", "--time", "60", &container.0]).await;
+    assert_eq!(inspect("{{.State.ExitCode}}").await, "0", "{}", said().await);
+}
