@@ -1,5 +1,5 @@
 //! The queue alone: how many jobs that do nothing are claimed and finished a second, on SQLite
-//! by 8 tasks of one process, on PostgreSQL by 8 processes, and whether each was, once. Both
+//! by one process, on PostgreSQL by 8, each with several places, and whether each was, once. Both
 //! databases sync what they commit. Fails where a job is lost or is carried out twice; for
 //! speed it fails nowhere.
 
@@ -29,6 +29,8 @@ use kozmic::store::Store;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 const WORKERS: usize = 8;
+/// Jobs at once of each worker.
+const PLACES: usize = 16;
 const LEASE: Duration = Duration::from_secs(30);
 /// Claims of one worker, whose middle tells what one costs.
 const CLAIMS: usize = 100;
@@ -40,15 +42,22 @@ async fn open(url: &str) -> Store {
     Store::open(url, seal).await.unwrap()
 }
 
-/// Claims and finishes until nothing waits; how many jobs that were.
-async fn work(store: &Store, name: &str) -> usize {
+/// Claims and finishes until nothing waits, so many jobs at once; how many jobs that were.
+async fn work(store: &Store, name: &str, places: usize) -> usize {
     let mut done = 0;
-    while let Some(job) = store.claim_job(name, LEASE, Timestamp::now()).await.unwrap() {
-        let end = JobEnd::Exited(0);
-        store.job_finished(job.id, job.attempt, &end, Timestamp::now()).await.unwrap();
-        done += 1;
+    loop {
+        let jobs = store.claim_jobs(name, places, LEASE, Timestamp::now()).await.unwrap();
+        if jobs.is_empty() {
+            return done;
+        }
+        done += jobs.len();
+        // Each tells its end by itself, as jobs do.
+        let ends = jobs.iter().map(async |job| {
+            let end = JobEnd::Exited(0);
+            store.job_finished(job.id, job.attempt, &end, Timestamp::now()).await.unwrap();
+        });
+        futures_util::future::join_all(ends).await;
     }
-    done
 }
 
 /// Jobs that wait, each of a build of its own.
@@ -76,10 +85,10 @@ async fn enqueue(url: &str, jobs: usize) {
         ),
         format!(
             "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, build_script, options, \
-             tracked_paths, status, reason, created_at, attempt, script_started, lost, hook_title, line) \
+             tracked_paths, status, reason, created_at, attempt, script_started, lost, hook_title, line, queue_project, queue_rank) \
              SELECT substr(r, 1, 8) || '-' || substr(r, 9, 4) || '-4' || substr(r, 14, 3) || '-8' || \
              substr(r, 18, 3) || '-' || substr(r, 21, 12), build_id, id, 'Tests', 'debian:bookworm', \
-             '#!/bin/sh', '{{}}', '', 'enqueued', 'waiting for a worker', 1, 0, 0, 0, 'Tests', '1:' \
+             '#!/bin/sh', '{{}}', '', 'enqueued', 'waiting for a worker', 1, 0, 0, 0, 'Tests', '1:', 1, 1 \
              FROM (SELECT hook_calls.id, build_id, {random} AS r FROM hook_calls \
              JOIN builds ON builds.id = build_id WHERE number > {before}) AS each"
         ),
@@ -121,7 +130,7 @@ async fn claims(store: &Store, url: &str, waiting: usize) -> Duration {
         store.job_finished(job.id, job.attempt, &end, Timestamp::now()).await.unwrap();
     }
     times.sort_unstable();
-    work(store, "one").await;
+    work(store, "one", PLACES).await;
     times[times.len() / 2]
 }
 
@@ -190,15 +199,9 @@ async fn measure(url: &str, jobs: usize) {
     let before = count(&mut connection, finished).await;
     let began = Instant::now();
     let mut done = 0;
+    let workers = if is_sqlite { 1 } else { WORKERS };
     if is_sqlite {
-        let mut tasks = Vec::new();
-        for worker in 0..WORKERS {
-            let store = store.clone();
-            tasks.push(tokio::spawn(async move { work(&store, &format!("w{worker}")).await }));
-        }
-        for task in tasks {
-            done += task.await.unwrap();
-        }
+        done = work(&store, "one", PLACES).await;
     } else {
         let mut children = Vec::new();
         for _ in 0..WORKERS {
@@ -216,7 +219,8 @@ async fn measure(url: &str, jobs: usize) {
     let finished = usize::try_from(after - before).unwrap();
     assert_eq!((done, finished, again), (jobs, jobs, 0), "lost, or done twice");
     println!(
-        "{jobs} jobs claimed and finished by {WORKERS} in {took:.1?}: {:.0} a second, each once",
+        "{jobs} jobs claimed and finished by {workers} with {PLACES} places each in {took:.1?}: \
+         {:.0} a second, each once",
         jobs as f64 / took.as_secs_f64()
     );
     store.close().await;
@@ -227,7 +231,7 @@ async fn main() {
     sqlx::any::install_default_drivers();
     if let Ok(url) = std::env::var(WORKS_ON) {
         let store = open(&url).await;
-        println!("{}", work(&store, &std::process::id().to_string()).await);
+        println!("{}", work(&store, &std::process::id().to_string(), PLACES).await);
         return;
     }
     let jobs = std::env::var("QUEUE_JOBS").map_or(10_000, |text| text.parse().unwrap());

@@ -66,13 +66,13 @@ CREATE TEMP TABLE places (place BIGINT PRIMARY KEY);
 INSERT INTO places WITH RECURSIVE counted (i) AS
     (SELECT CAST(0 AS BIGINT) UNION ALL SELECT i + 1 FROM counted WHERE i < 49)
 SELECT i FROM counted;
-INSERT INTO jobs (uuid, build_id, hook_call_id, title, hook_title, place, line, docker_image,
+INSERT INTO jobs (uuid, build_id, hook_call_id, title, hook_title, place, line, queue_project, docker_image,
     build_script, options, tracked_paths, status, reason, cause, return_code, created_at, started_at,
     finished_at, attempt, script_started, lost, log_removed_at)
 SELECT substr(r, 1, 8) || '-' || substr(r, 9, 4) || '-4' || substr(r, 14, 3) || '-8' || substr(r, 18, 3)
         || '-' || substr(r, 21, 12),
     id, id, 'Tests' || CASE place WHEN 0 THEN '' ELSE ' (part ' || place || ')' END, 'Tests', place,
-    project_id || ':', 'kozmic/debian:bookworm', '#!/bin/sh' || {newline} || 'make test', '{{}}', '',
+    project_id || ':', project_id, 'kozmic/debian:bookworm', '#!/bin/sh' || {newline} || 'make test', '{{}}', '',
     status, 'The script returned 0.', 'exited', CASE status WHEN 'success' THEN 0 ELSE 1 END,
     created_at, started_at, finished_at, 1, 1, 0, finished_at
 FROM (SELECT builds.*, place, {random} AS r FROM builds JOIN places ON place <

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CacheFolders, CronLine, HookSpec, InstallFrom, Invalid, Labels, Services, Variant, Wanted,
+    CacheFolders, CronLine, HookSpec, InstallFrom, Invalid, Labels, Priority, Services, Variant,
+    Wanted,
 };
 
 /// Where something is not given, the installation's default holds.
@@ -42,6 +43,9 @@ pub struct HookOptions {
     /// What a worker must have to carry it out.
     #[serde(skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// Beside other hooks of its project.
+    #[serde(skip_serializing_if = "Priority::is_default")]
+    pub priority: Priority,
     /// Each is a job of its own; none: one job. Of a job: its own, or none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub variants: Vec<Variant>,
@@ -70,6 +74,7 @@ impl Default for HookOptions {
             wanted: Wanted::default(),
             after: BTreeSet::new(),
             labels: Labels::default(),
+            priority: Priority::Normal,
             variants: Vec::new(),
             cron: Vec::new(),
             services: Services::default(),
@@ -82,7 +87,7 @@ impl Default for HookOptions {
 const MOST_CRON_LINES: usize = 20;
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 21] = [
+pub const OPTION_NAMES: [&str; 22] = [
     "memory",
     "cpus",
     "pids",
@@ -97,6 +102,7 @@ pub const OPTION_NAMES: [&str; 21] = [
     "path",
     "after",
     "label",
+    "priority",
     "variant",
     "cron",
     "service",
@@ -146,6 +152,10 @@ impl HookOptions {
                 }
             }
             "label" => self.labels.add(value),
+            Priority::NAME => {
+                self.priority = value.parse()?;
+                Ok(())
+            }
             "variant" => self.add_variant(value.parse()?),
             "cron" => {
                 let line: CronLine = value.parse()?;
@@ -198,12 +208,15 @@ impl HookOptions {
             ("retry", (!self.retry).then(|| "no".to_owned())),
             ("install-from", self.install_from.written()),
         ];
+        let priority =
+            (!self.priority.is_default()).then(|| (Priority::NAME, self.priority.to_string()));
         let given = numbers.into_iter().filter_map(|(name, value)| Some((name, value?)));
         given
             .chain(self.env.iter().map(|(name, value)| ("env", format!("{name}={value}"))))
             .chain(self.wanted.written())
             .chain(self.after.iter().map(|title| ("after", title.clone())))
             .chain(self.labels.iter().map(|label| ("label", label.to_owned())))
+            .chain(priority)
             .chain(self.variants.iter().map(|variant| ("variant", variant.to_string())))
             .chain(self.cron.iter().map(|line| ("cron", line.to_string())))
             .chain(self.services.written())
@@ -308,6 +321,7 @@ mod tests {
             ("after", "Unit tests"),
             ("after", "Lint"),
             ("label", "gpu"),
+            ("priority", "low"),
             ("variant", "old: PYTHON=3.9 FLAGS=\"-x -v\""),
             ("variant", "new"),
             ("cron", "0 3 * * * Europe/Berlin"),
@@ -348,6 +362,7 @@ mod tests {
             ("env", "KOZMIC_BUILD_NUMBER=9"),
             ("after", " "),
             ("label", "a b"),
+            ("priority", "urgent"),
             ("variant", "PYTHON=3.9"),
             ("cron", "0 3 * *"),
             ("nothing", "x"),

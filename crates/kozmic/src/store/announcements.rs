@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::{self, places};
 use super::{
     Columns as _, Result, Store, Transaction, commit, failed, to_json, webhooks, whole_rows,
 };
@@ -49,59 +51,65 @@ pub struct Digest {
     pub count: u64,
 }
 
-/// Called with each change of a build that people are told of, in its transaction and with the
-/// build locked: notes its end when it is one. `row` is the build's, as `outbox` reads it.
-pub(super) async fn build_changed(
+/// Called with each change of builds that people are told of, in its transaction and with the
+/// builds locked: notes their ends where they are over. `rows` are theirs, as `outbox` reads them.
+pub(super) async fn builds_changed(
     tx: &mut Transaction,
-    build: BuildId,
-    row: &AnyRow,
+    rows: &[AnyRow],
     now: Timestamp,
 ) -> Result<()> {
-    let status: BuildStatus = row.text("status")?.parse()?;
-    let was_told = row.flag("is_announced")?;
-    if status.is_finished() == was_told {
-        return Ok(());
+    let (mut over, mut on) = (Vec::new(), Vec::new());
+    for row in rows {
+        let status: BuildStatus = row.text("status")?.parse()?;
+        match (status.is_finished(), row.flag("is_announced")?) {
+            (true, false) => over.push((row, status)),
+            (false, true) => on.push(row.int("id")?),
+            _ => {}
+        }
     }
-    if !status.is_finished() {
+    for build in on {
         sqlx::query("UPDATE builds SET is_announced = 0 WHERE id = $1")
-            .bind(build.0)
+            .bind(build)
             .execute(&mut **tx)
             .await
             .map_err(failed("note that a build goes on"))?;
+    }
+    if over.is_empty() {
         return Ok(());
     }
-    let before = match row.text_or_null("announced")?.as_deref() {
-        // That one was cancelled says nothing of its branch.
-        Some("cancelled") | None => before(tx, row).await?,
-        Some(before) => Some(before.parse()?),
-    };
-    let event = match (status, before) {
-        (BuildStatus::Failure | BuildStatus::Error, _) => BuildEvent::Failed,
-        // One whose hooks were chosen makes nothing green that another left red.
-        (BuildStatus::Success, Some(BuildStatus::Failure | BuildStatus::Error))
-            if !row.flag("is_partial")? =>
-        {
-            BuildEvent::Fixed
-        }
-        _ => BuildEvent::Finished,
-    };
-    sqlx::query("UPDATE builds SET announced = $1, is_announced = 1 WHERE id = $2")
-        .bind(status.as_str())
-        .bind(build.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("note that a build's end is told"))?;
-    sqlx::query(
-        "INSERT INTO announcements (build_id, event, status, was, created_at) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(build.0)
-    .bind(event.as_str())
-    .bind(status.as_str())
-    .bind(before.map(BuildStatus::as_str))
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("announce a build's end"))?;
+    let text = format!(
+        "UPDATE builds SET announced = status, is_announced = 1 WHERE id IN ({})",
+        places(0, over.len())
+    );
+    let mut update = sqlx::query(AssertSqlSafe(text));
+    let text = format!(
+        "INSERT INTO announcements (build_id, event, status, was, created_at) VALUES {}",
+        many::rows(over.len(), 5)
+    );
+    let mut insert = sqlx::query(AssertSqlSafe(text));
+    for (row, status) in over {
+        let build = row.int("id")?;
+        let before = match row.text_or_null("announced")?.as_deref() {
+            // That one was cancelled says nothing of its branch.
+            Some("cancelled") | None => before(tx, row).await?,
+            Some(before) => Some(before.parse()?),
+        };
+        let event = match (status, before) {
+            (BuildStatus::Failure | BuildStatus::Error, _) => BuildEvent::Failed,
+            // One whose hooks were chosen makes nothing green that another left red.
+            (BuildStatus::Success, Some(BuildStatus::Failure | BuildStatus::Error))
+                if !row.flag("is_partial")? =>
+            {
+                BuildEvent::Fixed
+            }
+            _ => BuildEvent::Finished,
+        };
+        update = update.bind(build);
+        insert = insert.bind(build).bind(event.as_str()).bind(status.as_str());
+        insert = insert.bind(before.map(BuildStatus::as_str)).bind(now.0);
+    }
+    update.execute(&mut **tx).await.map_err(failed("note that the ends of builds are told"))?;
+    insert.execute(&mut **tx).await.map_err(failed("announce the ends of builds"))?;
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::places;
 use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed, whole_rows};
 use crate::model::{
     Approval, BuildId, BuildStatus, Change, Commit, Fork, GitRef, Head, JobStatus, ProjectId,
@@ -141,7 +143,7 @@ impl Store {
                 "SELECT * FROM builds WHERE project_id = $1{of_ref} AND {speaks} \
                  ORDER BY number DESC LIMIT 1"
             );
-            let query = whole_rows(sqlx::AssertSqlSafe(text)).bind(project.0);
+            let query = whole_rows(AssertSqlSafe(text)).bind(project.0);
             let query = match git_ref {
                 Some(git_ref) => query.bind(git_ref.as_full()),
                 None => query,
@@ -286,40 +288,66 @@ pub(super) async fn belongs_to_pull_request(
 /// Recomputes a build's status and times from its jobs. Call it after every
 /// change of a job, in the same transaction and with the build locked.
 pub(super) async fn recompute(tx: &mut Transaction, id: BuildId) -> Result<()> {
-    let rows = sqlx::query(
-        "SELECT status, started_at, finished_at FROM jobs WHERE build_id = $1 AND replaced_by_id IS NULL",
-    )
-    .bind(id.0)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed("read a build's jobs"))?;
-    let mut statuses = Vec::with_capacity(rows.len());
-    let (mut started, mut finished) = (None, None);
-    for row in &rows {
-        statuses.push(row.text("status")?.parse::<JobStatus>()?);
-        started = [started, row.int_or_null("started_at")?].into_iter().flatten().min();
-        finished = finished.max(row.int_or_null("finished_at")?);
+    recompute_all(tx, &[id]).await
+}
+
+/// The same of several builds.
+pub(super) async fn recompute_all(tx: &mut Transaction, builds: &[BuildId]) -> Result<()> {
+    let text = format!(
+        "SELECT build_id, status, started_at, finished_at FROM jobs \
+         WHERE build_id IN ({}) AND replaced_by_id IS NULL",
+        places(0, builds.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let query = builds.iter().fold(query, |query, build| query.bind(build.0));
+    let rows = query.fetch_all(&mut **tx).await.map_err(failed("read the jobs of builds"))?;
+    for id in builds {
+        let mut statuses = Vec::new();
+        let (mut started, mut finished) = (None, None);
+        for row in &rows {
+            if row.int("build_id")? != id.0 {
+                continue;
+            }
+            statuses.push(row.text("status")?.parse::<JobStatus>()?);
+            started = [started, row.int_or_null("started_at")?].into_iter().flatten().min();
+            finished = finished.max(row.int_or_null("finished_at")?);
+        }
+        if !statuses.iter().all(|status| status.is_finished()) {
+            finished = None;
+        }
+        let status = match build_status(&statuses) {
+            // A job that went back to the queue does not undo that the build began.
+            BuildStatus::Enqueued if started.is_some() => BuildStatus::Pending,
+            status => status,
+        };
+        let updated = sqlx::query(
+            "UPDATE builds SET status = $1, started_at = $2, finished_at = $3 WHERE id = $4",
+        )
+        .bind(status.as_str())
+        .bind(started)
+        .bind(finished)
+        .bind(id.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("update a build"))?;
+        if updated.rows_affected() == 0 {
+            return Err(StoreError::Refused(format!("build {id} is gone")));
+        }
     }
-    if !statuses.iter().all(|status| status.is_finished()) {
-        finished = None;
-    }
-    let status = match build_status(&statuses) {
-        // A job that went back to the queue does not undo that the build began.
-        BuildStatus::Enqueued if started.is_some() => BuildStatus::Pending,
-        status => status,
-    };
-    let updated = sqlx::query(
-        "UPDATE builds SET status = $1, started_at = $2, finished_at = $3 WHERE id = $4",
-    )
-    .bind(status.as_str())
-    .bind(started)
-    .bind(finished)
-    .bind(id.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("update a build"))?;
-    if updated.rows_affected() == 0 {
-        return Err(StoreError::Refused(format!("build {id} is gone")));
-    }
+    Ok(())
+}
+
+/// Jobs of these builds were started; the same as [`recompute`] for that.
+pub(super) async fn job_started(tx: &mut Transaction, builds: &[BuildId]) -> Result<()> {
+    let text = format!(
+        "UPDATE builds SET status = CASE status WHEN 'enqueued' THEN 'pending' ELSE status END, \
+         started_at = (SELECT MIN(jobs.started_at) FROM jobs \
+                       WHERE jobs.build_id = builds.id AND jobs.replaced_by_id IS NULL) \
+         WHERE id IN ({})",
+        places(0, builds.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let updated = builds.iter().fold(query, |query, build| query.bind(build.0)).execute(&mut **tx);
+    updated.await.map_err(failed("note that builds go on"))?;
     Ok(())
 }

@@ -135,6 +135,18 @@ impl Dialect {
         }
     }
 
+    /// The same, of the builds of several jobs, which stand for `{}`, in the order in which
+    /// everybody locks them.
+    pub(super) fn lock_builds_of_jobs(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some(
+                "SELECT id FROM builds WHERE id IN (SELECT build_id FROM jobs WHERE jobs.id IN ({})) \
+                 ORDER BY id FOR UPDATE",
+            ),
+        }
+    }
+
     /// The first statement of a transaction that reads everything as of one moment.
     pub(super) fn one_moment(self) -> &'static str {
         match self {
@@ -181,12 +193,24 @@ impl Dialect {
         Ok(())
     }
 
-    /// Until the transaction ends nobody else claims a job. The number is Kozmic's own
-    /// among the advisory locks of its database (PostgreSQL, "Advisory Locks").
-    pub(super) fn lock_queue(self) -> &'static str {
+    /// Until the transaction ends nobody else claims a job of the project, where that matters.
+    /// The number is Kozmic's own among the advisory locks of its database (PostgreSQL,
+    /// "Advisory Locks").
+    pub(super) fn lock_claims(self) -> &'static str {
         match self {
-            Self::Sqlite => "SELECT 1",
-            Self::Postgres => "SELECT CAST(pg_advisory_xact_lock(5059) AS TEXT)",
+            Self::Sqlite => "SELECT $1",
+            Self::Postgres => {
+                "SELECT CAST(pg_advisory_xact_lock(5059, CAST($1 AS INTEGER)) AS TEXT)"
+            }
+        }
+    }
+
+    /// The end of a query of `jobs` and their `builds`: locks them, and leaves out those that
+    /// others have locked. Rows that name them may be made meanwhile.
+    pub(super) fn lock_free_jobs(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR NO KEY UPDATE OF builds, jobs SKIP LOCKED",
         }
     }
 

@@ -6,14 +6,13 @@ use sqlx::any::AnyRow;
 
 use super::queue::Line;
 use super::{
-    Columns as _, Project, Result, Store, StoreError, Transaction, builds, commit, failed, order,
-    outbox, phases, read_json, read_options, secrets, to_json, whole_rows,
+    Columns as _, Result, Store, StoreError, Transaction, builds, commit, failed, order, outbox,
+    phases, read_json, read_options, secrets, to_json, whole_rows,
 };
 use crate::model::{
-    BuildId, DockerImage, ErrorKind, GitRef, HookOptions, Invalid, JobEnd, JobId, JobStatus,
-    JobUuid, ProjectId, Script, Timestamp, TrackedPath, Trigger, Variant, Waiting,
+    BuildId, HookOptions, JobEnd, JobId, JobStatus, JobUuid, Priority, ProjectId, Timestamp,
+    Variant, Waiting,
 };
-use crate::telemetry::count;
 
 /// A job as pages show it.
 #[derive(Debug, Clone)]
@@ -42,43 +41,9 @@ pub struct Job {
     pub(super) is_held: bool,
     /// Where it queues.
     pub(super) line: String,
-}
-
-/// A job as its worker needs it.
-#[derive(Debug, Clone)]
-pub struct ClaimedJob {
-    pub id: JobId,
-    pub uuid: JobUuid,
-    /// The fence: every later write of this attempt names it.
-    pub attempt: i64,
-    /// When this attempt was claimed.
-    pub started_at: Timestamp,
-    pub build: BuildId,
-    pub build_number: i64,
-    pub project: Project,
-    pub title: String,
-    /// Its hook's, without the variant's name.
-    pub hook_title: String,
-    pub image: DockerImage,
-    pub install_script: Option<Script>,
-    pub tracked: Vec<TrackedPath>,
-    pub build_script: Script,
-    pub options: HookOptions,
-    pub git_ref: GitRef,
-    pub sha: crate::model::CommitSha,
-    pub pull_request: Option<i64>,
-    pub is_from_fork: bool,
-    pub trigger: Trigger,
-    /// Given to the build's scripts by who asked for it.
-    pub variables: BTreeMap<String, String>,
-    /// Of a try: the object that has its files.
-    pub tree: Option<String>,
-    /// A try that has no files of its own.
-    pub is_of_commit: bool,
-    /// The end that this attempt was being stopped for when its worker was lost, as
-    /// [`JobEnd::cause`].
-    pub ends_by: Option<String>,
-    pub cancel_reason: Option<String>,
+    pub priority: Priority,
+    /// Where it stands in its line: less goes first, and of the same the earlier one.
+    pub(super) rank: i64,
 }
 
 impl Job {
@@ -101,6 +66,8 @@ impl Job {
             waiting: None,
             is_held: row.flag("is_held")?,
             line: row.text("line")?,
+            priority: row.text("priority")?.parse()?,
+            rank: row.int("queue_rank")?,
         })
     }
 }
@@ -157,43 +124,6 @@ impl Store {
         .await
         .map_err(failed("note a job's progress"))?;
         self.wakes.outbox.shown();
-        Ok(())
-    }
-
-    /// The job's end, the build's new status and what GitHub must learn of it.
-    /// [`StoreError::Stale`] when this attempt no longer holds the job.
-    pub async fn job_finished(
-        &self,
-        job: JobId,
-        attempt: i64,
-        end: &JobEnd,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        self.lock_build_of(&mut tx, job).await?;
-        let row = sqlx::query(
-            "UPDATE jobs SET status = $1, reason = $2, cause = $3, return_code = $4, finished_at = $5, \
-             lease_owner = NULL, lease_until = NULL \
-             WHERE id = $6 AND attempt = $7 AND status = 'pending' RETURNING build_id",
-        )
-        .bind(end.status().as_str())
-        .bind(end.to_string())
-        .bind(end.cause())
-        .bind(end.return_code())
-        .bind(now.0)
-        .bind(job.0)
-        .bind(attempt)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(failed("finish a job"))?
-        .ok_or(StoreError::Stale)?;
-        self.job_changed(&mut tx, BuildId(row.int("build_id")?), now).await?;
-        commit(tx).await?;
-        count::job_ended(end.status().as_str(), end.cause());
-        self.wakes.outbox.notify_one();
-        // Others may have waited for it, or for its place.
-        self.wakes.jobs.notify_one();
-        self.count_phases(job, attempt).await;
         Ok(())
     }
 
@@ -313,7 +243,7 @@ impl NewJob<'_> {
         Ok(())
     }
 
-    /// At the end of the queue.
+    /// Behind those of its priority.
     pub(super) async fn enqueue(
         &self,
         tx: &mut Transaction,
@@ -322,11 +252,13 @@ impl NewJob<'_> {
     ) -> Result<JobId> {
         let options = self.options(variant)?;
         let hook_title = self.source.text("hook_title")?;
+        let line = Line { project: self.project, labels: options.labels.clone() };
         let row = sqlx::query(
             "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
              options, tracked_paths, status, reason, created_at, attempt, script_started, lost, \
-             hook_title, place, line) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0, $12, $13, $14) \
+             hook_title, place, line, queue_project, priority, queue_rank) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0, $12, $13, $14, $15, \
+             $16, $17) \
              RETURNING id",
         )
         .bind(JobUuid::random().to_string())
@@ -342,7 +274,10 @@ impl NewJob<'_> {
         .bind(self.now.0)
         .bind(&hook_title)
         .bind(place)
-        .bind(Line::written(self.project, &options.labels))
+        .bind(line.to_string())
+        .bind(self.project.0)
+        .bind(options.priority.as_str())
+        .bind(options.priority.rank(self.now))
         .fetch_one(&mut **tx)
         .await
         .map_err(failed("enqueue a job"))?;
@@ -358,78 +293,4 @@ impl NewJob<'_> {
         env.append(&mut options.env);
         Ok(HookOptions { env, variants: variant.cloned().into_iter().collect(), ..options })
     }
-}
-
-pub(super) async fn read_claimed(tx: &mut Transaction, id: JobId) -> Result<ClaimedJob> {
-    let row = whole_rows(
-        "SELECT jobs.*, builds.number, builds.project_id, builds.gh_commit_ref, builds.gh_commit_sha, \
-         builds.pull_request_number, builds.is_from_fork, builds.triggered_by, builds.variables, \
-         builds.is_of_commit, trees.object AS tree FROM jobs JOIN builds ON builds.id = jobs.build_id \
-         LEFT JOIN trees ON trees.build_id = builds.id WHERE jobs.id = $1",
-    )
-    .bind(id.0)
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed("read a claimed job"))?;
-    let project = whole_rows("SELECT * FROM projects WHERE id = $1")
-        .bind(row.int("project_id")?)
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(failed("read a claimed job's project"))?;
-    Ok(ClaimedJob {
-        id,
-        uuid: row.text("uuid")?.parse()?,
-        attempt: row.int("attempt")?,
-        started_at: Timestamp(row.int("started_at")?),
-        build: BuildId(row.int("build_id")?),
-        build_number: row.int("number")?,
-        project: Project::read(&project)?,
-        title: row.text("title")?,
-        hook_title: row.text("hook_title")?,
-        image: row.text("docker_image")?.parse()?,
-        install_script: row
-            .text_or_null("install_script")?
-            .as_deref()
-            .map(Script::parse)
-            .transpose()?,
-        tracked: row
-            .text("tracked_paths")?
-            .lines()
-            .map(|path| Ok(path.parse()?))
-            .collect::<Result<_>>()?,
-        build_script: Script::parse(&row.text("build_script")?)?,
-        options: read_options(&row)?,
-        git_ref: row.text("gh_commit_ref")?.parse()?,
-        sha: row.text("gh_commit_sha")?.parse()?,
-        pull_request: row.int_or_null("pull_request_number")?,
-        is_from_fork: row.flag("is_from_fork")?,
-        trigger: row.text("triggered_by")?.parse()?,
-        variables: read_json(&row, "variables")?,
-        tree: row.text_or_null("tree")?,
-        is_of_commit: row.flag("is_of_commit")?,
-        ends_by: row.text_or_null("cause")?,
-        cancel_reason: row.text_or_null("cancel_reason")?,
-    })
-}
-
-pub(super) async fn end_unreadable(
-    tx: &mut Transaction,
-    id: JobId,
-    problem: &Invalid,
-    now: Timestamp,
-) -> Result<()> {
-    let end = JobEnd::Error(ErrorKind::Internal, format!("the job can't be read: {problem}"));
-    sqlx::query(
-        "UPDATE jobs SET status = $1, reason = $2, cause = $3, finished_at = $4, \
-         lease_owner = NULL, lease_until = NULL WHERE id = $5",
-    )
-    .bind(end.status().as_str())
-    .bind(end.to_string())
-    .bind(end.cause())
-    .bind(now.0)
-    .bind(id.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("end an unreadable job"))?;
-    Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{ClaimedJob, Columns as _, Result, Store, commit, failed, jobs, whole_rows};
+use super::{ClaimedJob, Columns as _, Result, Store, claimed, commit, failed, whole_rows};
 use crate::model::{BuildId, JobId, JobUuid, Timestamp};
 
 /// Of those who looked into a container, so many are told.
@@ -248,7 +248,7 @@ impl Store {
     /// A finished job as its worker knew it.
     pub async fn finished_job(&self, job: JobId) -> Result<ClaimedJob> {
         let mut tx = self.begin().await?;
-        let found = jobs::read_claimed(&mut tx, job).await?;
+        let found = claimed::read_one(&mut tx, job).await?;
         commit(tx).await?;
         Ok(found)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::jobs::read_claimed;
+use super::claimed::read_one;
 use super::{
     ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, phases, read_options,
 };
@@ -163,7 +163,7 @@ impl Store {
         if adopted.rows_affected() == 0 {
             return Ok(None);
         }
-        let job = read_claimed(&mut tx, job).await?;
+        let job = read_one(&mut tx, job).await?;
         commit(tx).await?;
         Ok(Some(job))
     }

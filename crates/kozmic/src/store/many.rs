@@ -1,11 +1,12 @@
 //! One statement over many values. `Any` binds no arrays, so each value has a place of
 //! its own in the text.
 
-use sqlx::AssertSqlSafe;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe};
 
 use super::{Result, Store, failed, whole_rows};
-use crate::model::BuildId;
+use crate::model::{BuildId, JobId};
 
 /// Values of one statement; SQLite takes 32,766 and PostgreSQL 65,535.
 const VALUES: usize = 1_000;
@@ -27,6 +28,12 @@ pub(super) fn rows(count: usize, values: usize) -> String {
     let rows: Vec<String> =
         (0..count).map(|row| format!("({})", places(row * values, values))).collect();
     rows.join(", ")
+}
+
+/// A query whose first places are these jobs.
+pub(super) fn with_ids(text: &str, ids: &[JobId]) -> Query<'static, Any, AnyArguments> {
+    let query = sqlx::query(AssertSqlSafe(text.to_owned()));
+    ids.iter().fold(query, |query, id| query.bind(id.0))
 }
 
 impl Store {

@@ -11,6 +11,7 @@ mod asked;
 mod audit;
 mod builds;
 mod cache_folders;
+mod claimed;
 mod collections;
 mod columns;
 mod commits;
@@ -18,6 +19,7 @@ mod deliveries;
 mod deploy_keys;
 mod dialect;
 mod disk;
+mod ends;
 mod history;
 mod hook_changes;
 mod hook_order;
@@ -59,6 +61,7 @@ mod upkeep;
 mod user_tokens;
 mod users;
 mod waiting;
+mod wakes;
 mod watched;
 mod webhooks;
 mod words;
@@ -73,14 +76,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use tokio::sync::{Notify, watch};
 
 use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use columns::Columns;
 use dialect::Dialect;
+use ends::Ends;
 use listen::Others;
 use schema::whole_rows;
+use wakes::Wakes;
 use words::Searches;
 
 pub use administration::{DatabaseVersion, ProjectFacts};
@@ -91,6 +95,7 @@ pub use asked::{Asked, AskedBuild, AskedFor, AskedHooks};
 pub use audit::{AuditPart, AuditRow};
 pub use builds::{Build, NewBuild};
 pub use cache_folders::{KeptFolder, TakenFolder};
+pub use claimed::ClaimedJob;
 pub use collections::Collection;
 pub use deliveries::{Delivery, Recorded};
 pub use deploy_keys::DeployKey;
@@ -100,7 +105,7 @@ pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;
 pub use hooks::Hook;
 pub use install_steps::KeptStep;
-pub use jobs::{ClaimedJob, Job};
+pub use jobs::Job;
 pub use kept::{KeptContainer, Opening};
 pub use leases::{LapsedLease, LeaseState, LostJob};
 pub use listing::{BuildMark, JobUnderWay, Listed, ProjectSummary, ProjectsPart, Work};
@@ -193,6 +198,7 @@ pub struct Store {
     dialect: Dialect,
     seal: Arc<Seal>,
     wakes: Arc<Wakes>,
+    ends: Arc<Ends>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
     searches: Searches,
@@ -202,39 +208,6 @@ pub struct Store {
 
 /// Whoever can't be served for so long is told so.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Told in this process when there may be work; other processes poll, and are told of jobs by
-/// PostgreSQL.
-#[derive(Default)]
-struct Wakes {
-    jobs: Notify,
-    outbox: BuildsWake,
-    leases: watch::Sender<()>,
-    leavings: Notify,
-    schedules: Notify,
-}
-
-/// Wakes whoever reports builds, and counts for those who show them: what changes a build
-/// gives both something to do.
-#[derive(Default)]
-struct BuildsWake {
-    reports: Notify,
-    messages: Notify,
-    changes: watch::Sender<u64>,
-}
-
-impl BuildsWake {
-    fn notify_one(&self) {
-        self.reports.notify_one();
-        self.messages.notify_one();
-        self.shown();
-    }
-
-    /// Changed in what is shown and not in what is reported.
-    fn shown(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
-    }
-}
 
 impl Store {
     /// Opens, and creates where there is none; does not migrate.
@@ -267,6 +240,7 @@ impl Store {
             dialect,
             seal,
             wakes: Arc::default(),
+            ends: Arc::default(),
             actor,
             searches: Searches::default(),
             others,
@@ -304,56 +278,6 @@ impl Store {
     /// Closes every connection; on SQLite, folds the write-ahead log in.
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-
-    /// Resolves when a job may wait for a worker. Register before looking.
-    pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        if let Some(others) = &self.others {
-            others.listen(&self.wakes);
-        }
-        self.wakes.jobs.notified()
-    }
-
-    /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
-    pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.leavings.notified()
-    }
-
-    /// Resolves when a hook's schedules may have changed. Register before looking.
-    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.schedules.notified()
-    }
-
-    /// Resolves when there may be something to report.
-    pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.outbox.reports.notified()
-    }
-
-    /// Resolves when there may be a build's end to announce, or a message to send.
-    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wakes.outbox.messages.notified()
-    }
-
-    /// How often this process has changed builds or jobs since it was started.
-    pub fn builds_changed(&self) -> watch::Receiver<u64> {
-        self.wakes.outbox.changes.subscribe()
-    }
-
-    /// Changes when a running job may have to stop.
-    pub fn leases_changed(&self) -> watch::Receiver<()> {
-        self.wakes.leases.subscribe()
-    }
-
-    /// A process that serves pages has changed something: there may be a job to be claimed,
-    /// or to be stopped.
-    pub fn web_changed(&self) {
-        self.wakes.jobs.notify_one();
-        self.wakes.leases.send_replace(());
-    }
-
-    /// A worker in another process has changed builds or jobs.
-    pub fn worker_changed(&self) {
-        self.wakes.outbox.notify_one();
     }
 
     /// A transaction that means to write.

@@ -2,12 +2,15 @@
 //! in the transaction that made it true. A newer state replaces an older one
 //! that was not sent yet, so the latest arrives, once, and never out of order.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::{at_once, places};
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, announcements, collections, failed,
 };
@@ -206,36 +209,79 @@ pub(super) async fn build_changed(
     build: BuildId,
     now: Timestamp,
 ) -> Result<()> {
-    let row = sqlx::query(
-        "SELECT project_id, number, gh_commit_ref, gh_commit_sha, status, started_at, finished_at, \
-         approval, fork_owner, is_partial, announced, is_announced, \
+    builds_changed(tx, &[build], now).await
+}
+
+/// The same of several builds.
+pub(super) async fn builds_changed(
+    tx: &mut Transaction,
+    builds: &[BuildId],
+    now: Timestamp,
+) -> Result<()> {
+    let text = format!(
+        "SELECT id, project_id, number, gh_commit_ref, gh_commit_sha, status, started_at, finished_at, \
+         approval, fork_owner, is_partial, announced, is_announced, triggered_by, \
          (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \
           AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try' \
-          AND newer.is_partial = 0) AS newest, triggered_by \
-         FROM builds WHERE id = $1",
-    )
-    .bind(build.0)
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed("read a build"))?;
-    let newest = row.int_or_null("newest")?;
-    if row.text("triggered_by")? == "try" {
+          AND newer.is_partial = 0) AS newest FROM builds WHERE id IN ({})",
+        places(0, builds.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let query = builds.iter().fold(query, |query, build| query.bind(build.0));
+    let mut rows = query.fetch_all(&mut **tx).await.map_err(failed("read builds"))?;
+    rows.sort_by_key(|row| row.int("id").unwrap_or_default());
+    rows.retain(|row| row.text("triggered_by").is_ok_and(|by| by != "try"));
+    if rows.is_empty() {
         return Ok(());
     }
-    announcements::build_changed(tx, build, &row, now).await?;
+    announcements::builds_changed(tx, &rows, now).await?;
+    let jobs = jobs_to_tell(tx, builds).await?;
+    let mut due = BTreeMap::new();
+    for row in &rows {
+        let build = row.int("id")?;
+        let mut its = Vec::new();
+        for job in &jobs {
+            if job.int("build_id")? == build {
+                its.push(job);
+            }
+        }
+        reports_of(tx, row, &its, &mut due).await?;
+    }
+    put(tx, due, now).await
+}
+
+/// The jobs of builds; `newer` is whether a newer build of the commit has a job of the title:
+/// then that one speaks for it.
+async fn jobs_to_tell(tx: &mut Transaction, builds: &[BuildId]) -> Result<Vec<AnyRow>> {
+    let text = format!(
+        "SELECT jobs.id, jobs.build_id, jobs.title, jobs.status, jobs.reason, jobs.cause, \
+         jobs.started_at, jobs.finished_at, \
+         (SELECT MAX(newer.id) FROM builds AS newer JOIN jobs AS its ON its.build_id = newer.id \
+          WHERE newer.project_id = builds.project_id AND newer.gh_commit_sha = builds.gh_commit_sha \
+          AND newer.id > builds.id AND newer.triggered_by <> 'try' AND its.title = jobs.title) AS newer \
+         FROM jobs JOIN builds ON builds.id = jobs.build_id \
+         WHERE jobs.build_id IN ({}) AND jobs.replaced_by_id IS NULL \
+         ORDER BY jobs.hook_call_id, jobs.place",
+        places(0, builds.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let query = builds.iter().fold(query, |query, build| query.bind(build.0));
+    query.fetch_all(&mut **tx).await.map_err(failed("read the jobs of builds"))
+}
+
+/// What is to be reported of a build, by its key.
+async fn reports_of(
+    tx: &mut Transaction,
+    row: &AnyRow,
+    jobs: &[&AnyRow],
+    due: &mut BTreeMap<String, Due>,
+) -> Result<()> {
+    let build = row.int("id")?;
     let project = row.int("project_id")?;
     let sha = row.text("gh_commit_sha")?;
     let number = row.int("number")?;
     let status: BuildStatus = row.text("status")?.parse()?;
     let build_took = duration(row.int_or_null("started_at")?, row.int_or_null("finished_at")?);
-    let jobs = sqlx::query(
-        "SELECT id, title, status, reason, cause, started_at, finished_at FROM jobs \
-         WHERE build_id = $1 AND replaced_by_id IS NULL ORDER BY hook_call_id, place",
-    )
-    .bind(build.0)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed("read a build's jobs"))?;
     let page = format!("/projects/{project}/builds/{build}/");
     let under_way = if row.text("approval")? == "awaited" {
         let owner = row.text_or_null("fork_owner")?.unwrap_or_default();
@@ -244,7 +290,7 @@ pub(super) async fn build_changed(
         format!("Build #{number} is under way")
     };
     let mut to_blame = Vec::new();
-    for job in &jobs {
+    for job in jobs {
         let title = job.text("title")?;
         let job_status: JobStatus = job.text("status")?.parse()?;
         let took = duration(job.int_or_null("started_at")?, job.int_or_null("finished_at")?);
@@ -284,11 +330,12 @@ pub(super) async fn build_changed(
             description: shortened(&description),
             path: format!("{page}jobs/{}/", job.int("id")?),
         };
-        if !has_newer_job(tx, project, &sha, build, &title).await? {
-            put(tx, project, build, &payload, now).await?;
+        if job.int_or_null("newer")?.is_none() {
+            let report = Due::new(project, build, &payload)?;
+            due.insert(report.0, report.1);
         }
     }
-    if newest != Some(build.0) {
+    if row.int_or_null("newest")? != Some(build) {
         return Ok(());
     }
     let to_blame = to_blame.join(", ");
@@ -304,57 +351,51 @@ pub(super) async fn build_changed(
         description: shortened(&description),
         path: page,
     };
-    put(tx, project, build, &payload, now).await
+    let report = Due::new(project, build, &payload)?;
+    due.insert(report.0, report.1);
+    Ok(())
 }
 
-/// Whether a newer build of the commit has a job of this title: then that one speaks for it.
-async fn has_newer_job(
-    tx: &mut Transaction,
+/// What is put into the outbox.
+struct Due {
     project: i64,
-    sha: &str,
-    build: BuildId,
-    title: &str,
-) -> Result<bool> {
-    let row = sqlx::query(
-        "SELECT jobs.id FROM builds JOIN jobs ON jobs.build_id = builds.id \
-         WHERE builds.project_id = $1 AND builds.gh_commit_sha = $2 AND builds.id > $3 \
-         AND builds.triggered_by <> 'try' AND jobs.title = $4 LIMIT 1",
-    )
-    .bind(project)
-    .bind(sha)
-    .bind(build.0)
-    .bind(title)
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(failed("look for a newer job"))?;
-    Ok(row.is_some())
+    build: i64,
+    payload: String,
 }
 
-async fn put(
-    tx: &mut Transaction,
-    project: i64,
-    build: BuildId,
-    payload: &Payload,
-    now: Timestamp,
-) -> Result<()> {
-    let key = format!("status:{project}:{}:{}", payload.sha, payload.context);
-    let payload = serde_json::to_string(payload)
-        .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a report: {error}"))))?;
-    sqlx::query(
-        "INSERT INTO outbox (key, kind, project_id, build_id, payload, version, sent_version, attempts, \
-         next_attempt_at, updated_at) VALUES ($1, 'status', $2, $3, $4, 1, 0, 0, $5, $5) \
-         ON CONFLICT (key) DO UPDATE SET payload = excluded.payload, build_id = excluded.build_id, \
-         version = outbox.version + 1, attempts = 0, next_attempt_at = excluded.next_attempt_at, failure = NULL, \
-         updated_at = excluded.updated_at WHERE outbox.payload <> excluded.payload",
-    )
-    .bind(key)
-    .bind(project)
-    .bind(build.0)
-    .bind(payload)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("put a report into the outbox"))?;
+impl Due {
+    /// With its key.
+    fn new(project: i64, build: i64, payload: &Payload) -> Result<(String, Self)> {
+        let key = format!("status:{project}:{}:{}", payload.sha, payload.context);
+        let payload = serde_json::to_string(payload)
+            .map_err(|error| StoreError::Corrupt(Invalid::new(format!("a report: {error}"))))?;
+        Ok((key, Self { project, build, payload }))
+    }
+}
+
+/// All at once, in the order of their keys, so that no two wait for each other.
+async fn put(tx: &mut Transaction, due: BTreeMap<String, Due>, now: Timestamp) -> Result<()> {
+    let due: Vec<(String, Due)> = due.into_iter().collect();
+    for some in at_once(&due, 4) {
+        let row = |row: usize| {
+            let key = 4 * row + 2;
+            let (project, build, payload) = (key + 1, key + 2, key + 3);
+            format!("(${key}, 'status', ${project}, ${build}, ${payload}, 1, 0, 0, $1, $1)")
+        };
+        let rows = (0..some.len()).map(row).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "INSERT INTO outbox (key, kind, project_id, build_id, payload, version, sent_version, attempts, \
+             next_attempt_at, updated_at) VALUES {rows} \
+             ON CONFLICT (key) DO UPDATE SET payload = excluded.payload, build_id = excluded.build_id, \
+             version = outbox.version + 1, attempts = 0, next_attempt_at = excluded.next_attempt_at, \
+             failure = NULL, updated_at = excluded.updated_at WHERE outbox.payload <> excluded.payload"
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text)).bind(now.0);
+        for (key, due) in some {
+            query = query.bind(key).bind(due.project).bind(due.build).bind(&due.payload);
+        }
+        query.execute(&mut **tx).await.map_err(failed("put reports into the outbox"))?;
+    }
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::places;
 use super::{Columns as _, Result, Store, Transaction, failed, whole_rows};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
 use crate::telemetry::count;
@@ -92,16 +94,21 @@ impl Store {
 }
 
 impl Store {
-    /// How long the parts of an attempt that has ended took. That they are not counted is no
-    /// failure of the job.
-    pub(super) async fn count_phases(&self, job: JobId, attempt: i64) {
-        let rows = whole_rows("SELECT * FROM phases WHERE job_id = $1 AND attempt = $2")
-            .bind(job.0)
-            .bind(attempt)
-            .fetch_all(&self.pool)
-            .await;
-        for time in rows.iter().flatten().filter_map(|row| read(row).ok()) {
-            if let Some(finished) = time.finished_at {
+    /// How long the parts of attempts that have ended took. That they are not counted is no
+    /// failure of their jobs.
+    pub(super) async fn count_phases(&self, jobs: &[(JobId, i64)]) {
+        let text = format!("SELECT * FROM phases WHERE job_id IN ({})", places(0, jobs.len()));
+        let query = whole_rows(AssertSqlSafe(text));
+        let query = jobs.iter().fold(query, |query, (job, _)| query.bind(job.0));
+        let rows = query.fetch_all(&self.pool).await;
+        for row in rows.iter().flatten() {
+            let Ok((job, time)) = row.int("job_id").and_then(|job| Ok((JobId(job), read(row)?)))
+            else {
+                continue;
+            };
+            if let Some(finished) = time.finished_at
+                && jobs.contains(&(job, time.attempt))
+            {
                 count::phase(time.phase.as_str(), finished.since(time.started_at));
             }
         }
@@ -133,14 +140,18 @@ pub(super) async fn waits(tx: &mut Transaction, job: JobId, now: Timestamp) -> R
     Ok(())
 }
 
-/// A worker takes a job from the queue.
-pub(super) async fn claimed(tx: &mut Transaction, job: JobId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE phases SET finished_at = $1 WHERE job_id = $2 AND finished_at IS NULL")
-        .bind(now.0)
-        .bind(job.0)
+/// A worker takes jobs from the queue.
+pub(super) async fn claimed(tx: &mut Transaction, jobs: &[JobId], now: Timestamp) -> Result<()> {
+    let text = format!(
+        "UPDATE phases SET finished_at = $1 WHERE job_id IN ({}) AND finished_at IS NULL",
+        places(1, jobs.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text)).bind(now.0);
+    jobs.iter()
+        .fold(query, |query, job| query.bind(job.0))
         .execute(&mut **tx)
         .await
-        .map_err(failed("note that a job waits no more"))?;
+        .map_err(failed("note that jobs wait no more"))?;
     Ok(())
 }
 
@@ -173,7 +184,12 @@ pub(super) async fn may_run(tx: &mut Transaction, job: JobId, now: Timestamp) ->
     Ok(())
 }
 
-/// With a job ends what of it was under way.
+/// With jobs ends what of them was under way.
+pub(super) async fn of_ended(tx: &mut Transaction, jobs: &[JobId], now: Timestamp) -> Result<()> {
+    claimed(tx, jobs, now).await
+}
+
+/// The same of all jobs of a build that have ended.
 pub(super) async fn ended(tx: &mut Transaction, build: BuildId, now: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE phases SET finished_at = $1 WHERE finished_at IS NULL AND job_id IN \

@@ -1,19 +1,27 @@
 //! The queue: which of the jobs that wait a worker takes next.
 //!
-//! Jobs of one project that need the same labels form a line, and whoever may take its
-//! first may take all of it. So the longest queue costs as much as there are lines.
+//! Projects take turns: the one that runs the fewest jobs goes first, and of those that run as
+//! many the one whose last job was started the longest ago. Of a project the job with the
+//! least rank goes first ([`Priority::rank`]). Jobs of one project that need the same labels
+//! form a line, and whoever may take its first may take all of it. So the longest queue costs
+//! as much as there are lines.
+//!
+//! [`Priority::rank`]: crate::model::Priority::rank
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::jobs::{end_unreadable, read_claimed};
-use super::{
-    ClaimedJob, Columns as _, Result, Store, StoreError, Transaction, commit, failed, phases,
-    workers,
-};
+use super::claimed::{ClaimedJob, read_claimed};
+use super::many::places;
+use super::{Columns as _, Result, Store, Transaction, builds, commit, failed, phases};
 use crate::model::{BuildId, Invalid, JobId, Labels, ProjectId, Timestamp};
+
+/// How often a worker that finds all it could take locked by others waits for them.
+const PATIENCE: usize = 5;
 
 /// Where a job queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +30,13 @@ pub(super) struct Line {
     pub(super) labels: Labels,
 }
 
-impl Line {
-    pub(super) fn written(project: ProjectId, labels: &Labels) -> String {
-        format!("{project}:{labels}")
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.project, self.labels)
     }
+}
 
+impl Line {
     pub(super) fn read(text: &str) -> Result<Self> {
         let malformed = || Invalid::new(format!("`{text}` is no line of the queue"));
         let (project, labels) = text.split_once(':').ok_or_else(malformed)?;
@@ -35,121 +45,292 @@ impl Line {
     }
 }
 
-/// The lines there are, each with its first job. Each step of the recursion finds the
-/// next line by the index, however long the one before is.
-const LINES: &str = "WITH RECURSIVE lines (line) AS ( \
+/// The lines there are, each with its first job and with how its project stands. Each step of
+/// the recursion finds the next line by the index, however long the one before is.
+const HEADS: &str = "WITH RECURSIVE lines (line) AS ( \
      SELECT MIN(line) FROM jobs WHERE status = 'enqueued' AND is_held = 0 \
      UNION ALL \
      SELECT (SELECT MIN(jobs.line) FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
              AND jobs.line > lines.line) FROM lines WHERE lines.line IS NOT NULL) \
-     SELECT line, (SELECT MIN(jobs.id) FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
-                   AND jobs.line = lines.line) AS first FROM lines WHERE line IS NOT NULL";
+     SELECT lines.line, head.id, head.queue_rank, projects.jobs_at_once, \
+     (SELECT COUNT(*) FROM jobs AS running \
+      WHERE running.status = 'pending' AND running.queue_project = head.queue_project) AS running, \
+     (SELECT MAX(started.started_at) FROM jobs AS started \
+      WHERE started.queue_project = head.queue_project AND started.started_at IS NOT NULL) AS served, \
+     (SELECT workers.labels FROM workers WHERE workers.name = $1) AS labels \
+     FROM lines JOIN jobs AS head ON head.id = \
+     (SELECT jobs.id FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
+      AND jobs.line = lines.line ORDER BY jobs.queue_rank, jobs.id LIMIT 1) \
+     JOIN projects ON projects.id = head.queue_project WHERE lines.line IS NOT NULL";
 
-/// Projects with a limit, each with it and with how many of its jobs run. Those that run are
-/// few, whatever a project has built: the limit keeps a database from looking there first.
-const LIMITED: &str = "SELECT projects.id, jobs_at_once, COUNT(running.project_id) AS running \
-     FROM projects LEFT JOIN \
-     (SELECT builds.project_id FROM \
-      (SELECT build_id FROM jobs WHERE status = 'pending' ORDER BY id LIMIT 100000) AS chosen \
-      JOIN builds ON builds.id = chosen.build_id) AS running ON running.project_id = projects.id \
-     WHERE jobs_at_once IS NOT NULL GROUP BY projects.id, jobs_at_once";
-
-/// A project's limit of jobs at once, and how near it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limited {
-    pub(super) limit: i64,
-    running: i64,
+/// What decides whose turn it is: the least has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// How many jobs of the project run.
+    pub(super) running: i64,
+    /// When its last job was started, if any was.
+    pub(super) served: Option<i64>,
+    pub(super) project: ProjectId,
 }
 
-impl Limited {
-    pub(super) fn is_reached(self) -> bool {
-        self.running >= self.limit
+/// A line, with its first job.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) line: Line,
+    job: JobId,
+    rank: i64,
+    pub(super) turn: Turn,
+    /// Jobs that the project may run at once.
+    pub(super) limit: Option<i64>,
+}
+
+impl Head {
+    /// Its project runs as many jobs as it may.
+    pub(super) fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.turn.running >= limit)
+    }
+
+    fn read(row: &AnyRow) -> Result<Self> {
+        let line = Line::read(&row.text("line")?)?;
+        let (running, served) = (row.int("running")?, row.int_or_null("served")?);
+        Ok(Self {
+            turn: Turn { running, served, project: line.project },
+            line,
+            job: JobId(row.int("id")?),
+            rank: row.int("queue_rank")?,
+            limit: row.int_or_null("jobs_at_once")?,
+        })
     }
 }
 
-pub(super) async fn limited(
+/// All lines; and what the worker has, nothing where it has not said so.
+pub(super) async fn heads(
     executor: impl sqlx::Executor<'_, Database = sqlx::Any>,
-) -> Result<HashMap<ProjectId, Limited>> {
-    let rows = sqlx::query(LIMITED)
+    worker: &str,
+) -> Result<(Vec<Head>, Labels)> {
+    let rows = sqlx::query(HEADS)
+        .bind(worker)
         .fetch_all(executor)
         .await
-        .map_err(failed("read how many jobs projects run at once"))?;
-    let limited = |row: &AnyRow| {
-        let limited = Limited { limit: row.int("jobs_at_once")?, running: row.int("running")? };
-        Ok((ProjectId(row.int("id")?), limited))
-    };
-    rows.iter().map(limited).collect()
+        .map_err(failed("look into the queue"))?;
+    let mut labels = Labels::default();
+    if let Some(row) = rows.first()
+        && let Some(text) = row.text_or_null("labels")?
+    {
+        labels = text.parse()?;
+    }
+    Ok((rows.iter().map(Head::read).collect::<Result<_>>()?, labels))
+}
+
+/// How many jobs of each line are next, at most `free`. Ends early where it is not known what
+/// comes next: only the first job of a line is.
+fn plan(mut heads: Vec<Head>, free: usize, now: Timestamp) -> Vec<(Head, i64)> {
+    let mut planned = vec![0; heads.len()];
+    for _ in 0..free {
+        let open = heads.iter().enumerate().filter(|(_, head)| !head.is_full());
+        let next = open.min_by_key(|(_, head)| (head.turn, head.rank, head.job));
+        let Some((next, project)) = next.map(|(next, head)| (next, head.line.project)) else {
+            break;
+        };
+        let others = heads.iter().filter(|head| head.line.project == project).count() - 1;
+        if planned[next] > 0 && others > 0 {
+            break;
+        }
+        planned[next] += 1;
+        for head in heads.iter_mut().filter(|head| head.line.project == project) {
+            head.turn = Turn { running: head.turn.running + 1, served: Some(now.0), project };
+        }
+    }
+    heads.into_iter().zip(planned).filter(|(_, count)| *count > 0).collect()
+}
+
+/// What one worker takes in one transaction.
+struct Claim<'a> {
+    worker: &'a str,
+    free: usize,
+    until: Timestamp,
+    now: Timestamp,
+    /// Projects with a limit of which nobody else claims a job meanwhile.
+    alone: BTreeSet<ProjectId>,
+    /// Lines of which others have what is left.
+    busy: HashSet<String>,
+    taken: Vec<(JobId, BuildId)>,
 }
 
 impl Store {
-    /// The longest-waiting job that a worker may take, for `lease` from now; none when
-    /// there is none. One that has not said what it has ([`Store::worker_runs`]) takes
-    /// what needs nothing.
+    /// The next job that a worker may take; none when there is none.
     pub async fn claim_job(
         &self,
         worker: &str,
         lease: Duration,
         now: Timestamp,
     ) -> Result<Option<ClaimedJob>> {
-        let mut tx = self.begin().await?;
-        // One claims at a time: otherwise two might take a project's last place.
-        sqlx::query(self.dialect.lock_queue())
-            .execute(&mut *tx)
+        Ok(self.claim_jobs(worker, 1, lease, now).await?.pop())
+    }
+
+    /// The next jobs that a worker may take, at most `free`, for `lease` from now. One that has
+    /// not said what it has ([`Store::worker_runs`]) takes what needs nothing.
+    pub async fn claim_jobs(
+        &self,
+        worker: &str,
+        free: usize,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedJob>> {
+        for _ in 0..PATIENCE {
+            let mut tx = self.begin().await?;
+            let mut claim = Claim {
+                worker,
+                free,
+                until: now.plus(lease),
+                now,
+                alone: BTreeSet::new(),
+                busy: HashSet::new(),
+                taken: Vec::new(),
+            };
+            if let Some(blocked) = self.take(&mut tx, &mut claim).await? {
+                drop(tx);
+                self.wait_for(blocked).await?;
+                continue;
+            }
+            if claim.taken.is_empty() {
+                break;
+            }
+            return self.claimed(tx, &claim).await;
+        }
+        Ok(Vec::new())
+    }
+
+    /// Chooses and locks jobs. When others have all that could be taken, one of these.
+    async fn take(&self, tx: &mut Transaction, claim: &mut Claim<'_>) -> Result<Option<JobId>> {
+        let mut blocked = None;
+        while claim.taken.len() < claim.free {
+            let (heads, labels) = heads(&mut **tx, claim.worker).await?;
+            let mut fit = heads;
+            fit.retain(|head| labels.include(&head.line.labels) && !head.is_full());
+            if self.claims_alone(tx, claim, &fit).await? {
+                // Others may have claimed until a moment ago.
+                continue;
+            }
+            fit.retain(|head| {
+                let is_sure = head.limit.is_none() || claim.alone.contains(&head.line.project);
+                is_sure && !claim.busy.contains(&head.line.to_string())
+            });
+            let planned = plan(fit, claim.free - claim.taken.len(), claim.now);
+            if planned.is_empty() {
+                break;
+            }
+            let before = claim.taken.len();
+            for (head, count) in planned {
+                let found = self.lock_first(tx, &head.line.to_string(), count).await?;
+                if i64::try_from(found.len()).unwrap_or(i64::MAX) < count {
+                    claim.busy.insert(head.line.to_string());
+                    blocked = blocked.or(found.is_empty().then_some(head.job));
+                }
+                claim.taken.extend(found);
+            }
+            // From here on they count as running.
+            start(tx, claim, &claim.taken[before..]).await?;
+        }
+        Ok(blocked.filter(|_| claim.taken.is_empty()))
+    }
+
+    /// Where two could take a project's last place at once, one after the other claims. All of
+    /// them are locked at once, in one order, before any job is. Whether any was locked.
+    async fn claims_alone(
+        &self,
+        tx: &mut Transaction,
+        claim: &mut Claim<'_>,
+        fit: &[Head],
+    ) -> Result<bool> {
+        if !claim.alone.is_empty() || !claim.taken.is_empty() {
+            return Ok(false);
+        }
+        let limited = fit.iter().filter(|head| head.limit.is_some());
+        claim.alone = limited.map(|head| head.line.project).collect();
+        for project in &claim.alone {
+            sqlx::query(self.dialect.lock_claims())
+                .bind(project.0)
+                .execute(&mut **tx)
+                .await
+                .map_err(failed("lock a project's claims"))?;
+        }
+        Ok(self.dialect.is_shared() && !claim.alone.is_empty())
+    }
+
+    /// The first jobs of a line that nobody else has locked, with their builds.
+    async fn lock_first(
+        &self,
+        tx: &mut Transaction,
+        line: &str,
+        count: i64,
+    ) -> Result<Vec<(JobId, BuildId)>> {
+        let text = format!(
+            "SELECT jobs.id, jobs.build_id FROM jobs JOIN builds ON builds.id = jobs.build_id \
+             WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 AND jobs.line = $1 \
+             ORDER BY jobs.queue_rank, jobs.id LIMIT $2{}",
+            self.dialect.lock_free_jobs()
+        );
+        let rows = sqlx::query(AssertSqlSafe(text))
+            .bind(line)
+            .bind(count)
+            .fetch_all(&mut **tx)
             .await
-            .map_err(failed("lock the queue"))?;
-        let Some(next) = next(&mut tx, worker).await? else { return Ok(None) };
-        self.lock_build_of(&mut tx, next).await?;
-        let claimed = sqlx::query(
-            "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
-             script_started = 0, lease_owner = $1, worker = $1, lease_until = $2, started_at = $3 \
-             WHERE id = $4 AND status = 'enqueued' AND is_held = 0 RETURNING build_id",
-        )
-        .bind(worker)
-        .bind(now.plus(lease).0)
-        .bind(now.0)
-        .bind(next.0)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(failed("claim a job"))?;
+            .map_err(failed("find the next jobs"))?;
+        rows.iter().map(|row| Ok((JobId(row.int("id")?), BuildId(row.int("build_id")?)))).collect()
+    }
+
+    /// Until others are done with a job's build; then it may be gone, or free.
+    async fn wait_for(&self, job: JobId) -> Result<()> {
+        let mut tx = self.begin().await?;
+        self.lock_build_of(&mut tx, job).await?;
+        commit(tx).await
+    }
+
+    /// Keeps a claim. What it changes of a build, GitHub need not know: that a job waits and
+    /// that it runs are the same there.
+    async fn claimed(&self, mut tx: Transaction, claim: &Claim<'_>) -> Result<Vec<ClaimedJob>> {
+        let jobs: Vec<JobId> = claim.taken.iter().map(|(job, _)| *job).collect();
+        phases::claimed(&mut tx, &jobs, claim.now).await?;
+        let of: BTreeSet<BuildId> = claim.taken.iter().map(|(_, build)| *build).collect();
+        builds::job_started(&mut tx, &of.into_iter().collect::<Vec<_>>()).await?;
+        let read = read_claimed(&mut tx, &jobs).await?;
+        commit(tx).await?;
+        self.wakes.outbox.shown();
         // Wake-ups come one at a time; somebody else may take the next one.
         self.wakes.jobs.notify_one();
-        let Some(claimed) = claimed else { return Ok(None) };
-        let build = BuildId(claimed.int("build_id")?);
-        phases::claimed(&mut tx, next, now).await?;
-        let job = match read_claimed(&mut tx, next).await {
-            Ok(job) => Some(job),
-            // It would be at the head of the queue for ever.
-            Err(StoreError::Corrupt(problem)) => {
-                tracing::error!(job = %next, %problem, "a job can't be read");
-                end_unreadable(&mut tx, next, &problem, now).await?;
-                None
+        let mut claimed = Vec::with_capacity(read.len());
+        for (id, job) in read {
+            match job {
+                Ok(job) => claimed.push(job),
+                // It would be at the head of the queue for ever.
+                Err(problem) => {
+                    tracing::error!(job = %id, %problem, "a job can't be read");
+                    self.job_unreadable(id, &problem, claim.now).await?;
+                }
             }
-            Err(error) => return Err(error),
-        };
-        self.job_changed(&mut tx, build, now).await?;
-        commit(tx).await?;
-        self.wakes.outbox.notify_one();
-        Ok(job)
+        }
+        Ok(claimed)
     }
 }
 
-async fn next(tx: &mut Transaction, worker: &str) -> Result<Option<JobId>> {
-    let rows =
-        sqlx::query(LINES).fetch_all(&mut **tx).await.map_err(failed("look into the queue"))?;
-    if rows.is_empty() {
-        return Ok(None);
+/// Jobs that are locked become their worker's.
+async fn start(tx: &mut Transaction, claim: &Claim<'_>, jobs: &[(JobId, BuildId)]) -> Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
     }
-    let limited = limited(&mut **tx).await?;
-    let labels = workers::labels_of(tx, worker).await?;
-    let mut first: Option<i64> = None;
-    for row in &rows {
-        let line = Line::read(&row.text("line")?)?;
-        let is_full = limited.get(&line.project).is_some_and(|limited| limited.is_reached());
-        if labels.include(&line.labels) && !is_full {
-            // Somebody may have cancelled it since.
-            let job = row.int_or_null("first")?;
-            first = first.into_iter().chain(job).min();
-        }
-    }
-    Ok(first.map(JobId))
+    let text = format!(
+        "UPDATE jobs SET status = 'pending', reason = 'starting', cause = NULL, attempt = attempt + 1, \
+         script_started = 0, lease_owner = $1, worker = $1, lease_until = $2, started_at = $3 \
+         WHERE id IN ({})",
+        places(3, jobs.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(text));
+    let query = query.bind(claim.worker).bind(claim.until.0).bind(claim.now.0);
+    jobs.iter()
+        .fold(query, |query, (job, _)| query.bind(job.0))
+        .execute(&mut **tx)
+        .await
+        .map_err(failed("claim jobs"))?;
+    Ok(())
 }

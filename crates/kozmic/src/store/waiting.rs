@@ -1,11 +1,11 @@
 //! What jobs wait for, looked up when it is asked: it changes with every other job.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use super::listing::{QUEUE, VISIBLE};
 use super::many::{at_once, places};
-use super::queue::{Limited, Line, limited};
+use super::queue::{Head, Line, Turn, heads};
 use super::{Columns as _, Job, Listed, Result, Store, WorkerState, failed, order, whole_rows};
 use crate::model::{Approval, BuildId, JobId, JobStatus, Labels, ProjectId, Timestamp, Waiting};
 
@@ -15,14 +15,14 @@ const COUNTED: usize = 32;
 /// What holds for all jobs that wait now.
 struct Queue {
     workers: Vec<WorkerState>,
-    limited: HashMap<ProjectId, Limited>,
     lines: Vec<Counted>,
+    /// How many of its own project's jobs are before a job, by their line.
+    before: HashMap<JobId, Vec<(Line, i64)>>,
 }
 
-/// Jobs of a line that may run, as many as are before each of some jobs.
+/// A line with its jobs that may run.
 struct Counted {
-    line: Line,
-    before: Vec<JobId>,
+    head: Head,
     count: i64,
 }
 
@@ -32,21 +32,49 @@ impl Queue {
         self.workers.iter().filter(|worker| worker.labels.include(labels))
     }
 
-    /// The project's limit, where it is reached.
-    fn reached(&self, project: ProjectId) -> Option<i64> {
-        let limited = self.limited.get(&project).filter(|limited| limited.is_reached());
-        limited.map(|limited| limited.limit)
+    fn of_project(&self, project: ProjectId) -> Option<&Head> {
+        self.lines.iter().map(|line| &line.head).find(|head| head.line.project == project)
     }
 
-    /// The jobs that a worker which could take this one, with these labels, takes first.
-    fn ahead_of(&self, job: JobId, labels: &Labels) -> i64 {
-        let is_taken = |line: &Line| {
-            self.fit(labels).any(|worker| worker.labels.include(&line.labels))
-                && self.reached(line.project).is_none()
-        };
-        let before = self.lines.iter().filter(|counted| counted.before.contains(&job));
-        before.filter(|counted| is_taken(&counted.line)).map(|counted| counted.count).sum()
+    /// The project's limit, where it is reached.
+    fn reached(&self, project: ProjectId) -> Option<i64> {
+        self.of_project(project).filter(|head| head.is_full())?.limit
     }
+
+    /// The jobs that would be started before this one, if none ended and workers which could
+    /// take it had places one after the other.
+    fn ahead_of(&self, job: JobId, project: ProjectId, labels: &Labels) -> i64 {
+        let is_taken =
+            |line: &Line| self.fit(labels).any(|worker| worker.labels.include(&line.labels));
+        let before = self.before.get(&job).into_iter().flatten();
+        let own: i64 = before.filter(|(line, _)| is_taken(line)).map(|(_, count)| count).sum();
+        let Some(turn) = self.of_project(project).map(|head| head.turn) else { return own };
+        let mut others: HashMap<ProjectId, (&Head, i64)> = HashMap::new();
+        for Counted { head, count } in &self.lines {
+            if head.line.project != project && is_taken(&head.line) {
+                others.entry(head.line.project).or_insert((head, 0)).1 += count;
+            }
+        }
+        let others = others.values().map(|(head, count)| {
+            let most = head.limit.map_or(*count, |limit| (limit - head.turn.running).min(*count));
+            turns_before(head.turn, turn, own).min(most).max(0)
+        });
+        own + others.sum::<i64>()
+    }
+}
+
+/// How often a project has its turn before another one has had so many and one more.
+fn turns_before(of: Turn, other: Turn, had: i64) -> i64 {
+    // Each turn is a job more that runs, and who runs fewer goes first. Of those that run as many, who
+    // came to that by turns came later than who ran as many from the start.
+    let is_first =
+        if of.running == other.running { of < other } else { of.running > other.running };
+    other.running + had - of.running + i64::from(is_first)
+}
+
+/// Each once.
+fn of_projects(lines: &[Counted]) -> BTreeSet<ProjectId> {
+    lines.iter().map(|counted| counted.head.line.project).collect()
 }
 
 fn waits(job: &Job) -> bool {
@@ -59,16 +87,19 @@ impl Store {
         if !jobs.iter().any(waits) {
             return Ok(());
         }
-        let mut queue = Queue {
-            workers: self.workers(now).await?,
-            limited: limited(&self.pool).await?,
-            lines: Vec::new(),
-        };
-        let mut waiting: Vec<JobId> =
-            jobs.iter().filter(|job| waits(job)).map(|job| job.id).collect();
-        waiting.sort_unstable();
-        for some in waiting.chunks(COUNTED) {
-            queue.lines.extend(self.counted(some).await?);
+        let lines = self.lines().await?;
+        let mut queue = Queue { workers: self.workers(now).await?, lines, before: HashMap::new() };
+        for project in of_projects(&queue.lines) {
+            let mut of_project = Vec::new();
+            for job in jobs.iter().filter(|job| waits(job) && !job.is_held) {
+                if Line::read(&job.line)?.project == project {
+                    of_project.push((job.rank, job.id));
+                }
+            }
+            of_project.sort_unstable();
+            for some in of_project.chunks(COUNTED) {
+                self.count_before(&mut queue, project, some).await?;
+            }
         }
         for job in jobs {
             if !waits(job) {
@@ -100,7 +131,7 @@ impl Store {
         if let Some(trouble) = troubles.and_then(|troubles| troubles.first().copied().cloned()) {
             return Ok(Waiting::Disk(trouble));
         }
-        let ahead = queue.ahead_of(job.id, &labels);
+        let ahead = queue.ahead_of(job.id, project, &labels);
         Ok(Waiting::Queue { labels, ahead })
     }
 
@@ -120,31 +151,70 @@ impl Store {
         Ok((!titles.is_empty()).then_some(Waiting::Jobs(titles)))
     }
 
-    /// How many jobs of each line may run and are before each of these, which are in order;
-    /// what is before one of them is not counted for the next one again.
-    async fn counted(&self, jobs: &[JobId]) -> Result<Vec<Counted>> {
-        let Some(last) = jobs.last() else { return Ok(Vec::new()) };
+    /// The lines of the queue, each with how many jobs of it may run.
+    async fn lines(&self) -> Result<Vec<Counted>> {
+        let (heads, _) = heads(&self.pool, "").await?;
+        let rows = sqlx::query(
+            "SELECT line, COUNT(*) AS count FROM jobs WHERE status = 'enqueued' AND is_held = 0 \
+             GROUP BY line",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("count the queue"))?;
+        let mut counts = HashMap::new();
+        for row in &rows {
+            counts.insert(row.text("line")?, row.int("count")?);
+        }
+        let counted = |head: Head| {
+            let count = counts.get(&head.line.to_string()).copied().unwrap_or(1);
+            Counted { head, count }
+        };
+        Ok(heads.into_iter().map(counted).collect())
+    }
+
+    /// Counts what is before each of these jobs of one project, which are in order; what is
+    /// before one of them is not counted for the next one again.
+    async fn count_before(
+        &self,
+        queue: &mut Queue,
+        project: ProjectId,
+        jobs: &[(i64, JobId)],
+    ) -> Result<()> {
+        let Some((last_rank, last)) = jobs.last() else { return Ok(()) };
+        let lines: Vec<String> = queue
+            .lines
+            .iter()
+            .filter(|counted| counted.head.line.project == project)
+            .map(|counted| counted.head.line.to_string())
+            .collect();
         let mut place = String::from("CASE");
         for (index, _) in jobs.iter().enumerate() {
-            let _ = write!(place, " WHEN id < ${} THEN CAST({index} AS BIGINT)", index + 2);
+            let (rank, id) = (2 * index + 3, 2 * index + 4);
+            let _ = write!(
+                place,
+                " WHEN (queue_rank, id) < (${rank}, ${id}) THEN CAST({index} AS BIGINT)"
+            );
         }
-        let query = format!(
+        let text = format!(
             "SELECT line, place, COUNT(*) AS count FROM (SELECT line, {place} END AS place FROM jobs \
-             WHERE status = 'enqueued' AND is_held = 0 AND id < $1) AS ahead GROUP BY line, place"
+             WHERE status = 'enqueued' AND is_held = 0 AND (queue_rank, id) < ($1, $2) \
+             AND line IN ({})) AS ahead GROUP BY line, place",
+            places(2 * jobs.len() + 2, lines.len())
         );
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(last.0);
-        for job in jobs {
-            query = query.bind(job.0);
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(last_rank).bind(last.0);
+        for (rank, id) in jobs {
+            query = query.bind(rank).bind(id.0);
         }
+        let query = lines.iter().fold(query, sqlx::query::Query::bind);
         let rows = query.fetch_all(&self.pool).await.map_err(failed("count the queue"))?;
-        let mut counted = Vec::with_capacity(rows.len());
         for row in &rows {
             let place = usize::try_from(row.int("place")?).unwrap_or(usize::MAX);
-            let Some(before) = jobs.get(place..) else { continue };
-            let line = Line::read(&row.text("line")?)?;
-            counted.push(Counted { line, before: before.to_vec(), count: row.int("count")? });
+            let (line, count) = (Line::read(&row.text("line")?)?, row.int("count")?);
+            for (_, job) in jobs.get(place..).unwrap_or_default() {
+                queue.before.entry(*job).or_default().push((line.clone(), count));
+            }
         }
-        Ok(counted)
+        Ok(())
     }
 
     /// Those of these jobs that there are.

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::{
-    Columns as _, Job, Result, Store, StoreError, Transaction, failed, read_json, to_json,
-    whole_rows,
-};
+use super::{Columns as _, Job, Result, Store, failed, read_json, to_json, whole_rows};
 use crate::model::{JobId, Labels, ProjectId, Timestamp, WorkerAbout};
 
 /// One that has said nothing for so long is gone: two of its words may be lost.
@@ -161,18 +158,6 @@ impl Store {
             .map_err(failed("list the workers"))?;
         rows.iter().map(WorkerState::read).collect()
     }
-}
-
-/// What a worker has; nothing where it has not said so.
-pub(super) async fn labels_of(tx: &mut Transaction, name: &str) -> Result<Labels> {
-    let row = sqlx::query("SELECT labels FROM workers WHERE name = $1")
-        .bind(name)
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(failed("find a worker"))?;
-    let labels =
-        row.map(|row| row.text("labels")?.parse().map_err(StoreError::from)).transpose()?;
-    Ok(labels.unwrap_or_default())
 }
 
 /// Who was seen then or later runs.

@@ -1,6 +1,7 @@
 //! The worker's loop: looks for lost jobs, claims one, has it carried out.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,19 +37,24 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         let Ok(place) = place else { break };
         // Taken before looking, so that nothing enqueued meanwhile is missed.
         let changed = worker.store.jobs_changed();
-        match claim(&worker, &mut seen).await {
-            Ok(Some(claimed)) => {
-                let (worker, shutdown) = (worker.clone(), shutdown.clone());
-                let (Claimed::Waiting(job) | Claimed::Running(job)) = &claimed;
-                let span = tracing::info_span!("job", job = %job.uuid, id = %job.id, attempt = job.attempt);
-                let carried = async move {
-                    job::carry_out(&worker, &claimed, &shutdown).await;
-                    drop(place);
-                };
-                jobs.spawn(carried.instrument(span));
+        let others = places.available_permits();
+        match claim(&worker, 1 + others, &mut seen).await {
+            Ok(claimed) if !claimed.is_empty() => {
+                // Nobody else takes places, so there is one for each.
+                let more = (0..others).filter_map(|_| places.clone().try_acquire_owned().ok());
+                for (claimed, place) in claimed.into_iter().zip(iter::once(place).chain(more)) {
+                    let (worker, shutdown) = (worker.clone(), shutdown.clone());
+                    let (Claimed::Waiting(job) | Claimed::Running(job)) = &claimed;
+                    let span = tracing::info_span!("job", job = %job.uuid, id = %job.id, attempt = job.attempt);
+                    let carried = async move {
+                        job::carry_out(&worker, &claimed, &shutdown).await;
+                        drop(place);
+                    };
+                    jobs.spawn(carried.instrument(span));
+                }
                 continue;
             }
-            Ok(None) => {}
+            Ok(_) => {}
             Err(error) => {
                 // Nobody else could renew a lease meanwhile, either.
                 seen.clear();
@@ -91,8 +97,12 @@ fn report_panic(ended: Result<(), JoinError>) {
 /// was away its workers have so long to renew.
 type Lapsed = HashMap<(JobUuid, i64), Instant>;
 
-/// A job that went on without its worker, or else one that waits.
-async fn claim(worker: &Worker, seen: &mut Lapsed) -> Result<Option<Claimed>, StoreError> {
+/// A job that went on without its worker, or else some that wait, as many as there are places.
+async fn claim(
+    worker: &Worker,
+    places: usize,
+    seen: &mut Lapsed,
+) -> Result<Vec<Claimed>, StoreError> {
     let lapsed = worker.store.leases_lapsed(Timestamp::now()).await?;
     seen.retain(|known, _| lapsed.iter().any(|it| (it.uuid, it.attempt) == *known));
     for LapsedLease { job, uuid, attempt, owner } in lapsed {
@@ -113,7 +123,7 @@ async fn claim(worker: &Worker, seen: &mut Lapsed) -> Result<Option<Claimed>, St
                 let now = Timestamp::now();
                 let adopted = worker.store.job_adopted(job, &worker.name, LEASE, now).await?;
                 if let Some(job) = adopted {
-                    return Ok(Some(Claimed::Running(job)));
+                    return Ok(vec![Claimed::Running(job)]);
                 }
             }
             Ok(found) => {
@@ -127,10 +137,10 @@ async fn claim(worker: &Worker, seen: &mut Lapsed) -> Result<Option<Claimed>, St
         }
     }
     if worker.disk.refusal().is_some() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let claimed = worker.store.claim_job(&worker.name, LEASE, Timestamp::now()).await?;
-    Ok(claimed.map(Claimed::Waiting))
+    let claimed = worker.store.claim_jobs(&worker.name, places, LEASE, Timestamp::now()).await?;
+    Ok(claimed.into_iter().map(Claimed::Waiting).collect())
 }
 
 async fn lost(worker: &Worker, job: JobId, uuid: JobUuid) -> Result<(), StoreError> {

@@ -90,6 +90,7 @@ mod store_logs;
 mod store_machines;
 mod store_order;
 mod store_plans;
+mod store_queue;
 mod store_secrets;
 mod store_wanted;
 mod synced;

@@ -25,18 +25,32 @@ pub fn seal() -> Seal {
 
 /// Runs a story on both databases; each starts empty.
 pub async fn on_both(told: impl AsyncFn(Store)) {
+    on_both_at(async |store, _| told(store).await).await;
+}
+
+/// The same, for a story that opens them again.
+pub async fn on_both_at(told: impl AsyncFn(Store, &str)) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite://{}", folder.path().join("kozmic.db").display());
     let postgres = Postgres::start().await;
     for url in [&sqlite, &postgres.url] {
         let store = Store::open(url, seal()).await.unwrap();
         store.migrate().await.unwrap();
-        told(store.clone()).await;
+        told(store.clone(), url).await;
         store.close().await;
     }
 }
 
 pub async fn project(store: &Store, titles: &[&str]) -> (ProjectId, Vec<Hook>) {
+    project_of(store, 7, "octo/orbit", titles).await
+}
+
+pub async fn project_of(
+    store: &Store,
+    gh_id: i64,
+    name: &str,
+    titles: &[&str],
+) -> (ProjectId, Vec<Hook>) {
     let user = GithubUser {
         gh_id: 5,
         login: "octo".into(),
@@ -46,10 +60,10 @@ pub async fn project(store: &Store, titles: &[&str]) -> (ProjectId, Vec<Hook>) {
     };
     let owner = store.user_signed_in(&user, &"token-1".into(), Timestamp(1)).await.unwrap();
     let repository = RemoteRepository {
-        gh_id: 7,
-        full_name: "octo/orbit".parse().unwrap(),
-        ssh_clone_url: "git@github.com:octo/orbit.git".into(),
-        https_clone_url: "https://github.com/octo/orbit.git".into(),
+        gh_id,
+        full_name: name.parse().unwrap(),
+        ssh_clone_url: format!("git@github.com:{name}.git"),
+        https_clone_url: format!("https://github.com/{name}.git"),
         default_branch: "main".into(),
         is_public: true,
     };

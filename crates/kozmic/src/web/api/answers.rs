@@ -77,6 +77,8 @@ pub(super) struct JobAnswer {
     status: &'static str,
     /// Why it is where it is, in a sentence.
     reason: String,
+    /// `high`, `normal` or `low`, among the jobs of its project.
+    priority: &'static str,
     /// While it is enqueued: `approval`, `jobs`, `worker`, `label`, `project_limit`, `disk`
     /// or `queue`.
     waits_for: Option<&'static str>,
@@ -243,6 +245,7 @@ pub(super) fn job(app: &App, project: i64, job: Job, facts: JobFacts) -> JobAnsw
         log_url: format!("{path}/jobs/{}/log/", job.id),
         title: job.title,
         image: job.image,
+        priority: job.priority.as_str(),
         waits_for: job.waiting.as_ref().map(Waiting::word),
         reason: job.reason,
         return_code: job.return_code,

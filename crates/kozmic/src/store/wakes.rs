@@ -1,0 +1,90 @@
+//! Who is told that there may be something to do.
+
+use tokio::sync::{Notify, watch};
+
+use super::Store;
+
+/// Told in this process when there may be work; other processes poll, and are told of jobs by
+/// PostgreSQL.
+#[derive(Default)]
+pub(super) struct Wakes {
+    pub(super) jobs: Notify,
+    pub(super) outbox: BuildsWake,
+    pub(super) leases: watch::Sender<()>,
+    pub(super) leavings: Notify,
+    pub(super) schedules: Notify,
+}
+
+/// Wakes whoever reports builds, and counts for those who show them: what changes a build
+/// gives both something to do.
+#[derive(Default)]
+pub(super) struct BuildsWake {
+    pub(super) reports: Notify,
+    pub(super) messages: Notify,
+    pub(super) changes: watch::Sender<u64>,
+}
+
+impl BuildsWake {
+    pub(super) fn notify_one(&self) {
+        self.reports.notify_one();
+        self.messages.notify_one();
+        self.shown();
+    }
+
+    /// Changed in what is shown and not in what is reported.
+    pub(super) fn shown(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl Store {
+    /// Resolves when a job may wait for a worker. Register before looking.
+    pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        if let Some(others) = &self.others {
+            others.listen(&self.wakes);
+        }
+        self.wakes.jobs.notified()
+    }
+
+    /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
+    pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.leavings.notified()
+    }
+
+    /// Resolves when a hook's schedules may have changed. Register before looking.
+    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.schedules.notified()
+    }
+
+    /// Resolves when there may be something to report.
+    pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.reports.notified()
+    }
+
+    /// Resolves when there may be a build's end to announce, or a message to send.
+    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wakes.outbox.messages.notified()
+    }
+
+    /// How often this process has changed builds or jobs since it was started.
+    pub fn builds_changed(&self) -> watch::Receiver<u64> {
+        self.wakes.outbox.changes.subscribe()
+    }
+
+    /// Changes when a running job may have to stop.
+    pub fn leases_changed(&self) -> watch::Receiver<()> {
+        self.wakes.leases.subscribe()
+    }
+
+    /// A process that serves pages has changed something: there may be a job to be claimed,
+    /// or to be stopped.
+    pub fn web_changed(&self) {
+        self.wakes.jobs.notify_one();
+        self.wakes.leases.send_replace(());
+    }
+
+    /// A worker in another process has changed builds or jobs.
+    pub fn worker_changed(&self) {
+        self.wakes.outbox.notify_one();
+    }
+}
