@@ -18,8 +18,8 @@ use crate::harness::{
 const SCRIPT: &str = "#!/bin/sh\necho \"the word has ${#WORD} letters\"\n\
                       head -c 3000000 /dev/urandom > /kozmic/artifacts/bytes\n\
                       : > /kozmic/artifacts/empty\n";
-/// Its first attempt does not end by itself.
-const SLOW: &str = "#!/bin/sh\necho begun\n[ \"$KOZMIC_JOB_ATTEMPT\" != 1 ] || sleep 600\n\
+/// Its first attempt at the second commit does not end by itself.
+const SLOW: &str = "#!/bin/sh\necho begun\n[ \"$KOZMIC_JOB_ATTEMPT$(cat a)\" != 1b ] || sleep 600\n\
                     echo \"done in attempt $KOZMIC_JOB_ATTEMPT\"\n";
 
 async fn api(world: &World, url: &str, path: &str) -> Value {

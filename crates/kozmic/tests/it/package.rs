@@ -45,6 +45,8 @@ async fn the_package_is_installed_upgraded_and_purged() {
         "root:kozmic 640 /etc/kozmic/kozmic.toml\nroot:root 600 /etc/kozmic/secrets.env\n\
          root:root 755 /usr/bin/kozmic\n"
     );
+    run("bash -ec '. /usr/share/bash-completion/completions/kozmic; complete -p kozmic'").await;
+    run("test -f /usr/share/man/man1/kozmic-serve.1.gz").await;
     // As the service would: it reads its settings and makes its database.
     run("install --directory --owner=kozmic --mode=0700 /var/lib/kozmic").await;
     run("su kozmic -s /bin/sh -c 'kozmic migrate --config /etc/kozmic/kozmic.toml'").await;
