@@ -78,6 +78,7 @@ async fn prepare(world: &mut World, builds: usize, postgres: Option<&Postgres>) 
     };
     world.set("KOZMIC_SECRET_KEY", million::KEY);
     world.set("KOZMIC_DATABASE_URL", &url);
+    world.set("KOZMIC_ADMINS", "octo");
     if postgres.is_none() && made.exists() {
         return url;
     }

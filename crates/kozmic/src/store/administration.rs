@@ -65,15 +65,9 @@ impl Store {
             "SELECT projects.id, gh_full_name, gh_trouble, users.gh_login AS owner, \
              COALESCE((SELECT number FROM builds WHERE builds.project_id = projects.id \
                        ORDER BY number DESC LIMIT 1), 0) AS builds, \
-             NULLIF(built_at, 0) AS last_built, \
-             (SELECT CAST(COALESCE(SUM(jobs.log_bytes), 0) AS BIGINT) FROM jobs \
-              JOIN builds ON builds.id = jobs.build_id \
-              WHERE builds.project_id = projects.id AND jobs.log_removed_at IS NULL) AS log_bytes, \
-             (SELECT CAST(COALESCE(SUM(collections.artifact_bytes), 0) AS BIGINT) FROM collections \
-              JOIN jobs ON jobs.id = collections.job_id JOIN builds ON builds.id = jobs.build_id \
-              WHERE builds.project_id = projects.id AND collections.artifacts_removed_at IS NULL) \
-              AS artifact_bytes \
+             NULLIF(built_at, 0) AS last_built, log_bytes, artifact_bytes \
              FROM projects JOIN users ON users.id = projects.owner_id \
+             JOIN project_sizes ON project_sizes.project_id = projects.id \
              WHERE gh_full_name > $1 ORDER BY gh_full_name LIMIT $2",
         )
         .bind(name)

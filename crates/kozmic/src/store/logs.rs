@@ -100,15 +100,12 @@ impl Store {
 
     /// Bytes of a project's archived logs.
     pub async fn log_bytes(&self, project: ProjectId) -> Result<u64> {
-        let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(jobs.log_bytes), 0) AS BIGINT) AS bytes FROM jobs \
-             JOIN builds ON builds.id = jobs.build_id \
-             WHERE builds.project_id = $1 AND jobs.log_removed_at IS NULL",
-        )
-        .bind(project.0)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(failed("sum up a project's logs"))?;
-        Ok(u64::try_from(row.int("bytes")?).unwrap_or(0))
+        let row = sqlx::query("SELECT log_bytes FROM project_sizes WHERE project_id = $1")
+            .bind(project.0)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("sum up a project's logs"))?;
+        let bytes = row.map_or(Ok(0), |row| row.int("log_bytes"))?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
     }
 }

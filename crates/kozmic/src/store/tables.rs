@@ -75,7 +75,7 @@ pub(super) async fn tables(schema: i64) -> Result<Vec<Table>> {
         "SELECT name, (SELECT sql FROM sqlite_schema WHERE sqlite_schema.name = list.name) AS made \
          FROM pragma_table_list AS list WHERE schema = 'main' AND type = 'table' \
          AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_sqlx%' ESCAPE '\\' \
-         AND name <> 'minimum_reader' \
+         AND name NOT IN ('minimum_reader', 'project_sizes') \
          ORDER BY name",
     )
     .fetch_all(&pool)

@@ -322,6 +322,11 @@ async fn an_upload_that_nobody_ends_is_known_until_it_is_removed() {
             ..Collected::default()
         };
         store.job_collected(job.id, job.attempt, &collected, Timestamp(30)).await.unwrap();
+        let kept = async || store.projects_after("", 9).await.unwrap()[0].bytes;
+        assert_eq!(kept().await, 100);
+        // Cut off before it had an answer, it comes again.
+        store.job_collected(job.id, job.attempt, &collected, Timestamp(30)).await.unwrap();
+        assert_eq!(kept().await, 100);
         assert_eq!(store.artifact(job.id, "ä").await.unwrap().unwrap().size, 40);
         assert_eq!(store.artifact(job.id, "a\0").await.unwrap(), None);
         let end = JobEnd::Exited(0);
@@ -338,9 +343,10 @@ async fn an_upload_that_nobody_ends_is_known_until_it_is_removed() {
             (1, 100, "of octo/orbit #1 Tests")
         );
         store.artifacts_removed(&old[0], "too much", Timestamp(50)).await.unwrap();
+        assert_eq!(kept().await, 0);
         assert!(store.artifacts(job.id).await.unwrap().is_empty());
-        let kept = store.collection(job.id).await.unwrap().unwrap();
-        assert_eq!(kept.artifacts_removed, Some((Timestamp(50), "too much".into())));
+        let collection = store.collection(job.id).await.unwrap().unwrap();
+        assert_eq!(collection.artifacts_removed, Some((Timestamp(50), "too much".into())));
         assert_eq!(store.artifact_leftovers(9).await.unwrap(), [old[0].prefix()]);
         store.leftover_removed(&old[0].prefix()).await.unwrap();
 

@@ -34,6 +34,7 @@ async fn queries(url: &str) -> BTreeSet<String> {
     let mut world = World::new().await;
     world.set("KOZMIC_SECRET_KEY", million::KEY);
     world.set("KOZMIC_DATABASE_URL", url);
+    world.set("KOZMIC_ADMINS", "octo");
     let server = world.serve().await;
     world.project(&server.url, &[hook("Tests", crate::harness::BASE, "make test\n")]).await;
     server.stop().await;

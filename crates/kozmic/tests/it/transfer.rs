@@ -1,5 +1,6 @@
 //! `kozmic move`: from SQLite to PostgreSQL and back, without loss.
 
+use kozmic::model::JobEnd;
 use serde_json::Value;
 
 use crate::cli::{errors, printed};
@@ -93,12 +94,24 @@ async fn keys_are_not_given_out_again_after_a_move() {
     crate::store::on_both(async |store| {
         let (_, hooks) = crate::store::project(&store, &["One", "Two"]).await;
         let now = kozmic::model::Timestamp(5);
+        let (delivery, build) =
+            (crate::store::delivery(&hooks[0], "g"), crate::store::build("main", '1'));
+        store.hook_called(&delivery, &build, now).await.unwrap();
+        let job = store.claim_job("w", crate::store::LEASE, now).await.unwrap().unwrap();
+        store.job_finished(job.id, 1, &JobEnd::Exited(0), now).await.unwrap();
+        assert!(store.log_archived(job.id, 123).await.unwrap());
+        assert_eq!(store.projects_after("", 9).await.unwrap()[0].bytes, 123);
         store.hook_deleted(&hooks[1], "octo", now).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("k.db").display());
         let other = store.open_other(&url).await.unwrap();
         other.migrate().await.unwrap();
         let copied = store.copy_to(&other).await.unwrap();
+        assert_eq!(
+            other.projects_after("", 9).await.unwrap(),
+            store.projects_after("", 9).await.unwrap(),
+            "how much is kept of each is counted anew"
+        );
         let hooks_copied = copied.iter().find(|it| it.table == "hooks").unwrap();
         assert_eq!(hooks_copied.rows, 1);
         let spec = crate::store::spec("Three");
