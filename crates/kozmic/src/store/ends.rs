@@ -114,8 +114,20 @@ impl Store {
     }
 }
 
+/// Whoever tells an end next begins anew, should the one who keeps them have panicked.
+struct Keeper<'a>(&'a Ends);
+
+impl Drop for Keeper<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.told().is_kept = false;
+        }
+    }
+}
+
 /// Until none is told any more.
 async fn keep_ends(store: Store) {
+    let _keeper = Keeper(&store.ends);
     loop {
         let told: Vec<_> = {
             let mut told = store.ends.told();
