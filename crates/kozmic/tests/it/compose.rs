@@ -104,13 +104,12 @@ async fn a_push_becomes_a_green_build_behind_the_proxy() {
         .unwrap();
     world.sim.trust(&certificate).await.unwrap();
     let patience = Duration::from_mins(2);
-    eventually_within(patience, "a web process to be ready", async || {
-        let answer = world.http.get(format!("{url}/readyz")).send().await.ok()?;
-        answer.status().is_success().then_some(())
+    let page = eventually_within(patience, "a page by the proxy", async || {
+        let answer = world.http.get(format!("{url}/login/")).send().await.ok()?;
+        answer.error_for_status().ok()?.text().await.ok()
     })
     .await;
-    let page = world.http.get(format!("{url}/login/")).send().await.unwrap();
-    assert!(page.text().await.unwrap().contains("Sign in"));
+    assert!(page.contains("Sign in"), "{page}");
 
     let token = format!("KOZMIC_GITHUB_TOKEN={}", given("KOZMIC_GITHUB_TOKEN"));
     let add = ["env", &token, "kozmic", "project", "add", "octo/orbit", "--visible-to-all"];
