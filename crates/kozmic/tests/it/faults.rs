@@ -130,6 +130,19 @@ fn a_log_that_lacks_something_is_seen() {
     }
 }
 
+/// One hook that has an install script, and one that has none.
+pub async fn apply_hooks(world: &World, url: &str, image: &str, (install, build): (&str, &str)) {
+    let tracking = hook("Install", image, build).replacen(
+        "# kozmic: image",
+        "# kozmic: track = a\n# kozmic: image",
+        1,
+    );
+    let plain = hook("Plain", image, build);
+    let files =
+        [("plain.sh", plain.as_str()), ("install.sh", &tracking), ("install.install.sh", install)];
+    world.apply_files(url, &files).await;
+}
+
 /// What is killed, and where its jobs are.
 struct Target {
     world: World,
@@ -149,18 +162,7 @@ impl Target {
         let server = start(&world, &url).await;
         world.add_project(&url).await;
         let image = registry.push(busybox().await, "faults:1").await;
-        let tracking = hook("Install", &image, BUILD).replacen(
-            "# kozmic: image",
-            "# kozmic: track = a\n# kozmic: image",
-            1,
-        );
-        let plain = hook("Plain", &image, BUILD);
-        let files = [
-            ("plain.sh", plain.as_str()),
-            ("install.sh", &tracking),
-            ("install.install.sh", INSTALL),
-        ];
-        world.apply_files(&url, &files).await;
+        apply_hooks(&world, &url, &image, (INSTALL, BUILD)).await;
         world.api_token().await;
         let store = world.store().await;
         Self { world, url, server, engine, store, image, hit: BTreeMap::new() }

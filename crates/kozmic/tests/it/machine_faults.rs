@@ -9,10 +9,10 @@ use std::time::Duration;
 use kozmic::model::JobStatus;
 use kozmic::store::Store;
 
-use crate::faults::{Random, given, is_whole, redeliver};
+use crate::faults::{Random, apply_hooks, given, is_whole, redeliver};
 use crate::harness::{
     Build, Cut, Daemon, Machines, Node, REPOSITORY, Registry, TinyDisk, Way, World, busybox,
-    containers_of, eventually, hook, remove_cached_images,
+    containers_of, eventually, remove_cached_images,
 };
 
 /// The same faults in the same order; the moments are the machines'.
@@ -102,18 +102,7 @@ impl Target {
             [machines.worker("worker-1", &[]).await, machines.worker("worker-2", &[host]).await];
         let world = &machines.world;
         world.add_project(&webs[0].url).await;
-        let tracking = hook("Install", &image, BUILD).replacen(
-            "# kozmic: image",
-            "# kozmic: track = a\n# kozmic: image",
-            1,
-        );
-        let plain = hook("Plain", &image, BUILD);
-        let files = [
-            ("plain.sh", plain.as_str()),
-            ("install.sh", &tracking),
-            ("install.install.sh", INSTALL),
-        ];
-        world.apply_files(&webs[0].url, &files).await;
+        apply_hooks(world, &webs[0].url, &image, (INSTALL, BUILD)).await;
         world.api_token().await;
         let store = world.store().await;
         Self {
