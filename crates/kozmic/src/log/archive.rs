@@ -100,7 +100,7 @@ pub(super) fn write(
         at += wanted as u64;
     }
     let (complete, rest) = (indexer.line - 1, indexer.offset - indexer.line_start);
-    index.cut_lines(complete + u64::from(rest > 0));
+    index.cut_lines(complete, rest > 0);
     let mut contents = Contents { length, complete, rest, digest: [0; 32], index, frames };
     contents.digest.copy_from_slice(digest.finish().as_ref());
     out.write_all(&last_frame(&contents)?)?;

@@ -95,10 +95,12 @@ impl Index {
         self.marks.truncate(kept);
     }
 
-    /// As [`Index::cut_bytes`]; `last` is the line under way.
-    pub(super) fn cut_lines(&mut self, last: u64) {
-        self.times.truncate(self.times.partition_point(|(line, _)| *line <= last));
-        self.folds.truncate(self.folds.partition_point(|fold| fold.line <= last));
+    /// As [`Index::cut_bytes`], by the lines that are complete and the one under way: it has
+    /// begun, so its time stands; whether it folds is told by its end.
+    pub(super) fn cut_lines(&mut self, complete: u64, is_under_way: bool) {
+        let begun = complete + u64::from(is_under_way);
+        self.times.truncate(self.times.partition_point(|(line, _)| *line <= begun));
+        self.folds.truncate(self.folds.partition_point(|fold| fold.line <= complete));
     }
 
     /// The chunks that hold so many lines from this one on; at most `bytes` of them, but

@@ -96,8 +96,7 @@ pub(super) fn catch_up(index: &mut Index, log: &File, length: u64) -> io::Result
     index.cut_bytes(length);
     let mut indexer = Indexer::at(index.last_mark());
     scan(&mut indexer, log, length, index)?;
-    let is_under_way = indexer.offset > indexer.line_start;
-    index.cut_lines(if is_under_way { indexer.line } else { indexer.line - 1 });
+    index.cut_lines(indexer.line - 1, indexer.offset > indexer.line_start);
     Ok(indexer)
 }
 
