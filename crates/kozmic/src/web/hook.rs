@@ -103,16 +103,22 @@ async fn taken(
     if payload.starts_with("payload=") {
         return Ok(bad("Set the webhook's content type to application/json."));
     }
-    let Some(project) = app.store.project(hook.project).await? else { return Ok(missing()) };
+    let Some((project, options)) = app.store.project_in_full(hook.project).await? else {
+        return Ok(missing());
+    };
     let delivery = Delivery {
         hook: hook.id,
         project: project.id,
         guid: guid.to_owned(),
         event: event.to_owned(),
-        payload,
+        payload: payload.into(),
     };
-    Ok(match intake::take(&app.store, &app.github, &project, &hook, &delivery).await? {
-        Answer::Ok(sentence) => (StatusCode::OK, sentence),
-        Answer::Refused(sentence) => (StatusCode::BAD_REQUEST, sentence),
-    })
+    Ok(
+        match intake::take(&app.store, &app.github, (&project, options.forks), &hook, &delivery)
+            .await?
+        {
+            Answer::Ok(sentence) => (StatusCode::OK, sentence),
+            Answer::Refused(sentence) => (StatusCode::BAD_REQUEST, sentence),
+        },
+    )
 }
