@@ -202,6 +202,8 @@ pub async fn serve_as(
             metrics_token: settings.watch.metrics_token.clone(),
             unready: unready(store.clone(), engine, disk),
             github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
+            proxies: Arc::new(settings.limits.trusted_proxies.clone()),
+            rates: between.rates(&settings),
             hosts: App::hosts(address, &settings.public_url),
             public_url: public_url.clone(),
             in_force: settings.in_force.clone().into(),
@@ -214,7 +216,7 @@ pub async fn serve_as(
     let stop_web = web.as_ref().map(JoinHandle::abort_handle);
     let web = async move {
         match web {
-            Some(web) => web.await.context("the web server")?.context("the web server"),
+            Some(web) => web.await.context("the web server"),
             None => std::future::pending().await,
         }
     };
@@ -399,9 +401,6 @@ fn announce(
         line(
             "nobody can sign in: KOZMIC_GITHUB_CLIENT_ID and KOZMIC_GITHUB_CLIENT_SECRET are not set",
         );
-    }
-    for name in &settings.without_effect {
-        line(&format!("warning: {name} is set, but has no effect in this version"));
     }
 }
 
