@@ -183,12 +183,11 @@ pub async fn serve_as(
             Notifier::new(&settings.notify, to_tell, logs_of_builds, public_url.clone())?;
         let mail = notifier.default_choice();
         in_turns(&mut parts, &settings, (&upkeep, notifier), &name);
-        let oauth = oauth_app(&settings, &github)?;
         let app = App {
             store: store.clone(),
+            oauth: oauth_app(&settings, &github)?,
             github,
             upkeep,
-            oauth,
             admission: Arc::new(settings.admission.clone()),
             cookies: Cookies::new(&settings.public_url, store.seal()),
             feeds: Feeds::default(),

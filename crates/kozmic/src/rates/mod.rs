@@ -69,7 +69,7 @@ impl Who {
     pub fn at(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {
             IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
-            v4 => v4,
+            v4 @ IpAddr::V4(_) => v4,
         })
     }
 }
@@ -196,7 +196,7 @@ fn taken(
     now: Duration,
 ) -> Result<(), TooOften> {
     let full = known.get(&key).copied().unwrap_or_default().max(now) + interval;
-    match (full - now).checked_sub(WINDOW).filter(|wait| !wait.is_zero()) {
+    match full.saturating_sub(now).checked_sub(WINDOW).filter(|wait| !wait.is_zero()) {
         Some(wait) => Err(TooOften(wait)),
         None => {
             known.put(key, full);

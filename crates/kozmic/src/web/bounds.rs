@@ -18,7 +18,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// From a request's head to its answer's, with all that is asked of GitHub meanwhile.
 const ANSWER_TIME: Duration = Duration::from_mins(2);
 /// The same where a tree is sent, and where an image is made.
-const LONG_TIME: Duration = Duration::from_mins(60);
+const LONG_TIME: Duration = Duration::from_hours(1);
 /// They read or make what may be large, piece by piece, with bounds of their own.
 const LONG: [&str; 2] = ["/api/v1/projects/{project}/tries", "/api/v1/jobs/{job}/image"];
 

@@ -140,6 +140,7 @@ async fn who_never_reads_a_large_log_is_cut_off_and_costs_little() {
         streams.push(stream);
     }
     let address = streams[0].peer_addr().unwrap();
+    assert!(is_open(address, streams[0].local_addr().unwrap()));
     let mut most = before;
     eventually("all of them to be cut off", async || {
         most = most.max(memory(&world, &url).await);

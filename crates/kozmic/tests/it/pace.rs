@@ -44,6 +44,7 @@ async fn wrong_tokens_are_limited_by_address_and_right_ones_are_not() {
     let world = World::with(&[("KOZMIC_STRANGER_RATE", "20")]).await;
     let server = world.serve().await;
     let url = &server.url;
+    world.owner(url).await;
     let (storm, other) = (at("127.0.0.2"), at("127.0.0.3"));
     let (before, answer) =
         until_too_often(401, async |_| by_token(&storm, url, "kozmic_made-up").await).await;
@@ -81,6 +82,7 @@ async fn the_api_is_limited_by_user_and_not_by_address() {
     world.visitor(url, "ada").await;
     let made = world.run(url, &["token", "create", "--user", "ada"]).await;
     let ada = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    world.owner(url).await;
     let octo = world.api_token().await;
     // Whichever address they come from.
     let from = [at("127.0.0.2"), at("127.0.0.3")];
