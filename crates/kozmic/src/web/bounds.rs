@@ -49,7 +49,8 @@ pub(super) async fn body(entry: Entry, request: Request, next: Next) -> Response
     match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
         Ok(Err(_)) => {
-            let sentence = "What was sent is larger than 2 MiB, or was cut off. Send less.";
+            let sentence = "What was sent is larger than what is taken here, 2 MiB, or was cut \
+                            off. Send less, or use the command line.";
             PageError::Bounds(StatusCode::PAYLOAD_TOO_LARGE, sentence.into()).into_response()
         }
         Err(_) => {

@@ -44,7 +44,7 @@ pub(super) enum PageError {
     Away,
     /// Again after so long; what came too often, and for whom.
     TooOften(Duration, String),
-    /// What was sent was too much, or took too long.
+    /// What was sent was too much, or something took too long.
     Bounds(StatusCode, String),
 }
 
@@ -119,7 +119,14 @@ impl IntoResponse for PageError {
             Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
             Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
-            Self::Bounds(status, sentence) => (status, "Too much, or too slow", sentence),
+            Self::Bounds(status, sentence) => {
+                let title = match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => "Too much at once",
+                    StatusCode::REQUEST_TIMEOUT => "Too slow",
+                    _ => "Not done in time",
+                };
+                (status, title, sentence)
+            }
             Self::TooOften(wait, sentence) => {
                 // The next second that is whole.
                 let seconds = wait.as_secs() + 1;

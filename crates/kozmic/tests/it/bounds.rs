@@ -93,7 +93,7 @@ async fn what_is_too_large_is_refused_with_a_sentence() {
     let answer = put.send().await.unwrap();
     assert_eq!(answer.status(), 413);
     let problem: serde_json::Value = answer.json().await.unwrap();
-    assert!(problem["detail"].as_str().unwrap().contains("larger than 2 MiB"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("taken here, 2 MiB"), "{problem}");
     let mut head = connect(&server.url).await;
     let large = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {}", "x".repeat(100_000));
     let _ = head.write_all(large.as_bytes()).await;
