@@ -2,6 +2,7 @@
 //! server's log, once, here.
 
 use std::any::Any;
+use std::time::Duration;
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
@@ -41,6 +42,10 @@ pub(super) enum PageError {
     Internal,
     /// What everything here needs does not answer.
     Away,
+    /// Again after so long; what came too often, and for whom.
+    TooOften(Duration, String),
+    /// What was sent was too much, or something took too long.
+    Bounds(StatusCode, String),
 }
 
 #[derive(Template)]
@@ -62,6 +67,15 @@ impl PageError {
 
     pub(super) fn not_signed_in(status: StatusCode, sentence: &str) -> Self {
         Self::NotSignedIn(status, sentence.to_owned())
+    }
+
+    /// For programs that show what they are told: the sentence alone.
+    pub(super) fn plainly(self) -> Response {
+        let mut response = self.into_response();
+        if let Some(Told { sentence, .. }) = response.extensions_mut().remove() {
+            *response.body_mut() = Body::from(sentence);
+        }
+        response
     }
 
     /// Logs what went wrong with `what` and hides it from the visitor.
@@ -105,6 +119,23 @@ impl IntoResponse for PageError {
             Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
             Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
+            Self::Bounds(status, sentence) => {
+                let title = match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => "Too much at once",
+                    StatusCode::REQUEST_TIMEOUT => "Too slow",
+                    _ => "Not done in time",
+                };
+                (status, title, sentence)
+            }
+            Self::TooOften(wait, sentence) => {
+                // The next second that is whole.
+                let seconds = wait.as_secs() + 1;
+                let sentence = format!("{sentence} Please try again in {seconds} s.");
+                let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
+                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+                response.extensions_mut().insert(Told { title: "Too often", sentence });
+                return response;
+            }
         };
         let mut response = status.into_response();
         let head = response.headers_mut();

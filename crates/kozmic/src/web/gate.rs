@@ -1,18 +1,19 @@
 //! Before every handler: who asks, and whether they may. The table of routes says
 //! for each who may enter; nothing else decides it.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{ConnectInfo, RawPathParams, Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::api::Problem;
 use super::error::PageError;
+use super::origin::Origin;
 use super::visitor::{Access, Account};
-use super::{App, admission};
+use super::{App, admission, pace};
 use crate::model::{Actor, BuildId, JobId, JobUuid, ProjectId, Role, Timestamp, TokenScope};
 use crate::store::{Project, StoreError};
 
@@ -67,6 +68,8 @@ pub(super) enum Refusal {
     Missing(&'static str),
     /// They see it, and may not do this.
     Forbidden(&'static str),
+    /// It came too often: how long to wait, and what is to be said.
+    TooOften(Duration, String),
     Store(StoreError),
 }
 
@@ -84,7 +87,12 @@ pub(super) async fn enter(
     next: Next,
 ) -> Response {
     let mut renewed = None;
-    let account = match who_asks(&app, entry.door, request.headers(), &mut renewed).await {
+    let origin = Origin::of(request.extensions());
+    if let Err(refusal) = pace::signs_in(&app, entry, origin).await {
+        return refusal.told_at(entry.door, &request);
+    }
+    let asked = who_asks(&app, entry.door, request.headers(), &mut renewed).await;
+    let account = match pace::asks(&app, entry.door, origin, asked).await {
         Ok(account) => account,
         Err(refusal) => return refusal.told_at(entry.door, &request),
     };
@@ -95,7 +103,7 @@ pub(super) async fn enter(
         Ok(None) => {}
         Err(refusal) => return refusal.told_at(entry.door, &request),
     }
-    let actor = actor(account.as_ref(), &request);
+    let actor = actor(account.as_ref(), origin);
     request.extensions_mut().insert(actor);
     if let Some(account) = account {
         request.extensions_mut().insert(account);
@@ -109,9 +117,8 @@ pub(super) async fn enter(
 }
 
 /// Who the audit log says it was.
-fn actor(account: Option<&Account>, request: &Request) -> Actor {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = peer.map(|ConnectInfo(peer)| peer.ip());
+fn actor(account: Option<&Account>, origin: Origin) -> Actor {
+    let address = Some(origin.address);
     match account {
         Some(account) => Actor::person(account.id, &account.login, account.via, address),
         None => Actor::nobody(address),
@@ -305,6 +312,9 @@ impl<'a> Wanted<'a> {
 
 impl Refusal {
     fn told_at(self, door: Door, request: &Request) -> Response {
+        if let Self::TooOften(..) = self {
+            return PageError::from(self).into_response();
+        }
         match door {
             Door::Api => Problem::from(self).into_response(),
             Door::Socket if request.uri().path().starts_with("/api/") => {
@@ -339,6 +349,7 @@ impl From<Refusal> for PageError {
             Refusal::BadToken(sentence) => Self::Unauthorized(sentence),
             Refusal::Missing(what) => Self::no_such(what),
             Refusal::Forbidden(sentence) => Self::Forbidden(sentence.into()),
+            Refusal::TooOften(wait, sentence) => Self::TooOften(wait, sentence),
             Refusal::Store(error) => error.into(),
         }
     }
@@ -353,6 +364,7 @@ impl From<Refusal> for Problem {
             Refusal::BadToken(sentence) => Self::unauthorized(sentence),
             Refusal::Missing(what) => Self::not_found(what),
             Refusal::Forbidden(sentence) => Self::forbidden(sentence),
+            Refusal::TooOften(_, sentence) => Self::of(StatusCode::TOO_MANY_REQUESTS, sentence),
             Refusal::Store(error) => error.into(),
         }
     }
