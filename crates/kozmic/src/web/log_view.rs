@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::api::Problem;
@@ -30,7 +31,8 @@ const ERRORS: &str = r"(?x)
 static ERRORS_QUERY: LazyLock<Option<log::Query>> =
     LazyLock::new(|| log::Query::new(ERRORS, true, true).ok());
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Span {
     /// The first line; 1 when missing.
     from: Option<u64>,
@@ -38,7 +40,7 @@ pub(super) struct Span {
     count: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct LinesAnswer {
     /// Complete lines so far; the unfinished last one counts when the job is over.
     total: u64,
@@ -48,7 +50,7 @@ pub(super) struct LinesAnswer {
     lines: Vec<LineAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LineAnswer {
     n: u64,
     /// Milliseconds since 1970 at which it was written; null where that is not known.
@@ -56,7 +58,8 @@ struct LineAnswer {
     html: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Sought {
     #[serde(default)]
     q: String,
@@ -71,7 +74,7 @@ pub(super) struct Sought {
     from: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FoundAnswer {
     matches: Vec<MatchAnswer>,
     looked_to: u64,
@@ -79,7 +82,7 @@ pub(super) struct FoundAnswer {
     next: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MatchAnswer {
     n: u64,
     text: String,
@@ -87,12 +90,12 @@ struct MatchAnswer {
     at: [usize; 2],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SectionsAnswer {
     sections: Vec<SectionAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SectionAnswer {
     title: String,
     first: u64,

@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 use crate::model::{Action, JobId};
@@ -43,7 +44,8 @@ impl From<Refusal> for Problem {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     columns: Option<u16>,
     rows: Option<u16>,
