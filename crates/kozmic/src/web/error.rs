@@ -64,6 +64,23 @@ impl PageError {
         Self::NotSignedIn(status, sentence.to_owned())
     }
 
+    /// The status, and what is told.
+    pub(super) fn told(self) -> (StatusCode, Told) {
+        let (status, title, sentence) = match self {
+            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
+            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
+            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
+            Self::Unauthorized(sentence) => {
+                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
+            }
+            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
+            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
+            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
+        };
+        (status, Told { title, sentence })
+    }
+
     /// Logs what went wrong with `what` and hides it from the visitor.
     pub(super) fn internal(what: &str, error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, what, "a request failed");
@@ -94,18 +111,7 @@ pub(super) struct Told {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let (status, title, sentence) = match self {
-            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
-            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
-            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
-            Self::Unauthorized(sentence) => {
-                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
-            }
-            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
-            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
-            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
-        };
+        let (status, told) = self.told();
         let mut response = status.into_response();
         let head = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
@@ -114,7 +120,7 @@ impl IntoResponse for PageError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             head.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
         }
-        response.extensions_mut().insert(Told { title, sentence });
+        response.extensions_mut().insert(told);
         response
     }
 }

@@ -79,15 +79,22 @@ pub(super) async fn list(
     Query(wanted): Query<Wanted>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<AuditAnswer>, Problem> {
+    let project = wanted.project.map(ProjectId);
+    Ok(Json(page(&app, project, wanted.before, &paging).await?))
+}
+
+/// Of one project, or of all.
+pub(super) async fn page(
+    app: &App,
+    project: Option<ProjectId>,
+    before: Option<i64>,
+    paging: &Paging,
+) -> Result<AuditAnswer, Problem> {
     let (limit, after) = (paging.limit(PAGE)?, paging.after::<i64>(LIST)?);
-    let part = AuditPart {
-        project: wanted.project.map(ProjectId),
-        before: after.or(wanted.before),
-        limit: limit + 1,
-    };
+    let part = AuditPart { project, before: after.or(before), limit: limit + 1 };
     let mut rows = app.store.audit(part).await?;
     let next = paging::page(&mut rows, limit, LIST, |row| row.id);
     let before = rows.last().map(|row| row.id).filter(|_| next.is_some());
     let events = rows.into_iter().map(EventAnswer::from).collect();
-    Ok(Json(AuditAnswer { events, before, next }))
+    Ok(AuditAnswer { events, before, next })
 }

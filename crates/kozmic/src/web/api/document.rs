@@ -94,6 +94,10 @@ fn made() -> Value {
                 "name": "If-None-Match", "in": "header", "required": false,
                 "description": "The ETag of an answer that is known: 304 when it still holds.",
                 "schema": {"type": "string"},
+            }, "IfMatch": {
+                "name": "If-Match", "in": "header", "required": false,
+                "description": "The ETag of what is to be changed: 412 when it is another by now.",
+                "schema": {"type": "string"},
             }},
             "headers": {"ETag": {
                 "description": "Another one when the answer is another.",

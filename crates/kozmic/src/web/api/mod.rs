@@ -8,6 +8,8 @@
 //! `Paging` and tells `next`; what its handler is asked for and answers with derives
 //! utoipa's traits.
 
+mod account;
+mod administration;
 mod answers;
 mod artifacts;
 mod audit;
@@ -16,6 +18,7 @@ mod builds;
 mod cache_folders;
 mod conduct;
 mod document;
+mod hooks;
 mod jobs;
 mod operation;
 mod paging;
@@ -24,6 +27,7 @@ mod projects;
 mod queue;
 mod secrets;
 mod services;
+mod settings;
 mod shell;
 mod tests;
 mod tries;
@@ -138,6 +142,21 @@ fn of_projects() -> Vec<Route> {
         delete("/api/v1/projects/{project}/webhooks/{webhook}", Api, Manager, webhooks::remove)
             .is("remove_webhook", "Tells it nothing more.")
             .answers::<webhooks::RemovedAnswer>(),
+        post("/api/v1/projects/{project}/webhooks/{webhook}/test", Api, Manager, webhooks::test)
+            .is("test_webhook", "Sends it a message that tells of nothing.")
+            .tells_nothing()
+            .refuses(&[409]),
+        post(
+            "/api/v1/projects/{project}/deliveries/{delivery}/again",
+            Api,
+            Manager,
+            webhooks::again,
+        )
+        .is("send_again", "Sends a message once more.")
+        .tells_nothing(),
+        get("/api/v1/projects/{project}/tests", Api, Member, tests::of_project)
+            .is("list_project_tests", "A project's tests that are flaky or failed lately.")
+            .answers::<tests::ProjectTestsAnswer>(),
     ]
 }
 

@@ -18,7 +18,7 @@ pub(in crate::web) struct Operation {
     /// Unique; names the call in generated clients.
     pub(super) id: &'static str,
     summary: &'static str,
-    /// Its query's parameters, as OpenAPI has them.
+    /// Its query's parameters, and headers, as OpenAPI has them.
     query: Vec<Value>,
     body: Option<Value>,
     /// By status.
@@ -87,7 +87,8 @@ fn who_may(who: Who) -> &'static str {
 
 impl Operation {
     pub(super) fn query_names(&self) -> Vec<String> {
-        self.query.iter().map(|parameter| name_of(parameter).to_owned()).collect()
+        let names = self.query.iter().map(name_of).filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
     }
 
     /// A `GET` whose answer is JSON has an ETag.
@@ -242,6 +243,14 @@ impl Route {
         let parameter = json!({"name": name, "in": "query", "required": needed,
                                "description": what, "schema": schema});
         self.with(|operation| operation.query.push(parameter))
+    }
+
+    /// It changes what may have changed meanwhile.
+    pub(super) fn if_match(self) -> Self {
+        self.with(|operation| {
+            operation.query.push(json!({"$ref": "#/components/parameters/IfMatch"}));
+        })
+        .refuses(&[412])
     }
 
     /// A body of JSON.

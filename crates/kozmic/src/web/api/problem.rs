@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use crate::intake::{AskError, FindError};
 use crate::objects::ObjectError;
 use crate::store::StoreError;
-use crate::web::error::{RequestId, Told};
+use crate::upkeep::UpkeepError;
+use crate::web::error::{PageError, RequestId, Told};
+use crate::web::repositories::told;
 
 #[derive(Debug)]
 pub(in crate::web) struct Problem {
@@ -114,6 +116,30 @@ impl From<FindError> for Problem {
             FindError::Ask(AskError::Github(error)) => {
                 Self::of(StatusCode::BAD_GATEWAY, format!("{error}."))
             }
+        }
+    }
+}
+
+impl From<UpkeepError> for Problem {
+    fn from(error: UpkeepError) -> Self {
+        let status = match &error {
+            UpkeepError::Github(_) => StatusCode::BAD_GATEWAY,
+            _ => StatusCode::CONFLICT,
+        };
+        match told(error) {
+            Ok(sentence) => Self::of(status, sentence),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// What pages and the API do alike is refused alike.
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        let (status, Told { sentence, .. }) = error.told();
+        match status {
+            StatusCode::UNAUTHORIZED => Self::unauthorized(&sentence),
+            status => Self::of(status, sentence),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::web::page::cut;
 use crate::web::visitor::Access;
 
 const LIST: &str = "tests";
+/// The slowest tests that are told of.
+const SLOWEST: i64 = 20;
 /// Tests, or results, of one answer.
 const LIMIT: i64 = 1_000;
 
@@ -169,5 +171,42 @@ pub(super) async fn history(
         name: test.name,
         is_flaky: is_flaky(&past),
         results: results.collect(),
+    }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProjectTestsAnswer {
+    /// Those that failed lately, and passed without a change.
+    flaky: Vec<NamedTest>,
+    /// The number of the build whose slowest tests these are; null: none had any.
+    slowest_of: Option<i64>,
+    slowest: Vec<TestAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct NamedTest {
+    id: String,
+    hook: String,
+    suite: String,
+    class: String,
+    name: String,
+}
+
+pub(super) async fn of_project(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+) -> Result<Json<ProjectTestsAnswer>, Problem> {
+    let flaky = app.store.flaky_tests(project.id).await?.into_iter().map(|test| NamedTest {
+        id: format!("{:016x}", test.key.cast_unsigned()),
+        hook: test.hook,
+        suite: test.suite,
+        class: test.class,
+        name: test.name,
+    });
+    let (slowest_of, slowest) = app.store.slowest_tests(project.id, SLOWEST).await?.unzip();
+    Ok(Json(ProjectTestsAnswer {
+        flaky: flaky.collect(),
+        slowest_of,
+        slowest: slowest.unwrap_or_default().into_iter().map(answer).collect(),
     }))
 }

@@ -41,6 +41,7 @@ pub(super) struct WebhookAnswer {
 
 #[derive(Serialize, ToSchema)]
 struct DeliveryAnswer {
+    id: i64,
     delivery: String,
     event: String,
     build_id: Option<i64>,
@@ -123,8 +124,35 @@ pub(super) async fn remove(
     Ok(Json(RemovedAnswer { id, host }))
 }
 
+/// A message that tells of nothing; what became of it is among the deliveries.
+pub(super) async fn test(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+    Path((_, webhook)): Path<(i64, i64)>,
+) -> Result<StatusCode, Problem> {
+    if app.store.webhook_tested(project.id, webhook, Timestamp::now()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("webhook"))
+    }
+}
+
+/// Sends once more what was sent before.
+pub(super) async fn again(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+    Path((_, delivery)): Path<(i64, i64)>,
+) -> Result<StatusCode, Problem> {
+    if app.store.delivery_again(project.id, delivery, Timestamp::now()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("delivery"))
+    }
+}
+
 fn answer(webhook: Webhook, deliveries: Vec<SentMessage>) -> WebhookAnswer {
     let delivery = |sent: SentMessage| DeliveryAnswer {
+        id: sent.id,
         delivery: sent.uuid,
         event: sent.event,
         build_id: sent.build.map(|(id, _)| id.0),
