@@ -35,9 +35,9 @@ static ERRORS_QUERY: LazyLock<Option<log::Query>> =
 #[into_params(parameter_in = Query)]
 pub(super) struct Span {
     /// The first line; 1 when missing.
-    from: Option<u64>,
-    /// As many lines, at most [`LINES`].
-    count: Option<usize>,
+    from: Option<i64>,
+    /// As many lines, at most 1,000.
+    count: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -61,6 +61,7 @@ struct LineAnswer {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Sought {
+    /// What is looked for.
     #[serde(default)]
     q: String,
     /// `1`: a regular expression.
@@ -71,7 +72,8 @@ pub(super) struct Sought {
     errors: Option<String>,
     /// `1`: the first one is enough.
     first: Option<String>,
-    from: Option<u64>,
+    /// The first line to look at; 1 when missing.
+    from: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -121,8 +123,9 @@ pub(super) async fn lines(
         return Ok(Json(LinesAnswer { total: 0, finished, start, lines: Vec::new() }));
     };
     let unread = |error: LogError| Problem::unreadable(unreadable(&job, &error));
-    let (mut next, mut size) = (span.from.unwrap_or(1).max(1), 0);
-    let mut left = span.count.unwrap_or(LINES).min(LINES);
+    let (mut next, mut size) = (line(span.from), 0);
+    let left = span.count.map(|count| usize::try_from(count.max(0)).unwrap_or(LINES));
+    let mut left = left.unwrap_or(LINES).min(LINES);
     let mut lines = Vec::new();
     // A few at a time, so that very long ones do not pile up here.
     while left > 0 && size < HTML {
@@ -160,7 +163,7 @@ pub(super) async fn search(
         return Ok(Json(FoundAnswer { matches: Vec::new(), looked_to: 0, next: None }));
     };
     let most = if is_set(&sought.first) { 1 } else { log::MATCHES };
-    let found = reader.find_some(&query, sought.from.unwrap_or(1), most).await;
+    let found = reader.find_some(&query, line(sought.from), most).await;
     let found = found.map_err(|error| Problem::unreadable(unreadable(&job, &error)))?;
     let matches = found.matches.into_iter().map(|found| MatchAnswer {
         n: found.number,
@@ -192,6 +195,11 @@ pub(super) async fn sections(
         depth: section.depth,
     });
     Ok(Json(SectionsAnswer { sections: sections.collect() }))
+}
+
+/// Lines count from 1.
+fn line(from: Option<i64>) -> u64 {
+    from.and_then(|from| u64::try_from(from).ok()).unwrap_or(1).max(1)
 }
 
 async fn find(app: &App, project: &Project, job: i64) -> Result<Job, Problem> {

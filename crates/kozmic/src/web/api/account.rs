@@ -164,7 +164,7 @@ async fn me(account: Account) -> Json<AccountAnswer> {
         name: account.name,
         email: account.email,
         is_administrator: account.is_administrator,
-        scope: account.token.map(|scope| scope.as_str()),
+        scope: account.token.map(crate::model::TokenScope::as_str),
     })
 }
 

@@ -118,6 +118,8 @@ mod tests {
 
     use super::*;
     use crate::web::entries;
+    use crate::web::gate::Door;
+    use crate::web::routes::Route;
 
     /// Its operations as (method, path).
     fn described() -> BTreeSet<(String, String)> {
@@ -134,6 +136,64 @@ mod tests {
         let routes = entries().into_iter().filter(|entry| entry.path.starts_with("/api/"));
         let routes = routes.map(|entry| (entry.method.to_owned(), path_of(entry)));
         assert_eq!(described(), routes.collect());
+    }
+
+    /// What the pages do, each with the call that does it.
+    const ACTIONS: &[(&str, &str)] = &[
+        ("/account/memberships/sync", "sync_account"),
+        ("/account/tokens/{token}/revoke", "revoke_token"),
+        ("/account/sessions/{session}/end", "end_session"),
+        ("/account/mail", "choose_mail"),
+        ("/repositories/sync", "sync_repositories"),
+        ("/repositories/{repository}/on", "turn_on"),
+        ("/projects/{project}/options", "change_options"),
+        ("/projects/{project}/secrets/set", "set_secret"),
+        ("/projects/{project}/secrets/remove", "remove_secret"),
+        ("/projects/{project}/cache-folders/{folder}/drop", "drop_cache_folder"),
+        ("/projects/{project}/memberships/sync", "sync_project"),
+        ("/projects/{project}/take-over", "take_over"),
+        ("/projects/{project}/delete", "delete_project"),
+        ("/projects/{project}/hooks/add", "add_hook"),
+        ("/projects/{project}/hooks/ensure", "ensure_hooks"),
+        ("/projects/{project}/hooks/check", "check_hook"),
+        ("/projects/{project}/hooks/try", "try_hook"),
+        ("/projects/{project}/hooks/{hook}/edit", "change_hook"),
+        ("/projects/{project}/hooks/{hook}/delete", "delete_hook"),
+        ("/projects/{project}/webhooks/add", "add_webhook"),
+        ("/projects/{project}/webhooks/{webhook}/remove", "remove_webhook"),
+        ("/projects/{project}/webhooks/{webhook}/test", "test_webhook"),
+        ("/projects/{project}/deliveries/{delivery}/again", "send_again"),
+        ("/projects/{project}/start", "start_build"),
+        ("/projects/{project}/builds/{build}/cancel", "cancel_build"),
+        ("/projects/{project}/builds/{build}/restart", "restart_build"),
+        ("/projects/{project}/builds/{build}/approve", "approve_build"),
+        ("/projects/{project}/jobs/{job}/cancel", "cancel_job"),
+        ("/projects/{project}/jobs/{job}/restart", "restart_job"),
+        ("/projects/{project}/jobs/{job}/drop-image", "drop_image"),
+    ];
+    /// Those that no call does, each with why.
+    const ONLY_ON_PAGES: &[(&str, &str)] = &[
+        ("/logout", "it ends the browser's session, and calls have none"),
+        ("/account/tokens/create", "a token that is stolen must not make its successor"),
+    ];
+
+    #[test]
+    fn every_action_of_the_pages_has_a_call_by_those_who_may_do_it() {
+        let routes = super::super::routes();
+        let mut known: BTreeSet<&str> = ONLY_ON_PAGES.iter().map(|(path, _)| *path).collect();
+        let pages: Vec<_> = entries()
+            .into_iter()
+            .filter(|entry| entry.door == Door::Page && entry.method != "GET")
+            .collect();
+        for (path, call) in ACTIONS {
+            known.insert(path);
+            let page = pages.iter().find(|entry| entry.path == *path).unwrap();
+            let named = |route: &&Route| route.operation.as_ref().unwrap().id == *call;
+            let route = routes.iter().find(named).unwrap_or_else(|| panic!("no call is {call}"));
+            assert_eq!(page.who, route.entry.who, "{path} and {call} are for others");
+        }
+        let pages: BTreeSet<&str> = pages.iter().map(|entry| entry.path).collect();
+        assert_eq!(pages, known, "a new action needs a call, or a reason why it has none");
     }
 
     #[test]

@@ -54,10 +54,18 @@ pub(super) fn routes() -> Vec<Route> {
             .is("describe", "This document.")
             .answers::<document::DocumentAnswer>(),
     ];
-    [document, of_projects(), of_the_installation(), of_builds(), of_jobs()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let parts = [
+        document,
+        of_projects(),
+        settings::routes(),
+        hooks::routes(),
+        of_the_installation(),
+        of_builds(),
+        of_jobs(),
+        account::routes(),
+        administration::routes(),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 fn of_projects() -> Vec<Route> {
