@@ -175,6 +175,8 @@ async fn refusals_are_problems_that_say_what_is_wrong() {
     };
     let (status, sentence) = send("application/json", b"{\n\"title\": tr}".to_vec()).await;
     assert!(status == 400 && sentence.contains("line 2 column"), "{sentence}");
+    let (status, sentence) = send("application/json", b"[null]".to_vec()).await;
+    assert!(status == 400 && sentence.contains("an object"), "{sentence}");
     assert_eq!(send("text/xml", b"<a/>".to_vec()).await.0, 415);
     assert_eq!(send("application/json", vec![b' '; 3 << 20]).await.0, 413);
     // What is wrong with a token stands in the header, as RFC 6750 has it.

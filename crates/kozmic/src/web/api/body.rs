@@ -3,7 +3,9 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
+use serde_json::{Map, Value};
 
 use super::conduct::is_json;
 use super::problem::Problem;
@@ -23,8 +25,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             let why = rejection.body_text();
             Problem::of(rejection.status(), format!("The body can't be taken: {why}."))
         })?;
+        // Serde would take a list of a record's values as well.
+        if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+            return Err(Problem::bad_request("The body must be an object: `{…}`.".into()));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|problem| {
             Problem::bad_request(format!("The body is not as it must be: {problem}."))
         })
     }
+}
+
+/// A part of a body that must be an object, too.
+pub(super) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let object = Map::deserialize(deserializer)?;
+    serde_json::from_value(Value::Object(object)).map_err(D::Error::custom)
 }

@@ -103,7 +103,7 @@ pub(super) fn unchanged<T: serde::Serialize>(
     if names(wanted, &tag(&body)) {
         return Ok(());
     }
-    let sentence = format!("The {what} has changed since you looked: get it again, and decide.");
+    let sentence = format!("The {what} changed since you looked: look again, and decide.");
     Err(Problem::of(StatusCode::PRECONDITION_FAILED, sentence))
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::answers::{self, BuildAnswer};
-use super::body::Body;
+use super::body::{Body, object};
 use super::conduct::unchanged;
 use super::paging::{self, Paging};
 use super::problem::Problem;
@@ -117,6 +117,7 @@ struct HookBody {
 #[serde(deny_unknown_fields)]
 struct Draft {
     /// It as it is to be.
+    #[serde(deserialize_with = "object")]
     written: HookBody,
     /// The number of the hook that it is to be; none: a new one.
     #[serde(default)]

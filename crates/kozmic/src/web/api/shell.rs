@@ -47,7 +47,9 @@ impl From<Refusal> for Problem {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// The terminal's width; without both there are pipes.
     columns: Option<u16>,
+    /// The terminal's height.
     rows: Option<u16>,
 }
 
