@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::harness::{Server, World, busybox, hook, web_image};
 
 /// Calls of each operation, unless KOZMIC_API_CALLS says how many.
-const CALLS: &str = "12";
+const CALLS: &str = "8";
 
 /// What tests the API by its document: schemathesis, which scripts/test brings.
 fn schemathesis() -> PathBuf {
