@@ -118,7 +118,8 @@ async fn the_api_does_what_its_document_says() {
     let document = api.json("/openapi.json").await;
     let paths = document["paths"].as_object().unwrap();
     let operations: usize = paths.values().map(|item| item.as_object().unwrap().len()).sum();
-    assert!(said.contains(&format!("Tested: {operations}")), "{said}");
+    // All but the one that tells the document, which it has read.
+    assert!(said.contains(&format!("Tested: {}\n", operations - 1)), "{said}");
     api.server.stop().await;
 }
 
