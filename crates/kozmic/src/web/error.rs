@@ -78,6 +78,36 @@ impl PageError {
         response
     }
 
+    /// The status, and what is told.
+    pub(super) fn told(self) -> (StatusCode, Told) {
+        let (status, title, sentence) = match self {
+            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
+            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
+            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
+            Self::Unauthorized(sentence) => {
+                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
+            }
+            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
+            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
+            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
+            Self::Bounds(status, sentence) => {
+                let title = match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => "Too much at once",
+                    StatusCode::REQUEST_TIMEOUT => "Too slow",
+                    _ => "Not done in time",
+                };
+                (status, title, sentence)
+            }
+            Self::TooOften(wait, sentence) => {
+                let seconds = whole_seconds(wait);
+                let sentence = format!("{sentence} Please try again in {seconds} s.");
+                (StatusCode::TOO_MANY_REQUESTS, "Too often", sentence)
+            }
+        };
+        (status, Told { title, sentence })
+    }
+
     /// Logs what went wrong with `what` and hides it from the visitor.
     pub(super) fn internal(what: &str, error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, what, "a request failed");
@@ -108,35 +138,8 @@ pub(super) struct Told {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let (status, title, sentence) = match self {
-            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
-            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
-            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
-            Self::Unauthorized(sentence) => {
-                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
-            }
-            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
-            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
-            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
-            Self::Bounds(status, sentence) => {
-                let title = match status {
-                    StatusCode::PAYLOAD_TOO_LARGE => "Too much at once",
-                    StatusCode::REQUEST_TIMEOUT => "Too slow",
-                    _ => "Not done in time",
-                };
-                (status, title, sentence)
-            }
-            Self::TooOften(wait, sentence) => {
-                // The next second that is whole.
-                let seconds = wait.as_secs() + 1;
-                let sentence = format!("{sentence} Please try again in {seconds} s.");
-                let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
-                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-                response.extensions_mut().insert(Told { title: "Too often", sentence });
-                return response;
-            }
-        };
+        let wait = if let Self::TooOften(wait, _) = &self { Some(whole_seconds(*wait)) } else { None };
+        let (status, told) = self.told();
         let mut response = status.into_response();
         let head = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
@@ -145,9 +148,17 @@ impl IntoResponse for PageError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             head.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
         }
-        response.extensions_mut().insert(Told { title, sentence });
+        if let Some(wait) = wait {
+            head.insert(header::RETRY_AFTER, wait.into());
+        }
+        response.extensions_mut().insert(told);
         response
     }
+}
+
+/// The next second that is whole.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the layer hands it over")]

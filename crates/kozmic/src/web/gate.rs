@@ -66,6 +66,8 @@ pub(super) enum Refusal {
     BadToken(&'static str),
     /// It is not there, or they must not learn that it is.
     Missing(&'static str),
+    /// Their token may not do this, whatever they may.
+    Scope,
     /// They see it, and may not do this.
     Forbidden(&'static str),
     /// It came too often: how long to wait, and what is to be said.
@@ -181,7 +183,7 @@ async fn may_enter(
 ) -> Result<Option<Access>, Refusal> {
     let may_only_read = account.is_some_and(|account| account.token == Some(TokenScope::Read));
     if may_only_read && !is_reading(entry) {
-        return Err(Refusal::Forbidden("This token may only read; make one that may write."));
+        return Err(Refusal::Scope);
     }
     let needed = match (entry.who, account) {
         (Who::Anyone, _) | (Who::SignedIn, Some(_)) => return Ok(None),
@@ -311,6 +313,8 @@ impl<'a> Wanted<'a> {
 }
 
 impl Refusal {
+    const SCOPE: &str = "This token may only read; make one that may write.";
+
     fn told_at(self, door: Door, request: &Request) -> Response {
         if let Self::TooOften(..) = self {
             return PageError::from(self).into_response();
@@ -348,6 +352,7 @@ impl From<Refusal> for PageError {
             }
             Refusal::BadToken(sentence) => Self::Unauthorized(sentence),
             Refusal::Missing(what) => Self::no_such(what),
+            Refusal::Scope => Self::Forbidden(Refusal::SCOPE.into()),
             Refusal::Forbidden(sentence) => Self::Forbidden(sentence.into()),
             Refusal::TooOften(wait, sentence) => Self::TooOften(wait, sentence),
             Refusal::Store(error) => error.into(),
@@ -361,8 +366,9 @@ impl From<Refusal> for Problem {
             Refusal::Anonymous => Self::unauthorized(
                 "Send a token as `Authorization: Bearer …`; `kozmic token create` makes one.",
             ),
-            Refusal::BadToken(sentence) => Self::unauthorized(sentence),
+            Refusal::BadToken(sentence) => Self::bad_token(sentence),
             Refusal::Missing(what) => Self::not_found(what),
+            Refusal::Scope => Self::insufficient_scope(Refusal::SCOPE),
             Refusal::Forbidden(sentence) => Self::forbidden(sentence),
             Refusal::TooOften(_, sentence) => Self::of(StatusCode::TOO_MANY_REQUESTS, sentence),
             Refusal::Store(error) => error.into(),

@@ -15,7 +15,7 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::api::Problem;
+use super::api::{self, Problem};
 use super::error::{self, PageError};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
@@ -37,7 +37,16 @@ pub async fn serve(listener: TcpListener, app: App) {
 fn router(app: App) -> Router {
     // Pages, their logs and sockets are what browsers show; the rest is for programs.
     let (mut pages, mut rest) = (Router::new(), Router::new());
-    for Route { entry, handler } in routes::table() {
+    for Route { entry, handler, operation } in routes::table() {
+        let handler = match operation {
+            Some(operation) => {
+                let conduct = api::Conduct::of(entry, &operation);
+                handler.layer(middleware::from_fn(move |request: Request, next: Next| {
+                    api::keep(conduct.clone(), request, next)
+                }))
+            }
+            None => handler,
+        };
         let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
         let watched = middleware::from_fn(move |request: Request, next: Next| {
             watch::around(entry, request, next)

@@ -18,6 +18,7 @@ mod million;
 
 mod administration;
 mod again;
+mod api;
 mod archived;
 mod artifacts;
 mod asked;
@@ -91,6 +92,7 @@ mod store_listen;
 mod store_logs;
 mod store_machines;
 mod store_order;
+mod store_pages;
 mod store_plans;
 mod store_queue;
 mod store_secrets;
