@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 
 use super::App;
+use super::words::programs as words;
 use crate::github::{SIGNATURE_HEADER, SignatureError, verify};
 use crate::intake::{self, Answer};
 use crate::model::HookId;
@@ -44,14 +45,13 @@ pub(super) async fn deliver(
         }
         Err(error) => {
             tracing::error!(%error, hook, "a delivery could not be stored");
-            let sentence = "The delivery could not be stored; please redeliver it.";
-            (StatusCode::INTERNAL_SERVER_ERROR, sentence.into())
+            (StatusCode::INTERNAL_SERVER_ERROR, words::NOT_STORED.into())
         }
     }
 }
 
 fn missing() -> Reply {
-    (StatusCode::NOT_FOUND, "There is no such hook.".to_owned())
+    (StatusCode::NOT_FOUND, words::NO_HOOK.to_owned())
 }
 
 /// A store that does not answer has not said so.
@@ -66,7 +66,7 @@ async fn taken(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Reply, StoreError> {
-    let refused = |problem| (StatusCode::UNAUTHORIZED, format!("Refused: {problem}."));
+    let refused = |problem| (StatusCode::UNAUTHORIZED, words::refused(problem));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
     let Some(hook) = app.store.hook(HookId(id)).await? else { return Ok(missing()) };
     // Nothing is read of a body that nobody claims to have signed.
@@ -81,12 +81,10 @@ async fn taken(
         (place, axum::body::to_bytes(body, BODY_LIMIT).await)
     };
     let Ok((_place, body)) = tokio::time::timeout(PATIENCE, read).await else {
-        let sentence = "The delivery was not there within 10 seconds; please redeliver it.";
-        return Ok((StatusCode::REQUEST_TIMEOUT, sentence.into()));
+        return Ok((StatusCode::REQUEST_TIMEOUT, words::TOO_SLOW.into()));
     };
     let Ok(body) = body else {
-        let sentence = "The delivery is larger than 25 MB, or was cut off.";
-        return Ok((StatusCode::PAYLOAD_TOO_LARGE, sentence.into()));
+        return Ok((StatusCode::PAYLOAD_TOO_LARGE, words::TOO_LARGE.into()));
     };
     if let Err(problem) = verify(signature.as_bytes(), &body, &hook.secret) {
         return Ok(refused(problem));
@@ -95,13 +93,13 @@ async fn taken(
         |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let bad = |sentence: &str| (StatusCode::BAD_REQUEST, sentence.to_owned());
     let (Some(event), Some(guid)) = (text("x-github-event"), text("x-github-delivery")) else {
-        return Ok(bad("X-GitHub-Event or X-GitHub-Delivery is missing."));
+        return Ok(bad(words::NO_HEADERS));
     };
     let Ok(payload) = String::from_utf8(Vec::from(body)) else {
-        return Ok(bad("The payload is not UTF-8."));
+        return Ok(bad(words::NOT_UTF8));
     };
     if payload.starts_with("payload=") {
-        return Ok(bad("Set the webhook's content type to application/json."));
+        return Ok(bad(words::NOT_JSON));
     }
     let Some(project) = app.store.project(hook.project).await? else { return Ok(missing()) };
     let delivery = Delivery {

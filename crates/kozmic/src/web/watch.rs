@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::App;
 use super::error::RequestId;
 use super::gate::{self, Door, Entry, Refusal};
+use super::words::programs as words;
 use crate::model::Timestamp;
 use crate::seal::sha256_hex;
 use crate::store::StoreError;
@@ -39,15 +40,11 @@ pub(super) async fn metrics(
     match may_read {
         Ok(true) => {}
         Ok(false) => {
-            return told(
-                StatusCode::UNAUTHORIZED,
-                "Metrics are for who asks from this machine. From elsewhere, send the value of \
-                 KOZMIC_METRICS_TOKEN, or an administrator's API token, as `Authorization: Bearer …`.\n",
-            );
+            return told(StatusCode::UNAUTHORIZED, words::METRICS_CLOSED);
         }
         Err(error) => {
             tracing::error!(%error, "a token can't be looked up");
-            return told(StatusCode::SERVICE_UNAVAILABLE, "The store does not answer.\n");
+            return told(StatusCode::SERVICE_UNAVAILABLE, words::STORE_AWAY);
         }
     }
     match app.store.watched(Timestamp::now()).await {

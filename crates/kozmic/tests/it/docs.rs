@@ -1,0 +1,367 @@
+//! The blocks of code in docs/, all of them: a shell carries out the commands with a real server
+//! beside GitHub's stand-in, settings are read, scripts and programs are looked through by what
+//! would run them. A block that can't be run here says why behind its language: `no-test: …`.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use kozmic::config::Settings;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::harness::{BASE, Server, World, eventually, free_port, hook, remove_cached_images};
+
+/// Blocks that are not run. Each is looked for elsewhere, or needs what no test may touch.
+const NOT_RUN: usize = 0;
+
+struct Block {
+    /// Page and line.
+    at: String,
+    language: String,
+    /// Why it is not run.
+    excuse: Option<String>,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut pages: Vec<PathBuf> =
+        std::fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|page| page.extension().is_some_and(|end| end == "md"));
+    pages.sort();
+    let mut blocks = Vec::new();
+    for page in pages {
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        let mut open: Option<(usize, Block)> = None;
+        for (index, line) in std::fs::read_to_string(&page).unwrap().lines().enumerate() {
+            let begun = line.trim_start();
+            match (begun.strip_prefix("```"), &mut open) {
+                (Some(said), None) => {
+                    let (language, rest) = said.split_once(' ').unwrap_or((said, ""));
+                    let excuse = rest.strip_prefix("no-test: ").map(str::to_owned);
+                    assert!(rest.is_empty() || excuse.is_some(), "{name}: what is {rest:?}?");
+                    let at = format!("docs/{name}:{}", index + 1);
+                    let language = language.to_owned();
+                    let block = Block { at, language, excuse, text: String::new() };
+                    open = Some((line.len() - begun.len(), block));
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
+                // A block in a list is indented as a whole.
+                (None, Some((indent, block))) => {
+                    block.text += line.get(*indent..).unwrap_or_default();
+                    block.text.push('\n');
+                }
+                (None, None) => {}
+            }
+        }
+    }
+    blocks
+}
+
+impl Block {
+    fn is_script(&self) -> bool {
+        self.text.starts_with("#!")
+    }
+
+    /// Nothing but values of settings, as in a file of an environment.
+    fn is_settings(&self) -> bool {
+        self.text.lines().filter(|line| !line.starts_with('#')).all(|line| {
+            let value = line
+                .split_once('=')
+                .filter(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+            // With something behind it, it is the variable of a command.
+            value.is_some_and(|(_, value)| {
+                value.starts_with('\'') || !value.split(" #").next().unwrap().trim().contains(' ')
+            })
+        })
+    }
+}
+
+/// A server with a project as the pages speak of it.
+struct Place {
+    world: World,
+    server: Server,
+    folder: PathBuf,
+    /// What stands on the pages, and what is so here.
+    values: Vec<(&'static str, String)>,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let world = World::with(&[]).await;
+        let server = world.serve().await;
+        let url = server.url.clone();
+        world.add_project(&url).await;
+        let made = format!("# {}\n", uuid());
+        let tests = hook("Tests", BASE, "#!/bin/bash\ntrue\n");
+        let install = format!("#!/bin/sh\n{made}true\n");
+        let (deploy, release) =
+            (tests.replace("Tests", "Deploy"), tests.replace("Tests", "Release"));
+        let files = [
+            ("tests.sh", tests.as_str()),
+            ("tests.install.sh", &install),
+            ("deploy.sh", &deploy),
+            ("release.sh", &release),
+        ];
+        world.apply_files(&url, &files).await;
+        let sha = world.push(&[("packages.txt", b"bash\n")]).await;
+        let build = world.finished(&url, &sha).await;
+        assert_eq!(build.status, "success", "{build:?}");
+        world.sim.tag("octo/orbit", "octo", "v1.2").await.unwrap();
+        world.sim.add_repository("octo", "secret").await.unwrap();
+        // The third one is revoked.
+        let token = world.api_token().await.to_owned();
+        for _ in 2..=3 {
+            let made = world.run(&url, &["token", "create", "--user", "octo"]).await;
+            assert!(made.status.success(), "{made:?}");
+        }
+        let waiting = waiting_from_fork(&world, &url).await;
+        let folder = world.folder().join("docs");
+        for name in ["hooks", "backups", "bin", "etc", "man"] {
+            std::fs::create_dir_all(folder.join(name)).unwrap();
+        }
+        let script = format!("#!/bin/sh\n# kozmic: title = T\n# kozmic: image = {BASE}\ntrue\n");
+        for (name, content) in [
+            ("token", "one\n"),
+            ("other-token", "another\n"),
+            ("id_ed25519", "a key\n"),
+            ("packages.txt", "bash\n"),
+            ("hooks/tests.sh", &script),
+            ("hooks/build.sh", &script),
+            ("hooks/tests.install.sh", &install),
+        ] {
+            std::fs::write(folder.join(name), content).unwrap();
+        }
+        let program = env!("CARGO_BIN_EXE_kozmic");
+        std::os::unix::fs::symlink(program, folder.join("bin/kozmic")).unwrap();
+        // The other machine of a backup is this one.
+        put_program(&folder.join("bin/ssh"), "#!/bin/sh\nexec sh -c \"$2\"\n");
+        let key = std::fs::read_to_string(world.data_dir().join("secret-key")).unwrap();
+        let at = |name: &str| folder.join(name).display().to_string();
+        let job = build.job("Tests").id;
+        let values = vec![
+            ("https://ci.example.com", url.clone()),
+            ("https://ci.example.org", url.clone()),
+            ("kozmic_…", token.clone()),
+            ("KOZMIC_TOKEN=…", format!("KOZMIC_TOKEN={token}")),
+            ("KOZMIC_SECRET_KEY=…", format!("KOZMIC_SECRET_KEY={}", key.trim())),
+            ("=old…", format!("={}", "0".repeat(64))),
+            ("=new…", format!("={}", "1".repeat(64))),
+            ("/srv/backups", at("backups")),
+            ("/tmp/drill", at("drill")),
+            ("/etc/bash_completion.d", at("etc")),
+            ("/usr/local/share/man/man1", at("man")),
+            ("jobs/41", format!("jobs/{job}")),
+            ("octo/orbit 17", format!("octo/orbit {waiting}")),
+        ];
+        Self { world, server, folder, values }
+    }
+
+    fn here(&self, text: &str) -> String {
+        self.values.iter().fold(text.to_owned(), |text, (shown, here)| text.replace(shown, here))
+    }
+
+    /// A shell in which the program, the server and a token are at hand.
+    fn shell(&self, text: &str) -> Command {
+        let path = std::env::var("PATH").unwrap();
+        let mut command = Command::new("bash");
+        command.args(["-euc", text]).current_dir(&self.folder).kill_on_drop(true);
+        command
+            .env_clear()
+            .envs(self.world.environment(self.server.url.trim_start_matches("http://")));
+        command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
+        command.env("HOME", &self.folder);
+        command.stdin(std::process::Stdio::null());
+        command
+    }
+
+    async fn carry_out(&self, block: &Block) {
+        let text = self.here(&block.text);
+        if text.contains("kozmic serve") {
+            return self.serves(block, &text).await;
+        }
+        let curl = "curl() { command curl --silent --show-error --fail-with-body \"$@\"; }\n";
+        let mut shell = self.shell(&format!("{curl}{}\n{text}", self.before(&text)));
+        shell.env("KOZMIC_SERVER", &self.server.url);
+        shell.env("KOZMIC_TOKEN", self.world.api_token().await);
+        succeeded(&block.at, &shell.output().await.unwrap());
+    }
+
+    /// What a page has its reader do before.
+    fn before(&self, text: &str) -> String {
+        let fresh =
+            |name: &str| format!("export KOZMIC_DATA_DIR={}", self.folder.join(name).display());
+        let backup = "cp backups/kozmic-2026-11-28.backup .";
+        if text.starts_with("kozmic restore kozmic-") {
+            let key = self.here("KOZMIC_SECRET_KEY=…");
+            return format!("{backup}; {}; export {key}", fresh("restored"));
+        }
+        if text.contains("secret-key rotate") {
+            let old = text.split_once(" KOZMIC_NEW").map_or("", |(old, _)| old);
+            return format!(
+                "{}; {old} kozmic migrate",
+                fresh(if old.is_empty() { "a" } else { "b" })
+            );
+        }
+        if text.contains("kozmic run") {
+            let git = "git -c user.name=Ada -c user.email=ada@example.org";
+            return format!(
+                "git init -q . && git add hooks packages.txt && {git} commit -qm Scripts || true"
+            );
+        }
+        String::new()
+    }
+
+    /// Started as the block says, ready, and ended.
+    async fn serves(&self, block: &Block, text: &str) {
+        let port = free_port();
+        let mut shell = self.shell(text);
+        shell.env("KOZMIC_LISTEN", format!("127.0.0.1:{port}"));
+        shell.env("KOZMIC_DATA_DIR", self.folder.join(format!("data-{port}")));
+        let mut serving = shell.process_group(0).spawn().unwrap();
+        let group = serving.id().unwrap();
+        let ready = format!("http://127.0.0.1:{port}/readyz");
+        eventually(&format!("{}: a server that is ready", block.at), async || {
+            assert!(serving.try_wait().unwrap().is_none(), "{}: it has ended", block.at);
+            let answer = self.world.http.get(&ready).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        let kill = Command::new("kill").args(["-TERM", "--", &format!("-{group}")]).status();
+        assert!(kill.await.unwrap().success());
+        let ended = serving.wait().await.unwrap();
+        assert!(ended.success(), "{}: {ended}", block.at);
+    }
+
+    /// All that it sets is read, by the names and in the form that a server takes.
+    async fn reads(&self, block: &Block) {
+        let text = self.here(&block.text).replace("AAAAC3Nza…", "AAAAC3NzaC1lZDI1NTE5AAAAIJDZh");
+        let mut shell = Command::new("bash");
+        shell.args(["-euc", &format!("set -a\n{text}\n/usr/bin/env -0")]).env_clear();
+        let read = shell.output().await.unwrap();
+        succeeded(&block.at, &read);
+        let read = String::from_utf8(read.stdout).unwrap();
+        let names = |name: &str| name.starts_with("KOZMIC_") || name.starts_with("AWS_");
+        let set: Vec<(String, String)> = read
+            .split('\0')
+            .filter_map(|line| line.split_once('='))
+            .filter(|(name, _)| names(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        assert!(!set.is_empty(), "{}", block.at);
+        let settings = Settings::from_parts(&set, None);
+        assert!(settings.is_ok(), "{}: {:?}", block.at, settings.err());
+    }
+}
+
+/// The number of a build of a fork's pull request, which waits for a manager.
+async fn waiting_from_fork(world: &World, url: &str) -> i64 {
+    use github_sim::client::Push;
+    world.sim.add_user("mallory").await.unwrap();
+    world.sim.fork("octo/orbit", "mallory").await.unwrap();
+    let push = Push::new("mallory/orbit", "mallory").branch("main").message("Change b");
+    let sha = world.sim.push(&push.write("b", "theirs\n")).await.unwrap();
+    let head = "mallory:main";
+    world.sim.open_pull_request("octo/orbit", "mallory", head, "main", "Better", "").await.unwrap();
+    world.build_of(url, &sha).await.number
+}
+
+fn uuid() -> String {
+    kozmic::model::JobUuid::random().to_string()
+}
+
+fn put_program(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn succeeded(at: &str, output: &Output) {
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{at}: {}\n{said}{errors}", output.status);
+}
+
+async fn given(program: &str, arguments: &[&str], text: &str) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+    child.wait_with_output().await.unwrap()
+}
+
+/// Both units beside one another, under the names that the page gives them.
+async fn units(blocks: &[&Block]) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for block in blocks {
+        let end = if block.text.contains("[Timer]") { "timer" } else { "service" };
+        let path = folder.path().join(format!("kozmic-backup.{end}"));
+        let text = block.text.replace("/usr/bin/kozmic", env!("CARGO_BIN_EXE_kozmic"));
+        std::fs::write(&path, text).unwrap();
+        paths.push(path);
+    }
+    let verified = Command::new("systemd-analyze").arg("verify").args(&paths).output().await;
+    let verified = verified.unwrap();
+    succeeded("the units of docs/backup.md", &verified);
+    // It says what it ignores, and succeeds.
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(!said.contains("kozmic-backup"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_block_does_what_its_page_says() {
+    let blocks = blocks();
+    assert!(blocks.len() > 80, "only {} blocks", blocks.len());
+    let place = Place::new().await;
+    let (mut run, mut not_run) = (0, Vec::new());
+    for block in &blocks {
+        if let Some(excuse) = &block.excuse {
+            not_run.push(format!("{}: {excuse}", block.at));
+            continue;
+        }
+        run += 1;
+        match block.language.as_str() {
+            "sh" if block.is_script() => {
+                succeeded(&block.at, &given("bash", &["-n"], &block.text).await);
+            }
+            "sh" if block.text.starts_with("# kozmic: ") => {
+                let folder = tempfile::tempdir().unwrap();
+                let script = format!(
+                    "#!/bin/sh\n# kozmic: title = T\n# kozmic: image = x\n{}true\n",
+                    block.text
+                );
+                std::fs::write(folder.path().join("shown.sh"), script).unwrap();
+                let path = folder.path().display().to_string();
+                let applied =
+                    place.world.run(&place.server.url, &["hooks", "apply", "octo/secret", &path]);
+                succeeded(&block.at, &applied.await);
+            }
+            "sh" if block.is_settings() => place.reads(block).await,
+            "sh" => place.carry_out(block).await,
+            "toml" => {
+                let read = Settings::from_parts(&[], Some(("kozmic.toml".as_ref(), &block.text)));
+                assert!(read.is_ok(), "{}: {:?}", block.at, read.err());
+            }
+            "json" => {
+                let read = serde_json::from_str::<serde_json::Value>(&block.text);
+                assert!(read.is_ok(), "{}: {:?}", block.at, read.err());
+            }
+            "python" => {
+                let compile = "import sys; compile(sys.stdin.read(), 'docs', 'exec')";
+                succeeded(&block.at, &given("python3", &["-c", compile], &block.text).await);
+            }
+            // Together, below.
+            "ini" => {}
+            // What a program has said.
+            "text" => run -= 1,
+            other => panic!("{}: nobody knows how to run {other:?}", block.at),
+        }
+    }
+    units(&blocks.iter().filter(|block| block.language == "ini").collect::<Vec<_>>()).await;
+    assert!(run > 60, "only {run} blocks were run");
+    assert_eq!(not_run.len(), NOT_RUN, "{not_run:#?}");
+    place.world.end(place.server).await;
+    remove_cached_images(&place.world.instance().await).await;
+}
