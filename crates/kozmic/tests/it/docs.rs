@@ -2,17 +2,24 @@
 //! beside GitHub's stand-in, settings are read, scripts and programs are looked through by what
 //! would run them. A block that can't be run here says why behind its language: `no-test: …`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use kozmic::config::Settings;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::harness::{BASE, Server, World, eventually, free_port, hook, remove_cached_images};
+use crate::harness::{
+    BASE, Received, Server, Sink, World, eventually, free_port, hook, remove_cached_images,
+};
+
+/// Signs what is told of builds.
+const SECRET: &str = "a secret that signs";
 
 /// Blocks that are not run. Each is looked for elsewhere, or needs what no test may touch.
-const NOT_RUN: usize = 0;
+const NOT_RUN: usize = 27;
 
 struct Block {
     /// Page and line.
@@ -82,13 +89,16 @@ struct Place {
     world: World,
     server: Server,
     folder: PathBuf,
+    /// What a webhook is told of the build.
+    told: Received,
     /// What stands on the pages, and what is so here.
     values: Vec<(&'static str, String)>,
 }
 
 impl Place {
     async fn new() -> Self {
-        let world = World::with(&[]).await;
+        let sink = Sink::start().await;
+        let world = World::with(&[("KOZMIC_WEBHOOK_NETWORKS", "127.0.0.0/8")]).await;
         let server = world.serve().await;
         let url = server.url.clone();
         world.add_project(&url).await;
@@ -104,13 +114,20 @@ impl Place {
             ("release.sh", &release),
         ];
         world.apply_files(&url, &files).await;
+        let webhook = json!({
+            "format": "json", "url": sink.url, "secret": SECRET, "events": ["finished"],
+        });
+        let webhooks = format!("{url}/api/v1/projects/1/webhooks");
+        let token = world.api_token().await.to_owned();
+        let added = world.http.post(webhooks).bearer_auth(&token).json(&webhook).send().await;
+        assert_eq!(added.unwrap().status(), 201);
         let sha = world.push(&[("packages.txt", b"bash\n")]).await;
         let build = world.finished(&url, &sha).await;
         assert_eq!(build.status, "success", "{build:?}");
+        let told = sink.arrived(1).await.remove(0);
         world.sim.tag("octo/orbit", "octo", "v1.2").await.unwrap();
         world.sim.add_repository("octo", "secret").await.unwrap();
         // The third one is revoked.
-        let token = world.api_token().await.to_owned();
         for _ in 2..=3 {
             let made = world.run(&url, &["token", "create", "--user", "octo"]).await;
             assert!(made.status.success(), "{made:?}");
@@ -154,7 +171,7 @@ impl Place {
             ("jobs/41", format!("jobs/{job}")),
             ("octo/orbit 17", format!("octo/orbit {waiting}")),
         ];
-        Self { world, server, folder, values }
+        Self { world, server, folder, told, values }
     }
 
     fn here(&self, text: &str) -> String {
@@ -266,6 +283,25 @@ async fn waiting_from_fork(world: &World, url: &str) -> i64 {
     world.build_of(url, &sha).await.number
 }
 
+/// All names in a value, each behind those that it is in; of a list those of its first one.
+fn names(value: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let inner = |found: &mut BTreeSet<String>, name: &str, value: &Value| {
+        found.extend(names(value).into_iter().map(|inner| format!("{name}.{inner}")));
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                found.insert(name.clone());
+                inner(&mut found, name, value);
+            }
+        }
+        Value::Array(values) => inner(&mut found, "0", values.first().unwrap_or(&Value::Null)),
+        _ => {}
+    }
+    found
+}
+
 fn uuid() -> String {
     kozmic::model::JobUuid::random().to_string()
 }
@@ -334,9 +370,8 @@ async fn each_block_does_what_its_page_says() {
                 );
                 std::fs::write(folder.path().join("shown.sh"), script).unwrap();
                 let path = folder.path().display().to_string();
-                let applied =
-                    place.world.run(&place.server.url, &["hooks", "apply", "octo/secret", &path]);
-                succeeded(&block.at, &applied.await);
+                let apply = ["hooks", "apply", "octo/secret", &path];
+                succeeded(&block.at, &place.world.run(&place.server.url, &apply).await);
             }
             "sh" if block.is_settings() => place.reads(block).await,
             "sh" => place.carry_out(block).await,
@@ -345,8 +380,23 @@ async fn each_block_does_what_its_page_says() {
                 assert!(read.is_ok(), "{}: {:?}", block.at, read.err());
             }
             "json" => {
-                let read = serde_json::from_str::<serde_json::Value>(&block.text);
-                assert!(read.is_ok(), "{}: {:?}", block.at, read.err());
+                let read = serde_json::from_str::<Value>(&block.text);
+                let read = read.unwrap_or_else(|error| panic!("{}: {error}", block.at));
+                if read.get("delivery").is_some() {
+                    assert_eq!(names(&read), names(&place.told.json()), "{}", block.at);
+                }
+            }
+            // It looks at what has really come.
+            "python" if block.text.contains("def is_ours") => {
+                let calls = [(SECRET, "True"), ("another secret", "False")].map(|(secret, is)| {
+                    let header = place.told.header("x-kozmic-signature-256");
+                    format!("assert is_ours(b'{secret}', body, '{header}') is {is}\n")
+                });
+                let program =
+                    format!("{}\nimport sys\nbody = sys.stdin.buffer.read()\n", block.text);
+                let program = program + &calls.concat();
+                let body = String::from_utf8(place.told.body.to_vec()).unwrap();
+                succeeded(&block.at, &given("python3", &["-c", &program], &body).await);
             }
             "python" => {
                 let compile = "import sys; compile(sys.stdin.read(), 'docs', 'exec')";
