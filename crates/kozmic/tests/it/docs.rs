@@ -4,8 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
+use github_sim::client::Push;
 use kozmic::config::Settings;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -18,8 +19,13 @@ use crate::harness::{
 /// Signs what is told of builds.
 const SECRET: &str = "a secret that signs";
 
+/// A public one, of an SSH server.
+const HOST_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 /// Blocks that are not run. Each is looked for elsewhere, or needs what no test may touch.
 const NOT_RUN: usize = 27;
+
+/// What went wrong with a block.
+type Done = Result<(), String>;
 
 struct Block {
     /// Page and line.
@@ -132,7 +138,7 @@ impl Place {
             let made = world.run(&url, &["token", "create", "--user", "octo"]).await;
             assert!(made.status.success(), "{made:?}");
         }
-        let waiting = waiting_from_fork(&world, &url).await;
+        let [waiting, another] = waiting_from_fork(&world, &url).await;
         let folder = world.folder().join("docs");
         for name in ["hooks", "backups", "bin", "etc", "man"] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
@@ -169,7 +175,9 @@ impl Place {
             ("/etc/bash_completion.d", at("etc")),
             ("/usr/local/share/man/man1", at("man")),
             ("jobs/41", format!("jobs/{job}")),
+            ("octo/orbit 17 --trust", format!("octo/orbit {another} --trust")),
             ("octo/orbit 17", format!("octo/orbit {waiting}")),
+            ("AAAAC3Nza…", HOST_KEY.to_owned()),
         ];
         Self { world, server, folder, told, values }
     }
@@ -188,11 +196,11 @@ impl Place {
             .envs(self.world.environment(self.server.url.trim_start_matches("http://")));
         command.env("PATH", format!("{}:{path}", self.folder.join("bin").display()));
         command.env("HOME", &self.folder);
-        command.stdin(std::process::Stdio::null());
+        command.stdin(Stdio::null());
         command
     }
 
-    async fn carry_out(&self, block: &Block) {
+    async fn carry_out(&self, block: &Block) -> Done {
         let text = self.here(&block.text);
         if text.contains("kozmic serve") {
             return self.serves(block, &text).await;
@@ -201,7 +209,7 @@ impl Place {
         let mut shell = self.shell(&format!("{curl}{}\n{text}", self.before(&text)));
         shell.env("KOZMIC_SERVER", &self.server.url);
         shell.env("KOZMIC_TOKEN", self.world.api_token().await);
-        succeeded(&block.at, &shell.output().await.unwrap());
+        succeeded(&shell.output().await.unwrap())
     }
 
     /// What a page has its reader do before.
@@ -230,33 +238,38 @@ impl Place {
     }
 
     /// Started as the block says, ready, and ended.
-    async fn serves(&self, block: &Block, text: &str) {
+    async fn serves(&self, block: &Block, text: &str) -> Done {
         let port = free_port();
         let mut shell = self.shell(text);
         shell.env("KOZMIC_LISTEN", format!("127.0.0.1:{port}"));
         shell.env("KOZMIC_DATA_DIR", self.folder.join(format!("data-{port}")));
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut serving = shell.process_group(0).spawn().unwrap();
         let group = serving.id().unwrap();
         let ready = format!("http://127.0.0.1:{port}/readyz");
-        eventually(&format!("{}: a server that is ready", block.at), async || {
-            assert!(serving.try_wait().unwrap().is_none(), "{}: it has ended", block.at);
+        let is_up = eventually(&format!("{}: a server that is ready", block.at), async || {
+            if serving.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
             let answer = self.world.http.get(&ready).send().await.ok()?;
-            answer.status().is_success().then_some(())
+            answer.status().is_success().then_some(true)
         })
         .await;
-        let kill = Command::new("kill").args(["-TERM", "--", &format!("-{group}")]).status();
-        assert!(kill.await.unwrap().success());
-        let ended = serving.wait().await.unwrap();
-        assert!(ended.success(), "{}: {ended}", block.at);
+        if is_up {
+            let kill = Command::new("kill").args(["-TERM", "--", &format!("-{group}")]).status();
+            assert!(kill.await.unwrap().success());
+        }
+        let ended = serving.wait_with_output().await.unwrap();
+        if is_up { succeeded(&ended) } else { Err(told(&ended)) }
     }
 
     /// All that it sets is read, by the names and in the form that a server takes.
-    async fn reads(&self, block: &Block) {
-        let text = self.here(&block.text).replace("AAAAC3Nza…", "AAAAC3NzaC1lZDI1NTE5AAAAIJDZh");
+    async fn reads(&self, block: &Block) -> Done {
+        let text = self.here(&block.text);
         let mut shell = Command::new("bash");
         shell.args(["-euc", &format!("set -a\n{text}\n/usr/bin/env -0")]).env_clear();
         let read = shell.output().await.unwrap();
-        succeeded(&block.at, &read);
+        succeeded(&read)?;
         let read = String::from_utf8(read.stdout).unwrap();
         let names = |name: &str| name.starts_with("KOZMIC_") || name.starts_with("AWS_");
         let set: Vec<(String, String)> = read
@@ -265,22 +278,28 @@ impl Place {
             .filter(|(name, _)| names(name))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        assert!(!set.is_empty(), "{}", block.at);
-        let settings = Settings::from_parts(&set, None);
-        assert!(settings.is_ok(), "{}: {:?}", block.at, settings.err());
+        if set.is_empty() {
+            return Err("it sets nothing".into());
+        }
+        Settings::from_parts(&set, None).map(drop).map_err(|error| error.to_string())
     }
 }
 
-/// The number of a build of a fork's pull request, which waits for a manager.
-async fn waiting_from_fork(world: &World, url: &str) -> i64 {
-    use github_sim::client::Push;
+/// The numbers of builds of a fork's pull requests, which wait for a manager.
+async fn waiting_from_fork(world: &World, url: &str) -> [i64; 2] {
     world.sim.add_user("mallory").await.unwrap();
     world.sim.fork("octo/orbit", "mallory").await.unwrap();
-    let push = Push::new("mallory/orbit", "mallory").branch("main").message("Change b");
-    let sha = world.sim.push(&push.write("b", "theirs\n")).await.unwrap();
-    let head = "mallory:main";
-    world.sim.open_pull_request("octo/orbit", "mallory", head, "main", "Better", "").await.unwrap();
-    world.build_of(url, &sha).await.number
+    let mut numbers = [0; 2];
+    for (number, branch) in numbers.iter_mut().zip(["main", "better"]) {
+        let push = Push::new("mallory/orbit", "mallory").branch(branch).message("Change b");
+        let sha = world.sim.push(&push.write("b", branch)).await.unwrap();
+        let head = format!("mallory:{branch}");
+        let opened =
+            world.sim.open_pull_request("octo/orbit", "mallory", &head, "main", "Better", "");
+        opened.await.unwrap();
+        *number = world.build_of(url, &sha).await.number;
+    }
+    numbers
 }
 
 /// All names in a value, each behind those that it is in; of a list those of its first one.
@@ -312,23 +331,27 @@ fn put_program(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn succeeded(at: &str, output: &Output) {
+fn succeeded(output: &Output) -> Done {
+    if output.status.success() { Ok(()) } else { Err(told(output)) }
+}
+
+fn told(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{at}: {}\n{said}{errors}", output.status);
+    format!("{}\n{said}{errors}", output.status)
 }
 
 async fn given(program: &str, arguments: &[&str], text: &str) -> Output {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(std::process::Stdio::piped());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
     child.wait_with_output().await.unwrap()
 }
 
 /// Both units beside one another, under the names that the page gives them.
-async fn units(blocks: &[&Block]) {
+async fn units(blocks: &[&Block]) -> Done {
     let folder = tempfile::tempdir().unwrap();
     let mut paths = Vec::new();
     for block in blocks {
@@ -340,77 +363,80 @@ async fn units(blocks: &[&Block]) {
     }
     let verified = Command::new("systemd-analyze").arg("verify").args(&paths).output().await;
     let verified = verified.unwrap();
-    succeeded("the units of docs/backup.md", &verified);
+    succeeded(&verified)?;
     // It says what it ignores, and succeeds.
     let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(!said.contains("kozmic-backup"), "{said}");
+    if said.contains("kozmic-backup") { Err(said.into()) } else { Ok(()) }
+}
+
+/// Looked at by whoever would run or read it.
+async fn done(place: &Place, block: &Block) -> Done {
+    let text = &block.text;
+    match block.language.as_str() {
+        "sh" if block.is_script() => succeeded(&given("bash", &["-n"], text).await),
+        // Lines of a hook's header.
+        "sh" if text.starts_with("# kozmic: ") => {
+            let folder = tempfile::tempdir().unwrap();
+            let head = "#!/bin/sh\n# kozmic: title = T\n# kozmic: image = x\n";
+            std::fs::write(folder.path().join("shown.sh"), format!("{head}{text}true\n")).unwrap();
+            let path = folder.path().display().to_string();
+            let apply = ["hooks", "apply", "octo/secret", &path];
+            succeeded(&place.world.run(&place.server.url, &apply).await)
+        }
+        "sh" if block.is_settings() => place.reads(block).await,
+        "sh" => place.carry_out(block).await,
+        "toml" => {
+            let read = Settings::from_parts(&[], Some(("kozmic.toml".as_ref(), text)));
+            read.map(drop).map_err(|error| error.to_string())
+        }
+        "json" => {
+            let read: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let told = place.told.json();
+            if read.get("delivery").is_some() && names(&read) != names(&told) {
+                return Err(format!("a webhook is told {told}"));
+            }
+            Ok(())
+        }
+        // It looks at what has really come.
+        "python" if text.contains("def is_ours") => {
+            let header = place.told.header("x-kozmic-signature-256");
+            let calls = [(SECRET, "True"), ("another secret", "False")].map(|(secret, is)| {
+                format!("assert is_ours(b'{secret}', body, '{header}') is {is}\n")
+            });
+            let read = "import sys\nbody = sys.stdin.buffer.read()\n";
+            let program = format!("{text}\n{read}{}", calls.concat());
+            let body = String::from_utf8(place.told.body.to_vec()).unwrap();
+            succeeded(&given("python3", &["-c", &program], &body).await)
+        }
+        "python" => {
+            let compile = "import sys; compile(sys.stdin.read(), 'docs', 'exec')";
+            succeeded(&given("python3", &["-c", compile], text).await)
+        }
+        // Together, at the end; and what programs have said.
+        "ini" | "text" => Ok(()),
+        other => Err(format!("nobody knows how to run {other:?}")),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_block_does_what_its_page_says() {
     let blocks = blocks();
-    assert!(blocks.len() > 80, "only {} blocks", blocks.len());
     let place = Place::new().await;
-    let (mut run, mut not_run) = (0, Vec::new());
+    let (mut run, mut not_run, mut wrong) = (0, Vec::new(), Vec::new());
     for block in &blocks {
         if let Some(excuse) = &block.excuse {
             not_run.push(format!("{}: {excuse}", block.at));
             continue;
         }
-        run += 1;
-        match block.language.as_str() {
-            "sh" if block.is_script() => {
-                succeeded(&block.at, &given("bash", &["-n"], &block.text).await);
-            }
-            "sh" if block.text.starts_with("# kozmic: ") => {
-                let folder = tempfile::tempdir().unwrap();
-                let script = format!(
-                    "#!/bin/sh\n# kozmic: title = T\n# kozmic: image = x\n{}true\n",
-                    block.text
-                );
-                std::fs::write(folder.path().join("shown.sh"), script).unwrap();
-                let path = folder.path().display().to_string();
-                let apply = ["hooks", "apply", "octo/secret", &path];
-                succeeded(&block.at, &place.world.run(&place.server.url, &apply).await);
-            }
-            "sh" if block.is_settings() => place.reads(block).await,
-            "sh" => place.carry_out(block).await,
-            "toml" => {
-                let read = Settings::from_parts(&[], Some(("kozmic.toml".as_ref(), &block.text)));
-                assert!(read.is_ok(), "{}: {:?}", block.at, read.err());
-            }
-            "json" => {
-                let read = serde_json::from_str::<Value>(&block.text);
-                let read = read.unwrap_or_else(|error| panic!("{}: {error}", block.at));
-                if read.get("delivery").is_some() {
-                    assert_eq!(names(&read), names(&place.told.json()), "{}", block.at);
-                }
-            }
-            // It looks at what has really come.
-            "python" if block.text.contains("def is_ours") => {
-                let calls = [(SECRET, "True"), ("another secret", "False")].map(|(secret, is)| {
-                    let header = place.told.header("x-kozmic-signature-256");
-                    format!("assert is_ours(b'{secret}', body, '{header}') is {is}\n")
-                });
-                let program =
-                    format!("{}\nimport sys\nbody = sys.stdin.buffer.read()\n", block.text);
-                let program = program + &calls.concat();
-                let body = String::from_utf8(place.told.body.to_vec()).unwrap();
-                succeeded(&block.at, &given("python3", &["-c", &program], &body).await);
-            }
-            "python" => {
-                let compile = "import sys; compile(sys.stdin.read(), 'docs', 'exec')";
-                succeeded(&block.at, &given("python3", &["-c", compile], &block.text).await);
-            }
-            // Together, below.
-            "ini" => {}
-            // What a program has said.
-            "text" => run -= 1,
-            other => panic!("{}: nobody knows how to run {other:?}", block.at),
+        run += usize::from(block.language != "text");
+        if let Err(why) = done(&place, block).await {
+            wrong.push(format!("{}: {why}", block.at));
         }
     }
-    units(&blocks.iter().filter(|block| block.language == "ini").collect::<Vec<_>>()).await;
-    assert!(run > 60, "only {run} blocks were run");
+    let ini: Vec<&Block> = blocks.iter().filter(|block| block.language == "ini").collect();
+    wrong.extend(units(&ini).await.err());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(run > 60, "only {run} of {} blocks were run", blocks.len());
     assert_eq!(not_run.len(), NOT_RUN, "{not_run:#?}");
     place.world.end(place.server).await;
     remove_cached_images(&place.world.instance().await).await;
