@@ -137,10 +137,7 @@ impl Place {
         let added = world.http.post(webhooks).bearer_auth(&token).json(&webhook).send().await;
         assert_eq!(added.unwrap().status(), 201);
         let sha = world.push(&[("packages.txt", b"bash\n")]).await;
-        let build = eventually("all of its jobs to end", async || {
-            Some(world.build_of(&url, &sha).await).filter(is_over)
-        })
-        .await;
+        let build = world.finished(&url, &sha).await;
         assert_eq!(build.job("Tests").status, "success", "{build:?}");
         assert_eq!(build.job("Release").return_code, Some(3), "{build:?}");
         let told = sink.arrived(1).await.remove(0);
@@ -207,7 +204,7 @@ impl Place {
         let Self { world, server, failed, .. } = self;
         docker(&["rmi", &format!("kozmic-job:{failed}")]).await;
         eventually("all builds to end", async || {
-            world.builds(&server.url).await.iter().all(is_over).then_some(())
+            world.builds(&server.url).await.iter().all(Build::is_finished).then_some(())
         })
         .await;
         expires(&world).await;
@@ -319,11 +316,6 @@ impl Place {
         }
         Settings::from_parts(&set, None).map(drop).map_err(|error| error.to_string())
     }
-}
-
-/// One that has failed may have jobs that run.
-fn is_over(build: &Build) -> bool {
-    build.jobs.iter().all(|job| !matches!(job.status.as_str(), "enqueued" | "pending"))
 }
 
 /// The numbers of builds of a fork's pull requests, which wait for a manager.
