@@ -41,8 +41,8 @@ types: ## Do the types of the pages' and the browser tests' JavaScript fit? (Typ
 	@scripts/types
 
 .PHONY: imports
-imports: ## Does every room import only what it may?
-	cargo test --package kozmic --test layout --locked
+imports: ## Does every room import only what it may, and do texts stand where they belong?
+	cargo test --package kozmic --test layout --test texts --locked
 
 .PHONY: deny
 deny: $(CARGO_DENY) ## Licences, banned and duplicate crates, sources

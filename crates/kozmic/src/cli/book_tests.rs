@@ -60,9 +60,11 @@ fn blocks() -> Vec<Block> {
         let mut open: Option<Block> = None;
         for (number, line) in text.lines().enumerate() {
             match (line.trim_start().strip_prefix("```"), &mut open) {
-                (Some(language), None) => {
+                (Some(said), None) => {
                     let at = format!("{page}:{}", number + 1);
-                    let (language, text) = (language.to_owned(), String::new());
+                    // Behind it may stand why it is not run.
+                    let language = said.split(' ').next().unwrap_or_default().to_owned();
+                    let text = String::new();
                     open = Some(Block { at, language, text });
                 }
                 (Some(_), Some(_)) => blocks.extend(open.take()),

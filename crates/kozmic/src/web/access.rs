@@ -12,6 +12,7 @@ use url::Host;
 
 use super::App;
 use super::error::PageError;
+use super::words::problems;
 use crate::config::Settings;
 
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +62,7 @@ pub(super) async fn known_host(
     if app.hosts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         Ok(next.run(request).await)
     } else {
-        Err(PageError::Forbidden(format!(
-            "This server does not answer to the name {name:?}. If it should, set KOZMIC_PUBLIC_URL."
-        )))
+        Err(PageError::Forbidden(problems::unknown_host(name)))
     }
 }
 

@@ -14,6 +14,10 @@ use super::page::{Page, Sidebar, Time, render};
 use super::repositories::synchronize;
 use super::settings::Said;
 use super::visitor::{Account, Acting, Visitor};
+use super::words::{
+    answers,
+    problems::{self, Thing},
+};
 use crate::model::{SessionId, Timestamp, TokenId, TokenSpec};
 use crate::store::{StoreError, Token};
 
@@ -82,10 +86,10 @@ pub(super) async fn settings(
     Query(shown): Query<Shown>,
 ) -> Page {
     let said = match shown.done.as_str() {
-        "synchronized" => done("projects", "Up to date with GitHub."),
-        "mail-chosen" => done("mail", "Saved. It holds for builds that end from now on."),
-        "session-ended" => done("sessions", "The session has ended."),
-        "token-revoked" => done("tokens", "The token is revoked."),
+        "synchronized" => done("projects", answers::UP_TO_DATE),
+        "mail-chosen" => done("mail", answers::MAILS_CHOSEN),
+        "session-ended" => done("sessions", answers::SESSION_ENDED),
+        "token-revoked" => done("tokens", answers::TOKEN_REVOKED),
         _ => Said::default(),
     };
     page(&app, account, said, None, TokenForm::default()).await
@@ -103,12 +107,12 @@ pub(super) async fn create_token(
             Err(StoreError::Refused(why)) => Err(why),
             made => Ok(made?),
         },
-        Err(problem) => Err(format!("The token was not made: {problem}.")),
+        Err(problem) => Err(problems::token_not_made(problem)),
     };
     Ok(match made {
         Ok(token) => {
             tracing::info!(by = account.login, "an API token was made");
-            let said = done("tokens", "Copy the token now: it is not shown again.");
+            let said = done("tokens", answers::TOKEN_MADE);
             page(&app, account, said, Some(token), TokenForm::default()).await?.into_response()
         }
         Err(trouble) => {
@@ -125,7 +129,7 @@ pub(super) async fn revoke_token(
     Path(token): Path<i64>,
 ) -> Result<Response, PageError> {
     if !app.store.token_revoked(account.id, TokenId(token)).await? {
-        return Err(PageError::no_such("token"));
+        return Err(PageError::no_such(Thing::Token));
     }
     tracing::info!(by = account.login, token, "an API token was revoked");
     Ok(to("token-revoked", "tokens"))
@@ -137,7 +141,7 @@ pub(super) async fn end_session(
     Path(session): Path<i64>,
 ) -> Result<Response, PageError> {
     if !app.store.own_session_ended(account.id, SessionId(session)).await? {
-        return Err(PageError::no_such("session"));
+        return Err(PageError::no_such(Thing::Session));
     }
     Ok(to("session-ended", "sessions"))
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::visitor::{Access, Account, Acting};
+use super::words::problems;
 use super::{App, builds, jobs};
 use crate::model::{BuildId, CommitSha, JobId, JobUuid, Timestamp};
 use crate::store::{Cancelled, Job, Project, StoreError};
@@ -128,7 +129,7 @@ impl App {
             tracing::info!(job = %job.uuid, by, "a cached image was dropped");
             return Ok(());
         }
-        Err(StoreError::Refused("The job has no image of an install step, or none yet.".into()))
+        Err(StoreError::Refused(problems::NO_IMAGE.into()))
     }
 
     /// Stops what is not finished of a build.
@@ -143,7 +144,7 @@ impl App {
             }
         }
         if cancelled == 0 {
-            return Err(StoreError::Refused("The build is over already.".into()));
+            return Err(StoreError::Refused(problems::BUILD_OVER.into()));
         }
         Ok(())
     }

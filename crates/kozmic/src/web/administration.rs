@@ -9,6 +9,7 @@ use super::App;
 use super::audit::{Audit, From};
 use super::page::{Page, Sidebar, StatusMark, Time, cut, render};
 use super::visitor::Visitor;
+use super::words::administration as words;
 use crate::config::InForce;
 use crate::model::{DiskAccount, JobId, Timestamp, readable_bytes};
 use crate::store::{KnownWorker, Listed, ProjectFacts};
@@ -109,9 +110,9 @@ pub(super) async fn overview(State(app): State<App>, visitor: Visitor) -> Page {
     let workers = app.store.workers_known(now).await?.into_iter();
     let database = app.store.database_version().await?;
     let versions = vec![
-        ("Kozmic", env!("CARGO_PKG_VERSION").to_owned()),
-        ("Database", database.database),
-        ("Schema", database.schema.to_string()),
+        (words::PRODUCT, env!("CARGO_PKG_VERSION").to_owned()),
+        (words::DATABASE, database.database),
+        (words::SCHEMA, database.schema.to_string()),
     ];
     render(&OverviewPage {
         sidebar: Sidebar::load(&app, &visitor, None).await?,

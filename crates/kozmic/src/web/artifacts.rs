@@ -11,6 +11,10 @@ use serde::Deserialize;
 
 use super::error::PageError;
 use super::visitor::Access;
+use super::words::{
+    job as words,
+    problems::{self, Thing},
+};
 use super::{App, builds, jobs};
 use crate::model::{Artifact, BuildId, GitRef, ProjectId, readable_bytes};
 use crate::objects::ObjectError;
@@ -59,13 +63,9 @@ pub(super) async fn of_job(
         size: readable_bytes(artifact.size),
         path: artifact.path,
     });
-    let count = collection.artifact_count;
     let size = readable_bytes(u64::try_from(collection.artifact_bytes).unwrap_or(0));
     Ok(Some(ShownArtifacts {
-        sentence: match count {
-            1 => format!("1 artifact, {size}"),
-            count => format!("{count} artifacts, {size}"),
-        },
+        sentence: words::artifacts(collection.artifact_count, &size),
         files: files.collect(),
         hidden,
         removed: removed(collection),
@@ -76,7 +76,7 @@ pub(super) async fn of_job(
 /// Said in the place of artifacts that are gone.
 pub(super) fn removed(collection: &Collection) -> Option<String> {
     let (at, because) = collection.artifacts_removed.as_ref()?;
-    Some(format!("The artifacts were removed on {at}: {because}."))
+    Some(words::artifacts_removed(at, because))
 }
 
 /// A path of an artifact as a part of a URL.
@@ -111,7 +111,7 @@ pub(super) async fn one(
             .await
             .map_err(|error| PageError::internal("artifact", &error)),
         Found::Gone(removed) => Ok((StatusCode::GONE, format!("{removed}\n")).into_response()),
-        Found::Nothing => Err(PageError::no_such("artifact")),
+        Found::Nothing => Err(PageError::no_such(Thing::Artifact)),
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn all(
     }
     let artifacts = app.store.artifacts(job.id).await?;
     if artifacts.is_empty() {
-        return Err(PageError::NotFound("This job has no artifacts.".into()));
+        return Err(PageError::NotFound(problems::NO_ARTIFACTS.into()));
     }
     let name = format!("artifacts-{}.tar", job.id);
     let headers = [
@@ -202,7 +202,7 @@ pub(super) async fn of_build(
     Query(of): Query<Of>,
 ) -> Result<Response, PageError> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let missing = || PageError::NotFound(format!("No build has an artifact {path}."));
+    let missing = || PageError::NotFound(problems::no_artifact(&path));
     let title = given(&of.job);
     let job = if build == "latest" {
         let git_ref = given(&of.git_ref).map(|text| GitRef::from_short(&text)).transpose();

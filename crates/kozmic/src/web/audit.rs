@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::App;
 use super::page::{Page, Sidebar, Time, TokenTrouble, cut, render, token_trouble};
 use super::visitor::{Access, Visitor};
+use super::words::administration as words;
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{AuditPart, AuditRow, Project, StoreError};
 
@@ -63,14 +64,8 @@ impl Audit {
 
 impl Row {
     fn new(row: AuditRow, names_project: bool, now: Timestamp) -> Self {
-        let came = match (row.via.as_str(), row.via_id) {
-            ("session", _) => "in a browser".to_owned(),
-            ("token", Some(id)) => format!("with token {id}"),
-            ("cli", _) => "on the server’s machine".to_owned(),
-            ("kozmic", _) => "by itself".to_owned(),
-            _ => String::new(),
-        };
-        let from = row.address.map(|address| format!("from {address}"));
+        let came = words::came(&row.via, row.via_id);
+        let from = row.address.as_deref().map(words::from);
         let said = |(name, value): (&String, &Value)| {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             format!("{}: {value}", name.replace('_', " "))

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::PageError;
 use super::gate::{Door, Entry};
+use super::words::problems;
 
 /// A form or a document; scripts and secrets are smaller (`model`).
 const BODY: usize = 2 << 20;
@@ -27,12 +28,7 @@ pub(super) async fn time(entry: Entry, request: Request, next: Next) -> Response
     let limit = if LONG.contains(&entry.path) { LONG_TIME } else { ANSWER_TIME };
     let Ok(answer) = tokio::time::timeout(limit, next.run(request)).await else {
         tracing::warn!(limit = limit.as_secs(), "a request was not answered in time");
-        let sentence = format!(
-            "This was not done within {} s. Part of it may be; look before you try it again. If it \
-             happens again, the administrator finds more in the server's log, by the number of \
-             this request.",
-            limit.as_secs()
-        );
+        let sentence = problems::not_done_within(limit.as_secs());
         return PageError::Bounds(StatusCode::SERVICE_UNAVAILABLE, sentence).into_response();
     };
     answer
@@ -49,15 +45,11 @@ pub(super) async fn body(entry: Entry, request: Request, next: Next) -> Response
     match tokio::time::timeout(BODY_TIME, to_bytes(body, BODY)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
         Ok(Err(_)) => {
-            let sentence = "What was sent is larger than what is taken here, 2 MiB, or was cut \
-                            off. Send less, or use the command line.";
-            PageError::Bounds(StatusCode::PAYLOAD_TOO_LARGE, sentence.into()).into_response()
+            let sentence = problems::TOO_LARGE.to_owned();
+            PageError::Bounds(StatusCode::PAYLOAD_TOO_LARGE, sentence).into_response()
         }
         Err(_) => {
-            let sentence = format!(
-                "What was sent was not there within {} s. Please send it again.",
-                BODY_TIME.as_secs()
-            );
+            let sentence = problems::not_there_within(BODY_TIME.as_secs());
             PageError::Bounds(StatusCode::REQUEST_TIMEOUT, sentence).into_response()
         }
     }

@@ -11,6 +11,7 @@ use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
 use super::visitor::{Access, Visitor};
+use super::words::problems::{self, Thing};
 use super::{App, artifacts, jobs, kept, log_page, phases, services, tests, words};
 use crate::model::{Approval, BuildId, CronLine, GitRef, JobId, JobStatus, Timestamp, Trigger};
 use crate::store::{AskedFor, Build, Job, PhaseTime, Project, ReportTrouble};
@@ -147,8 +148,7 @@ pub(super) async fn build(
             .transpose();
         let git_ref = git_ref.map_err(|problem| PageError::BadRequest(problem.to_string()))?;
         let latest = app.store.latest_build(project.id, git_ref.as_ref()).await?;
-        let latest =
-            latest.ok_or_else(|| PageError::NotFound("Nothing was built of this yet.".into()))?;
+        let latest = latest.ok_or_else(|| PageError::NotFound(problems::NOTHING_BUILT.into()))?;
         return Ok(Redirect::to(&format!("/projects/{}/builds/{}/", project.id, latest.id))
             .into_response());
     }
@@ -175,7 +175,7 @@ pub(super) async fn job(
     let build = find(&app, &access.project, Some(build)).await?;
     let job = jobs::find(&app, &access.project, job).await?;
     if job.build != build.id {
-        return Err(PageError::no_such("job"));
+        return Err(PageError::no_such(Thing::Job));
     }
     if let Some(line) = number(view.line.as_ref()) {
         let (page, path) = (log_page::page_of(line), job_path(&access.project, &job));
@@ -197,7 +197,7 @@ pub(super) async fn find(
     project: &Project,
     build: Option<i64>,
 ) -> Result<Build, PageError> {
-    let missing = || PageError::no_such("build");
+    let missing = || PageError::no_such(Thing::Build);
     let build = app.store.build(BuildId(build.ok_or_else(missing)?)).await?;
     build.filter(|build| build.project == project.id).ok_or_else(missing)
 }

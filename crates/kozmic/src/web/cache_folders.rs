@@ -7,6 +7,7 @@ use super::error::PageError;
 use super::page::{Page, Time};
 use super::settings::{self, Said};
 use super::visitor::{Access, Account, Acting, Visitor};
+use super::words::{answers, problems::Thing};
 use crate::model::{ProjectId, Timestamp, readable_bytes};
 use crate::store::{KeptFolder, StoreError};
 
@@ -41,10 +42,9 @@ pub(super) async fn drop(
 ) -> Page {
     let project = access.project.id;
     let dropped = app.store.cache_folder_dropped_by(project, folder).await?;
-    let name = dropped.ok_or_else(|| PageError::no_such("cache folder"))?;
+    let name = dropped.ok_or_else(|| PageError::no_such(Thing::CacheFolder))?;
     tracing::info!(%project, folder, name, by = account.login, "a cache folder was dropped");
-    let done =
-        vec![format!("The cache folder {name} is dropped; the next job begins with an empty one.")];
+    let done = vec![answers::cache_folder_dropped(&name)];
     let said = Said { about: "cache-folders", done, troubles: Vec::new() };
     settings::page(&app, Visitor(Some(account)), access, said).await
 }

@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::api::Problem;
+use super::words::problems::{self, Thing};
 use crate::model::JobUuid;
 use crate::store::StoreError;
 
@@ -19,13 +20,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROBLEM: &str = "application/problem+json";
 /// Of a text that says what was not understood.
 const LONGEST: usize = 8 * 1024;
-const NOT_SIGNED_IN: &str = "Not signed in";
-const BROKE: &str = "Something broke here";
-const INTERNAL: &str = "It was not your doing. Please try again; the administrator finds the \
-                        reason in the server's log, by the number of this request.";
-const AWAY: &str = "The database does not answer, so nothing can be shown or changed. Builds go \
-                    on where they can. Please try again in a minute; if that does not help, tell \
-                    the administrator.";
 
 #[derive(Debug)]
 pub(super) enum PageError {
@@ -61,8 +55,8 @@ struct ErrorPage<'a> {
 }
 
 impl PageError {
-    pub(super) fn no_such(what: &str) -> Self {
-        Self::NotFound(format!("There is no such {what}, or it was deleted."))
+    pub(super) fn no_such(thing: Thing) -> Self {
+        Self::NotFound(problems::no_such(thing))
     }
 
     pub(super) fn not_signed_in(status: StatusCode, sentence: &str) -> Self {
@@ -81,28 +75,34 @@ impl PageError {
     /// The status, and what is told.
     pub(super) fn told(self) -> (StatusCode, Told) {
         let (status, title, sentence) = match self {
-            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
-            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
-            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
-            Self::Unauthorized(sentence) => {
-                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
+            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, problems::NOT_FOUND, sentence),
+            Self::BadRequest(sentence) => {
+                (StatusCode::BAD_REQUEST, problems::NOT_UNDERSTOOD, sentence)
             }
-            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
-            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
-            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
+            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, problems::NOT_ALLOWED, sentence),
+            Self::Unauthorized(sentence) => {
+                (StatusCode::UNAUTHORIZED, problems::NOT_SIGNED_IN, sentence.to_owned())
+            }
+            Self::NotSignedIn(status, sentence) => (status, problems::NOT_SIGNED_IN, sentence),
+            Self::Conflict(sentence) => (StatusCode::CONFLICT, problems::NOT_NOW, sentence),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, problems::BROKE, problems::WHY_BROKE.to_owned())
+            }
+            Self::Away => {
+                (StatusCode::SERVICE_UNAVAILABLE, problems::AWAY, problems::WHY_AWAY.to_owned())
+            }
             Self::Bounds(status, sentence) => {
                 let title = match status {
-                    StatusCode::PAYLOAD_TOO_LARGE => "Too much at once",
-                    StatusCode::REQUEST_TIMEOUT => "Too slow",
-                    _ => "Not done in time",
+                    StatusCode::PAYLOAD_TOO_LARGE => problems::TOO_MUCH,
+                    StatusCode::REQUEST_TIMEOUT => problems::TOO_SLOW,
+                    _ => problems::NOT_IN_TIME,
                 };
                 (status, title, sentence)
             }
             Self::TooOften(wait, sentence) => {
                 let seconds = whole_seconds(wait);
-                let sentence = format!("{sentence} Please try again in {seconds} s.");
-                (StatusCode::TOO_MANY_REQUESTS, "Too often", sentence)
+                let sentence = problems::again_in(&sentence, seconds);
+                (StatusCode::TOO_MANY_REQUESTS, problems::TOO_OFTEN, sentence)
             }
         };
         (status, Told { title, sentence })
@@ -138,7 +138,8 @@ pub(super) struct Told {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let wait = if let Self::TooOften(wait, _) = &self { Some(whole_seconds(*wait)) } else { None };
+        let wait =
+            if let Self::TooOften(wait, _) = &self { Some(whole_seconds(*wait)) } else { None };
         let (status, told) = self.told();
         let mut response = status.into_response();
         let head = response.headers_mut();
@@ -211,23 +212,13 @@ fn is_bare(path: &str, response: &Response) -> bool {
 
 fn explained(status: StatusCode, text: &str) -> Told {
     let (title, sentence) = match status {
-        StatusCode::METHOD_NOT_ALLOWED => (
-            "Not like this",
-            "This address takes another method than the one that was used. Go back to the page \
-             that you came from, and use what is there.",
-        ),
-        StatusCode::PAYLOAD_TOO_LARGE => (
-            "Too much at once",
-            "What was sent is larger than what is taken here. Send less, or use the command line.",
-        ),
-        StatusCode::NOT_FOUND => ("Not found", "There is no such page."),
-        _ => ("Not understood", ""),
+        StatusCode::METHOD_NOT_ALLOWED => (problems::OTHER_METHOD, problems::WHY_OTHER_METHOD),
+        StatusCode::PAYLOAD_TOO_LARGE => (problems::TOO_MUCH, problems::WHY_TOO_MUCH),
+        StatusCode::NOT_FOUND => (problems::NOT_FOUND, problems::WHY_NOT_FOUND),
+        _ if text.is_empty() => (problems::NOT_UNDERSTOOD, problems::WHY_NOT_UNDERSTOOD),
+        _ => (problems::NOT_UNDERSTOOD, text),
     };
-    let sentence = match (sentence, text) {
-        ("", "") => "What was sent can't be understood.".to_owned(),
-        ("", text) => text.to_owned(),
-        (sentence, _) => sentence.to_owned(),
-    };
+    let sentence = sentence.to_owned();
     Told { title, sentence }
 }
 
@@ -240,10 +231,10 @@ fn shown(path: &str, id: &RequestId, response: Response, told: &Told) -> Respons
         let problem = Problem::of(status, told.sentence.clone());
         (PROBLEM, problem.body(Some(id)))
     } else {
-        let next = if told.title == NOT_SIGNED_IN {
-            ("/login/", "Sign in")
+        let next = if told.title == problems::NOT_SIGNED_IN {
+            ("/login/", problems::TO_SIGN_IN)
         } else {
-            ("/", "To the projects")
+            ("/", problems::TO_PROJECTS)
         };
         let Told { title, sentence } = told;
         let page = ErrorPage { title, sentence, status: status.as_u16(), id: &id.0, next };

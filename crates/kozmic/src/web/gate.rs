@@ -13,6 +13,7 @@ use super::api::Problem;
 use super::error::PageError;
 use super::origin::Origin;
 use super::visitor::{Access, Account};
+use super::words::problems::{self, Thing};
 use super::{App, admission, pace};
 use crate::model::{Actor, BuildId, JobId, JobUuid, ProjectId, Role, Timestamp, TokenScope};
 use crate::store::{Project, StoreError};
@@ -65,7 +66,7 @@ pub(super) enum Refusal {
     /// Of somebody once, or of nobody; what is wrong with it.
     BadToken(&'static str),
     /// It is not there, or they must not learn that it is.
-    Missing(&'static str),
+    Missing(Thing),
     /// Their token may not do this, whatever they may.
     Scope,
     /// They see it, and may not do this.
@@ -150,10 +151,9 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 pub(super) async fn by_token(app: &App, token: &str) -> Result<Account, Refusal> {
     let used = app.store.token_used(token, Timestamp::now()).await?;
-    let used = used.ok_or(Refusal::BadToken("This token is unknown or has expired."))?;
+    let used = used.ok_or(Refusal::BadToken(problems::BAD_TOKEN))?;
     let Some(admitted) = admission::of(app, &used.user).await? else {
-        let sentence = "The settings of this server do not let the token's user in.";
-        return Err(Refusal::BadToken(sentence));
+        return Err(Refusal::BadToken(problems::TOKEN_NOT_ADMITTED));
     };
     Ok(Account::by_token(used, admitted.is_administrator))
 }
@@ -189,7 +189,7 @@ async fn may_enter(
         (Who::Anyone, _) | (Who::SignedIn, Some(_)) => return Ok(None),
         (Who::SignedIn | Who::Administrator, None) => return Err(Refusal::Anonymous),
         (Who::Administrator, Some(account)) if account.is_administrator => return Ok(None),
-        (Who::Administrator, Some(_)) => return Err(Refusal::Missing("page")),
+        (Who::Administrator, Some(_)) => return Err(Refusal::Missing(Thing::Page)),
         (Who::Member | Who::Insider, _) => Role::Member,
         (Who::Manager, _) => Role::Manager,
         (Who::Owner, _) => Role::Owner,
@@ -213,8 +213,8 @@ async fn may_enter(
         (Verdict::Enters, Some(project)) => Ok(Some(Access { project, role })),
         // Neither sees whether there is one.
         _ if account.is_none() => Err(Refusal::Anonymous),
-        (Verdict::Sees, Some(_)) => Err(Refusal::Forbidden(reserved(needed))),
-        _ => Err(Refusal::Missing(wanted.as_ref().map_or("page", Wanted::noun))),
+        (Verdict::Sees, Some(_)) => Err(Refusal::Forbidden(problems::reserved(needed))),
+        _ => Err(Refusal::Missing(wanted.as_ref().map_or(Thing::Page, Wanted::thing))),
     }
 }
 
@@ -248,14 +248,6 @@ fn verdict(needed: Role, role: Option<Role>, is_visible: bool) -> Verdict {
     }
 }
 
-fn reserved(needed: Role) -> &'static str {
-    match needed {
-        Role::Owner => "Only the owner of the project may do this.",
-        Role::Manager => "Members may look; managers and the owner may change this.",
-        Role::Member => "Only members of the project may see this.",
-    }
-}
-
 /// What a path names, by the names of its parameters.
 enum Wanted<'a> {
     Project(&'a str),
@@ -277,11 +269,11 @@ impl<'a> Wanted<'a> {
         })
     }
 
-    fn noun(&self) -> &'static str {
+    fn thing(&self) -> Thing {
         match self {
-            Self::Project(_) => "project",
-            Self::Build(_) => "build",
-            Self::Job(_) | Self::Tailer(_) => "job",
+            Self::Project(_) => Thing::Project,
+            Self::Build(_) => Thing::Build,
+            Self::Job(_) | Self::Tailer(_) => Thing::Job,
         }
     }
 
@@ -313,8 +305,6 @@ impl<'a> Wanted<'a> {
 }
 
 impl Refusal {
-    const SCOPE: &str = "This token may only read; make one that may write.";
-
     fn told_at(self, door: Door, request: &Request) -> Response {
         if let Self::TooOften(..) = self {
             return PageError::from(self).into_response();
@@ -347,12 +337,10 @@ fn to_sign_in(method: &Method, uri: &Uri) -> Redirect {
 impl From<Refusal> for PageError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Anonymous => {
-                Self::Unauthorized("Sign in, or send an API token as `Authorization: Bearer …`.")
-            }
+            Refusal::Anonymous => Self::Unauthorized(problems::ANONYMOUS),
             Refusal::BadToken(sentence) => Self::Unauthorized(sentence),
             Refusal::Missing(what) => Self::no_such(what),
-            Refusal::Scope => Self::Forbidden(Refusal::SCOPE.into()),
+            Refusal::Scope => Self::Forbidden(problems::TOKEN_ONLY_READS.into()),
             Refusal::Forbidden(sentence) => Self::Forbidden(sentence.into()),
             Refusal::TooOften(wait, sentence) => Self::TooOften(wait, sentence),
             Refusal::Store(error) => error.into(),
@@ -363,12 +351,10 @@ impl From<Refusal> for PageError {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Anonymous => Self::unauthorized(
-                "Send a token as `Authorization: Bearer …`; `kozmic token create` makes one.",
-            ),
+            Refusal::Anonymous => Self::unauthorized(problems::NO_TOKEN),
             Refusal::BadToken(sentence) => Self::bad_token(sentence),
-            Refusal::Missing(what) => Self::not_found(what),
-            Refusal::Scope => Self::insufficient_scope(Refusal::SCOPE),
+            Refusal::Missing(what) => Self::not_found(what.noun()),
+            Refusal::Scope => Self::insufficient_scope(problems::TOKEN_ONLY_READS),
             Refusal::Forbidden(sentence) => Self::forbidden(sentence),
             Refusal::TooOften(_, sentence) => Self::of(StatusCode::TOO_MANY_REQUESTS, sentence),
             Refusal::Store(error) => error.into(),

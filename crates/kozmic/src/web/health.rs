@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::App;
+use super::words::programs as words;
 
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
@@ -15,7 +16,6 @@ pub(super) async fn readyz(State(app): State<App>) -> (StatusCode, String) {
     if unready.is_empty() {
         (StatusCode::OK, "ready\n".into())
     } else {
-        let text = format!("not ready: {}\n", unready.join(", "));
-        (StatusCode::SERVICE_UNAVAILABLE, text)
+        (StatusCode::SERVICE_UNAVAILABLE, words::not_ready(&unready))
     }
 }

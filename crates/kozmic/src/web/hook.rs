@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::App;
 use super::error::PageError;
 use super::origin::Origin;
+use super::words::programs as words;
 use crate::github::{SIGNATURE_HEADER, SignatureError, verify};
 use crate::intake::{self, Answer};
 use crate::model::HookId;
@@ -76,14 +77,13 @@ async fn answered(
         }
         Err(error) => {
             tracing::error!(%error, hook, "a delivery could not be stored");
-            let sentence = "The delivery could not be stored; please redeliver it.";
-            (StatusCode::INTERNAL_SERVER_ERROR, sentence.into())
+            (StatusCode::INTERNAL_SERVER_ERROR, words::NOT_STORED.into())
         }
     }
 }
 
 fn missing() -> Reply {
-    (StatusCode::NOT_FOUND, "There is no such hook.".to_owned())
+    (StatusCode::NOT_FOUND, words::NO_HOOK.to_owned())
 }
 
 /// A store that does not answer has not said so.
@@ -99,7 +99,7 @@ async fn taken(
     body: Body,
     places: &'static Places,
 ) -> Result<Reply, StoreError> {
-    let refused = |problem| (StatusCode::UNAUTHORIZED, format!("Refused: {problem}."));
+    let refused = |problem| (StatusCode::UNAUTHORIZED, words::refused(problem));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
     let Some(hook) = app.store.hook(HookId(id)).await? else { return Ok(missing()) };
     // Nothing is read of a body that nobody claims to have signed.
@@ -114,12 +114,10 @@ async fn taken(
         (place, axum::body::to_bytes(body, BODY_LIMIT).await)
     };
     let Ok((_place, body)) = tokio::time::timeout(PATIENCE, read).await else {
-        let sentence = "The delivery was not there within 10 seconds; please redeliver it.";
-        return Ok((StatusCode::REQUEST_TIMEOUT, sentence.into()));
+        return Ok((StatusCode::REQUEST_TIMEOUT, words::TOO_SLOW.into()));
     };
     let Ok(body) = body else {
-        let sentence = "The delivery is larger than 25 MB, or was cut off.";
-        return Ok((StatusCode::PAYLOAD_TOO_LARGE, sentence.into()));
+        return Ok((StatusCode::PAYLOAD_TOO_LARGE, words::TOO_LARGE.into()));
     };
     if let Err(problem) = verify(signature.as_bytes(), &body, &hook.secret) {
         return Ok(refused(problem));
@@ -128,13 +126,13 @@ async fn taken(
         |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let bad = |sentence: &str| (StatusCode::BAD_REQUEST, sentence.to_owned());
     let (Some(event), Some(guid)) = (text("x-github-event"), text("x-github-delivery")) else {
-        return Ok(bad("X-GitHub-Event or X-GitHub-Delivery is missing."));
+        return Ok(bad(words::NO_HEADERS));
     };
     let Ok(payload) = String::from_utf8(Vec::from(body)) else {
-        return Ok(bad("The payload is not UTF-8."));
+        return Ok(bad(words::NOT_UTF8));
     };
     if payload.starts_with("payload=") {
-        return Ok(bad("Set the webhook's content type to application/json."));
+        return Ok(bad(words::NOT_JSON));
     }
     let Some((project, options)) = app.store.project_in_full(hook.project).await? else {
         return Ok(missing());

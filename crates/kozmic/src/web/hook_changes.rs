@@ -11,6 +11,7 @@ use super::App;
 use super::hook_form;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::visitor::{Access, Visitor};
+use super::words::hook as words;
 use crate::model::{HookId, Timestamp};
 use crate::store::{HookChange, Project};
 
@@ -139,7 +140,7 @@ fn differences(old: &str, new: &str) -> (Vec<Line>, usize) {
         for change in group.iter().flat_map(|operation| diff.iter_changes(operation)) {
             let mut text = shortened(change.value());
             if tells_end && change.missing_newline() {
-                text.push_str("  (no line end)");
+                text.push_str(words::NO_LINE_END);
             }
             lines.push(match change.tag() {
                 ChangeTag::Equal => Line::Same(text),

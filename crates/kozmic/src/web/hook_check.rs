@@ -12,6 +12,7 @@ use super::error::PageError;
 use super::hook_form::HookForm;
 use super::page::Time;
 use super::visitor::Access;
+use super::words::hook as words;
 use crate::model::{DockerImage, Script, Timestamp};
 use crate::store::{HookPlan, Project, StoreError};
 
@@ -88,17 +89,12 @@ async fn of_image(app: &App, project: &Project, image: &DockerImage) -> Result<S
     let age = |at| Time::new(at, now).age;
     let is_pulled_since = |failed| news.pulled_at.is_some_and(|pulled| pulled > failed);
     let (sentence, is_trap) = match (&news.last_job, news.pulled_at) {
-        (Some((at, Some(why))), _) if !is_pulled_since(*at) => (
-            format!("The last job that needed this image, {}, did not get it: {why}.", age(*at)),
-            true,
-        ),
-        (Some((at, None)), _) => (format!("A job ran on this image {}.", age(*at)), false),
-        (_, Some(at)) => (format!("This image was pulled {}.", age(at)), false),
-        (_, None) => {
-            let sentence = "No job of this project ran on this image yet; whether there is one is \
-                            known when the first one needs it, as a try does.";
-            (sentence.into(), false)
+        (Some((at, Some(why))), _) if !is_pulled_since(*at) => {
+            (words::image_not_had(&age(*at), why), true)
         }
+        (Some((at, None)), _) => (words::image_used(&age(*at)), false),
+        (_, Some(at)) => (words::image_pulled(&age(at)), false),
+        (_, None) => (words::IMAGE_UNKNOWN.into(), false),
     };
     Ok(said("image", sentence, is_trap))
 }

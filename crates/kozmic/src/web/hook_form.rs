@@ -14,6 +14,10 @@ use super::repositories::told;
 use super::secrets::Secrets;
 use super::settings::Done;
 use super::visitor::{Access, Account, Acting, Visitor};
+use super::words::{
+    hook as words,
+    problems::{self, Thing},
+};
 use crate::intake::{self, AskError, FindError, Typed};
 use crate::model::{HookId, HookOptions, HookSpec, Invalid, Script, Timestamp, TrackedPath};
 use crate::store::{Hook, HookChange, Project};
@@ -114,7 +118,7 @@ impl Problems {
         what: &str,
         parsed: Result<T, Invalid>,
     ) -> Option<T> {
-        parsed.map_err(|problem| self.0.push((field, format!("{what}: {problem}")))).ok()
+        parsed.map_err(|problem| self.0.push((field, words::problem(what, problem)))).ok()
     }
 }
 
@@ -152,7 +156,7 @@ impl HookForm {
         match self.hook.trim() {
             "" => Ok(None),
             id => {
-                let id = id.parse().map_err(|_| PageError::no_such("hook"))?;
+                let id = id.parse().map_err(|_| PageError::no_such(Thing::Hook))?;
                 find(app, project, id).await.map(Some)
             }
         }
@@ -170,21 +174,21 @@ impl HookForm {
     /// The hook, or all that is wrong with it.
     pub(super) fn parse(&self) -> Result<HookSpec, Problems> {
         let mut problems = Problems::default();
-        let title = problems.keep("title", "Title", HookSpec::parse_title(&self.title));
-        let image = problems.keep("image", "Docker image", self.image.parse());
+        let title = problems.keep("title", words::TITLE, HookSpec::parse_title(&self.title));
+        let image = problems.keep("image", words::IMAGE, self.image.parse());
         let install_script = match self.install_script.trim() {
             "" => None,
             _ => problems.keep(
                 "install_script",
-                "Install script",
+                words::INSTALL_SCRIPT,
                 Script::parse(&self.install_script),
             ),
         };
         let build_script =
-            problems.keep("build_script", "Build script", Script::parse(&self.build_script));
+            problems.keep("build_script", words::BUILD_SCRIPT, Script::parse(&self.build_script));
         let mut tracked = Vec::new();
         for line in self.tracked.lines().filter(|line| !line.trim().is_empty()) {
-            tracked.extend(problems.keep("tracked", "Tracked files", line.parse()));
+            tracked.extend(problems.keep("tracked", words::TRACKED, line.parse()));
         }
         tracked.sort();
         tracked.dedup();
@@ -192,9 +196,9 @@ impl HookForm {
         for line in self.options.lines().filter(|line| !line.trim().is_empty()) {
             let set = match line.split_once('=') {
                 Some((name, value)) => options.set(name.trim(), value),
-                None => Err(Invalid::new("write it as name = value")),
+                None => Err(Invalid::new(words::NO_OPTION)),
             };
-            problems.keep("options", &format!("Options, `{}`", line.trim()), set);
+            problems.keep("options", &words::option(line.trim()), set);
         }
         match (title, image, build_script) {
             (Some(title), Some(image), Some(build_script)) if problems.0.is_empty() => {
@@ -218,7 +222,7 @@ pub(super) async fn add(
     let problems = match form.parse() {
         Ok(spec) => match app.upkeep.add_hook(&access.project, &spec, &account.login).await {
             Ok(_) => return Ok(Done::HookAdded.at(&access.project).into_response()),
-            Err(error) => Problems::whole(format!("The hook was not added: {}", told(error)?)),
+            Err(error) => Problems::whole(problems::hook_not_added(told(error)?)),
         },
         Err(problems) => problems,
     };
@@ -238,7 +242,7 @@ pub(super) async fn edit_form(
         return page(&app, visitor, access, Some(hook.id), form, Problems::default()).await;
     };
     let change = app.store.change_of_hook(hook.id, version).await?;
-    let change = change.ok_or_else(|| PageError::no_such("version of the hook"))?;
+    let change = change.ok_or_else(|| PageError::no_such(Thing::HookVersion))?;
     let mut page = prepare(&app, &visitor, access, Some(hook.id), HookForm::after(&change)).await?;
     page.restored = Some(Change::of(&change, None, Timestamp::now()));
     render(&page)
@@ -264,9 +268,7 @@ pub(super) async fn edit(
         Ok(spec) => {
             match app.upkeep.edit_hook(&access.project, &hook, &spec, &account.login).await {
                 Ok(()) => return Ok(saved()),
-                Err(error) => {
-                    Problems::whole(format!("The hook was not changed: {}", told(error)?))
-                }
+                Err(error) => Problems::whole(problems::hook_not_changed(told(error)?)),
             }
         }
         Err(problems) => problems,
@@ -284,7 +286,7 @@ pub(super) async fn delete(
     match app.upkeep.delete_hook(&access.project, &hook, &account.login).await {
         Ok(()) => Ok(Done::HookDeleted.at(&access.project).into_response()),
         Err(error) => {
-            let problems = Problems::whole(format!("The hook was not deleted: {}", told(error)?));
+            let problems = Problems::whole(problems::hook_not_deleted(told(error)?));
             let form = HookForm::of(&hook.spec);
             refused(page(&app, Visitor(Some(account)), access, Some(hook.id), form, problems).await)
         }
@@ -312,10 +314,10 @@ pub(super) async fn try_out(
                 }
                 Err(FindError::Ask(AskError::Store(error))) => return Err(error.into()),
                 Err(FindError::Ask(error)) => {
-                    Problems(vec![("ref", format!("It was not tried: {error}."))])
+                    Problems(vec![("ref", problems::hook_not_tried(error))])
                 }
                 Err(FindError::Unknown(why)) => {
-                    Problems(vec![("ref", format!("It was not tried: {why}"))])
+                    Problems(vec![("ref", problems::hook_not_tried(why))])
                 }
             }
         }
@@ -326,7 +328,7 @@ pub(super) async fn try_out(
 
 pub(super) async fn find(app: &App, project: &Project, hook: i64) -> Result<Hook, PageError> {
     let hook = app.store.hook(HookId(hook)).await?;
-    hook.filter(|hook| hook.project == project.id).ok_or_else(|| PageError::no_such("hook"))
+    hook.filter(|hook| hook.project == project.id).ok_or_else(|| PageError::no_such(Thing::Hook))
 }
 
 /// The form again, with what is wrong.

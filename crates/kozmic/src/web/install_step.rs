@@ -1,7 +1,8 @@
 //! What became of a job's install step, in words.
 
 use super::page::Time;
-use crate::model::{InstallOutcome, Timestamp, readable};
+use super::words::job as words;
+use crate::model::{Timestamp, readable};
 use crate::store::KeptStep;
 
 /// Shown of a cache id, as in the log.
@@ -17,25 +18,16 @@ pub(super) struct ShownInstall {
 impl ShownInstall {
     pub(super) fn of(kept: &KeptStep, is_job_finished: bool, now: Timestamp) -> Self {
         let step = &kept.step;
-        let because = &step.because;
         let took = step.took.map(readable);
-        let mut sentence = match (step.outcome, took) {
-            (InstallOutcome::Found, Some(took)) => {
-                format!("skipped, which saved {took}: {because}")
-            }
-            (InstallOutcome::Found, None) => format!("skipped: {because}"),
-            (InstallOutcome::Made, Some(took)) => format!("ran for {took}: {because}"),
-            (InstallOutcome::Made, None) => format!("ran: {because}"),
-            (InstallOutcome::Unfinished, _) if is_job_finished => {
-                format!("did not come to its end; it ran, because {because}")
-            }
-            (InstallOutcome::Unfinished, _) => format!("runs: {because}"),
-        };
-        if let Some(from) = &step.started_from {
-            sentence.push_str("; it started from the cached image ");
-            sentence.extend(from.chars().take(SHOWN_ID));
-        }
-        let id: String = step.cache_id.chars().take(SHOWN_ID).collect();
+        let from = step.started_from.as_deref().map(short);
+        let sentence = words::install(
+            step.outcome,
+            took.as_deref(),
+            &step.because,
+            is_job_finished,
+            from.as_deref(),
+        );
+        let id = short(&step.cache_id);
         let dropped = kept.dropped.as_ref();
         Self {
             sentence,
@@ -43,4 +35,8 @@ impl ShownInstall {
             dropped: dropped.map(|dropped| (dropped.by.clone(), Time::new(dropped.at, now))),
         }
     }
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(SHOWN_ID).collect()
 }

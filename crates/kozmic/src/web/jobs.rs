@@ -14,6 +14,8 @@ use utoipa::IntoParams;
 
 use super::error::PageError;
 use super::visitor::Access;
+use super::words::job as words;
+use super::words::problems::Thing;
 use super::{App, plain_log};
 use crate::log::{Follower, LogError, Progress, Reader};
 use crate::model::{JobId, JobUuid, Timestamp};
@@ -34,7 +36,7 @@ pub(super) struct Follow {
 }
 
 pub(super) async fn find(app: &App, project: &Project, job: i64) -> Result<Job, PageError> {
-    let missing = || PageError::no_such("job");
+    let missing = || PageError::no_such(Thing::Job);
     let job = app.store.job(JobId(job)).await?.ok_or_else(missing)?;
     let build = app.store.build(job.build).await?.ok_or_else(missing)?;
     if build.project == project.id { Ok(job) } else { Err(missing()) }
@@ -92,8 +94,7 @@ fn is_set(value: Option<&String>) -> bool {
 
 /// Said in the place of a log that is gone.
 pub(super) fn removed(job: &Job) -> Option<String> {
-    let because = job.log_removed_because.as_deref().unwrap_or("to free disk space");
-    job.log_removed_at.map(|at| format!("The log was removed on {at} {because}."))
+    job.log_removed_at.map(|at| words::log_removed(at, job.log_removed_because.as_deref()))
 }
 
 /// Said in the place of a log that can't be read.
@@ -175,10 +176,11 @@ pub(super) fn line_at(number: u64, at: Option<Timestamp>, content: &str) -> Stri
 }
 
 fn line_of(number: u64, attributes: &str, content: &str) -> String {
+    let label = words::line(number);
     let mut html = String::with_capacity(content.len() + 128);
     let _ = write!(
         html,
-        "<div class=\"l\" id=\"L{number}\"{attributes}><a href=\"#L{number}\" data-n=\"{number}\" aria-label=\"Line {number}\"></a>\
+        "<div class=\"l\" id=\"L{number}\"{attributes}><a href=\"#L{number}\" data-n=\"{number}\" aria-label=\"{label}\"></a>\
          <span>{content}</span></div>"
     );
     html

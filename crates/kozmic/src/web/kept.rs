@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use super::builds::job_path;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::visitor::{Access, Visitor};
+use super::words::job as words;
 use super::{App, jobs};
 use crate::model::{JobId, Timestamp};
 use crate::store::{Project, StoreError};
@@ -28,13 +29,13 @@ pub(super) async fn of_job(
 ) -> Result<Option<ShownKept>, StoreError> {
     let Some(kept) = app.store.kept_container(job).await? else { return Ok(None) };
     let openings = app.store.openings_of(job).await?.into_iter().map(|opening| {
-        let what = if opening.what == "pull" { "pulled" } else { "opened" };
+        let what = words::opening(opening.what == "pull");
         (what, opening.by, Time::new(opening.at, now))
     });
     Ok(Some(ShownKept {
         job: job.0,
         until: kept.is_there(now).then(|| kept.until.to_string()),
-        gone_because: kept.gone_because.unwrap_or_else(|| "its time was over".into()),
+        gone_because: kept.gone_because.unwrap_or_else(|| words::TIME_OVER.into()),
         openings: openings.collect(),
     }))
 }

@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::error::PageError;
 use super::visitor::Visitor;
+use super::words::problems;
 use super::{App, access};
 use crate::model::{ProjectId, Timestamp};
 use crate::store::{Listed, Store, StoreError, Work};
@@ -137,7 +138,7 @@ pub(super) async fn live(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, PageError> {
     if !access::is_same_origin(&headers) {
-        return Err(PageError::Forbidden("This is not for pages of other sites.".into()));
+        return Err(PageError::Forbidden(problems::OTHER_SITE.into()));
     }
     // A page has nothing to say; what it says is bounded.
     let upgrade = upgrade.max_message_size(4096).read_buffer_size(1024);

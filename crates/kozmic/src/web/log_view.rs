@@ -12,6 +12,7 @@ use super::App;
 use super::api::Problem;
 use super::jobs::{removed, unreadable};
 use super::visitor::Access;
+use super::words::problems;
 use crate::log::{self, LogError, Reader};
 use crate::model::JobId;
 use crate::store::{Job, Project};
@@ -153,10 +154,10 @@ pub(super) async fn search(
 ) -> Result<Json<FoundAnswer>, Problem> {
     let is_set = |flag: &Option<String>| flag.as_ref().is_some_and(|value| value != "0");
     let query = if is_set(&sought.errors) {
-        ERRORS_QUERY.clone().ok_or_else(|| Problem::bad_request("errors are not known".into()))?
+        ERRORS_QUERY.clone().ok_or_else(|| Problem::bad_request(problems::ERRORS_UNKNOWN.into()))?
     } else {
         log::Query::new(&sought.q, is_set(&sought.regex), is_set(&sought.case))
-            .map_err(|error| Problem::bad_request(sentence(&error.to_string())))?
+            .map_err(|error| Problem::bad_request(problems::sentence(error)))?
     };
     let job = find(&app, &project, job).await?;
     let Some(mut reader) = open(&app, &job).await? else {
@@ -222,13 +223,6 @@ async fn open(app: &App, job: &Job) -> Result<Option<Reader>, Problem> {
         }
         reader
     }))
-}
-
-/// An error's words as a sentence.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::error::PageError;
 use super::page::{Page, Time, render};
 use super::settings::Said;
 use super::visitor::{Account, Acting};
+use super::words::problems::{self, Thing};
 use crate::model::{Invalid, MailChoice, ProjectId, Timestamp};
 use crate::store::StoreError;
 
@@ -51,7 +52,7 @@ pub(super) async fn choose(
     account: Account,
     RawForm(body): RawForm,
 ) -> Result<Response, PageError> {
-    let bad = |problem: Invalid| PageError::BadRequest(format!("Nothing was saved: {problem}."));
+    let bad = |problem: Invalid| PageError::BadRequest(problems::mails_not_chosen(problem));
     let choice = |text: &str| match text {
         "" => Ok(None),
         text => text.parse::<MailChoice>().map(Some),
@@ -68,7 +69,7 @@ pub(super) async fn choose(
         chosen.push((project, choice(&value).map_err(bad)?));
     }
     if chosen.is_empty() {
-        return Err(bad(Invalid::new("the form has no choice")));
+        return Err(bad(Invalid::new(problems::NO_CHOICE)));
     }
     self::chosen(&app, &account, chosen).await?;
     Ok(Redirect::to("/account/settings/?done=mail-chosen#mail").into_response())
@@ -116,7 +117,7 @@ pub(super) async fn unsubscribe(Acting(app): Acting, Path(token): Path<String>) 
 
 async fn unsubscribe_page(app: &App, token: String, is_done: bool) -> Page {
     let known = app.store.unsubscribe_token_of(&token).await?;
-    let (user, project) = known.ok_or_else(|| PageError::no_such("link"))?;
+    let (user, project) = known.ok_or_else(|| PageError::no_such(Thing::Link))?;
     if is_done {
         app.store.mail_chosen_for(user, project.id, Some(MailChoice::Never)).await?;
         tracing::info!(%user, project = %project.id, "mails were ended by a link");

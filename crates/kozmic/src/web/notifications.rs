@@ -14,6 +14,10 @@ use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::settings::Said;
 use super::visitor::{Access, Account, Acting, Visitor};
+use super::words::{
+    answers,
+    problems::{self, Thing},
+};
 use crate::model::{BuildEvent, ProjectId, Timestamp, WebhookSpec};
 use crate::store::{Project, SentMessage, StoreError, Webhook};
 
@@ -72,10 +76,10 @@ pub(super) async fn show(
     Query(shown): Query<Shown>,
 ) -> Page {
     let sentence = match shown.done.as_str() {
-        "added" => "The webhook is added. Send a test to see whether it arrives.",
-        "removed" => "The webhook is removed.",
-        "tested" => "A test is on its way; load this page again to see what became of it.",
-        "again" => "It is sent again; load this page again to see what became of it.",
+        "added" => answers::WEBHOOK_ADDED,
+        "removed" => answers::WEBHOOK_REMOVED,
+        "tested" => answers::WEBHOOK_TESTED,
+        "again" => answers::WEBHOOK_AGAIN,
         _ => "",
     };
     let done = (!sentence.is_empty()).then(|| sentence.to_owned()).into_iter().collect();
@@ -113,7 +117,7 @@ pub(super) async fn add(
             Err(error) => return Err(error.into()),
         },
     };
-    let problem = Some(format!("The webhook was not added: {problem}"));
+    let problem = Some(problems::webhook_not_added(problem));
     let events = events.iter().filter_map(|event| event.parse().ok()).collect();
     let form = Form { format, events };
     let page = page(&app, account, access, Said::default(), problem, form).await?;
@@ -128,7 +132,7 @@ pub(super) async fn remove(
 ) -> Result<Response, PageError> {
     let project = access.project.id;
     let removed = app.store.webhook_removed(project, webhook).await?;
-    let host = removed.ok_or_else(|| PageError::no_such("webhook"))?;
+    let host = removed.ok_or_else(|| PageError::no_such(Thing::Webhook))?;
     tracing::info!(%project, webhook, by = account.login, host, "a webhook was removed");
     Ok(to("removed", project))
 }
@@ -140,7 +144,7 @@ pub(super) async fn test(
 ) -> Result<Response, PageError> {
     let project = access.project.id;
     if !app.store.webhook_tested(project, webhook, Timestamp::now()).await? {
-        return Err(PageError::no_such("webhook"));
+        return Err(PageError::no_such(Thing::Webhook));
     }
     Ok(to("tested", project))
 }
@@ -152,7 +156,7 @@ pub(super) async fn again(
 ) -> Result<Response, PageError> {
     let project = access.project.id;
     if !app.store.delivery_again(project, delivery, Timestamp::now()).await? {
-        return Err(PageError::no_such("delivery"));
+        return Err(PageError::no_such(Thing::Delivery));
     }
     Ok(to("again", project))
 }

@@ -5,6 +5,7 @@ use super::App;
 use super::gate::{Door, Entry, Refusal};
 use super::origin::Origin;
 use super::visitor::Account;
+use super::words::problems;
 use crate::rates::{TooOften, What, Who};
 use crate::telemetry::count;
 
@@ -48,21 +49,10 @@ impl App {
         count::rate_limited(what.as_str());
         let rate = self.rates.per_minute().of(what).unwrap_or_default();
         let sentence = match what {
-            What::SignIn | What::Code => {
-                "More sign-ins came from your address than are taken in a minute. If many people \
-                 share it, an administrator may allow more (KOZMIC_SIGN_IN_RATE)."
-                    .to_owned()
-            }
-            What::Api => {
-                format!("The API answers {rate} requests of a user in a minute (KOZMIC_API_RATE).")
-            }
-            What::Stranger => {
-                format!("More than {rate} requests without a valid token came from this address.")
-            }
-            What::Delivery => format!(
-                "More than {rate} deliveries without a valid signature came from this address; \
-                 those with one are taken."
-            ),
+            What::SignIn | What::Code => problems::SIGN_IN_TOO_OFTEN.to_owned(),
+            What::Api => problems::api_too_often(rate),
+            What::Stranger => problems::strangers_too_often(rate),
+            What::Delivery => problems::deliveries_too_often(rate),
         };
         Refusal::TooOften(wait, sentence)
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::page::StatusMark;
-use super::words;
+use super::words::job as words;
 use crate::model::{JobId, Phase, Timestamp, readable};
 use crate::store::{Job, PhaseTime};
 

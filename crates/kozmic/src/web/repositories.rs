@@ -11,6 +11,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render};
 use super::visitor::{Account, Acting, Visitor};
+use super::words::problems;
 use crate::model::{FullName, ProjectId, Timestamp};
 use crate::store::Offer;
 use crate::upkeep::UpkeepError;
@@ -72,7 +73,7 @@ pub(super) async fn on(
             Ok(Redirect::to(&format!("/projects/{project}/hooks/add/")).into_response())
         }
         (name, Err(error)) => {
-            let trouble = format!("{name} was not turned on: {}", told(error)?);
+            let trouble = problems::not_turned_on(name, told(error)?);
             Ok(page(&app, account, Some(trouble), "").await?.into_response())
         }
     }
@@ -85,9 +86,7 @@ pub(super) async fn turned_on(
     gh_id: i64,
 ) -> Result<(FullName, Result<ProjectId, UpkeepError>), PageError> {
     let Some(Offer { full_name, .. }) = app.store.offer(account.id, gh_id).await? else {
-        let sentence = "It is not among the repositories that you administer, as far as GitHub has \
-                        told. Synchronize, and look again.";
-        return Err(PageError::NotFound(sentence.into()));
+        return Err(PageError::NotFound(problems::NOT_OFFERED.into()));
     };
     let turned_on = app.upkeep.turn_on(account.id, &full_name).await.map(|turned_on| {
         let project = turned_on.project;
@@ -129,7 +128,7 @@ pub(super) async fn synchronize(app: &App, account: &Account) -> Option<String> 
     match tokio::time::timeout(PATIENCE, app.upkeep.synchronize_user(account.id)).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("GitHub takes too long to tell; try again later.".into()),
+        Err(_) => Some(problems::GITHUB_SLOW.into()),
     }
 }
 
@@ -144,7 +143,7 @@ pub(super) fn told(error: UpkeepError) -> Result<String, PageError> {
             Err(PageError::internal("upkeep", &error))
         }
         UpkeepError::Github(error) if error.retry_after().is_some() => {
-            Ok(format!("{error}. Nothing was changed; try again later."))
+            Ok(problems::nothing_changed(error))
         }
         UpkeepError::Github(_) | UpkeepError::Key(_) | UpkeepError::Refused(_) => {
             Ok(error.to_string())

@@ -19,6 +19,7 @@ use super::api::{self, Problem};
 use super::error::{self, PageError};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
+use super::words::problems;
 use super::{App, access, bounds, connection, origin, watch};
 
 /// Nothing from elsewhere, no inline script and no inline style.
@@ -113,6 +114,6 @@ async fn nothing(uri: Uri) -> Response {
     if uri.path().starts_with("/api/") {
         Problem::no_such_route(&uri).into_response()
     } else {
-        PageError::NotFound(format!("There is no page {}.", uri.path())).into_response()
+        PageError::NotFound(problems::no_page(uri.path())).into_response()
     }
 }

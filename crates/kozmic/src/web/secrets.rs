@@ -10,6 +10,7 @@ use super::error::PageError;
 use super::page::{Page, Time};
 use super::settings::{self, Said};
 use super::visitor::{Access, Account, Acting, Visitor};
+use super::words::{answers, problems};
 use crate::log::{SHORTEST, lines_too_short};
 use crate::model::{HookId, Invalid, ProjectId, SecretName, SecretValue, Timestamp};
 use crate::store::{Hook, Secret, SecretChange, SecretScope, StoreError};
@@ -94,9 +95,7 @@ impl SecretForm {
     fn scope(&self, project: ProjectId) -> Result<SecretScope, Invalid> {
         let hook = match self.hook.as_str() {
             "" => None,
-            number => Some(HookId(
-                number.parse().map_err(|_| Invalid::new("the hook is not there any more"))?,
-            )),
+            number => Some(HookId(number.parse().map_err(|_| Invalid::new(problems::HOOK_GONE))?)),
         };
         Ok(SecretScope { project, hook })
     }
@@ -111,7 +110,7 @@ pub(super) async fn set(
     let mut said = Said { about: "secrets", ..Said::default() };
     match set_by(&app, access.project.id, &account.login, form).await? {
         Ok(done) => said.done = done,
-        Err(why) => said.troubles.push(format!("The secret was not saved: {why}")),
+        Err(why) => said.troubles.push(problems::secret_not_saved(why)),
     }
     settings::page(&app, Visitor(Some(account)), access, said).await
 }
@@ -139,8 +138,7 @@ async fn set_by(
     };
     match app.store.secret_set(scope, &name, &value, by, Timestamp::now()).await {
         Ok(is_new) => {
-            let done = if is_new { "is saved" } else { "has a new value" };
-            let first = format!("{name} {done}. Jobs that start from now on get it.");
+            let first = answers::secret_saved(&name, is_new);
             Ok(Ok(std::iter::once(first).chain(remarks(&value)).collect()))
         }
         Err(StoreError::Refused(why)) => Ok(Err(why)),
@@ -161,9 +159,9 @@ pub(super) async fn remove(
         Err(problem) => Err(StoreError::Refused(problem.to_string())),
     };
     match removed {
-        Ok(true) => said.done.push(format!("{name} is removed.")),
-        Ok(false) => said.troubles.push("There is no such secret any more.".into()),
-        Err(StoreError::Refused(why)) => said.troubles.push(why),
+        Ok(true) => said.done.push(answers::secret_removed(name)),
+        Ok(false) => said.troubles.push(problems::NO_SECRET.into()),
+        Err(StoreError::Refused(why)) => said.troubles.push(problems::secret_not_removed(why)),
         Err(error) => return Err(error.into()),
     }
     settings::page(&app, Visitor(Some(account)), access, said).await
@@ -177,17 +175,11 @@ pub(super) fn remarks(value: &SecretValue) -> Vec<String> {
     let short = lines_too_short(value);
     let mut remarks = Vec::new();
     if length < SHORTEST {
-        remarks.push(format!(
-            "It has fewer than {SHORTEST} characters, so logs show it: it is not masked."
-        ));
+        remarks.push(answers::secret_not_masked());
     } else if lines > 1 && short > 0 {
-        remarks.push(format!(
-            "{short} of its {lines} lines have fewer than {SHORTEST} characters; these are not masked in logs."
-        ));
+        remarks.push(answers::secret_lines_not_masked(short, lines));
     } else if lines == 1 && length < LONG_ENOUGH {
-        remarks.push(format!(
-            "It has fewer than {LONG_ENOUGH} characters: whatever else reads like it is masked in logs, too."
-        ));
+        remarks.push(answers::secret_found_by_chance(LONG_ENOUGH));
     }
     remarks
 }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::PageError;
 use super::visitor::Access;
+use super::words::problems::Thing;
 use super::{App, artifacts, jobs};
 use crate::model::{Artifact, ProjectId, readable_bytes};
 use crate::objects::ObjectError;
@@ -49,7 +50,7 @@ pub(super) async fn log(
         return Ok((StatusCode::GONE, format!("{removed}\n")).into_response());
     }
     let log = find(&app, &job, &name).await?;
-    let log = log.ok_or_else(|| PageError::no_such("service of this job"))?;
+    let log = log.ok_or_else(|| PageError::no_such(Thing::Service))?;
     let served = serve(&app, log, &headers).await;
     served.map_err(|error| PageError::internal("service log", &error))
 }

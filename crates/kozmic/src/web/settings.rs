@@ -13,13 +13,16 @@ use super::page::{Page, Sidebar, Time, TokenTrouble, render, token_trouble};
 use super::repositories::told;
 use super::secrets::Secrets;
 use super::visitor::{Access, Account, Acting, Visitor};
+use super::words::{
+    answers,
+    problems::{self, Thing},
+};
 use super::{App, cache_folders};
 use crate::model::{
     Action, AtOnce, BuildId, Event, ForkPolicy, HookId, Invalid, Role, Timestamp, parse_days,
     parse_log_bytes, readable_bytes,
 };
 use crate::store::{Hook, HookChange, Member, Project, ProjectChange, ProjectOptions, Schedule};
-use crate::upkeep::Ensured;
 
 /// Changes of hooks that are shown.
 const CHANGES: i64 = 20;
@@ -110,11 +113,11 @@ impl Done {
 
     fn said(self) -> Said {
         let (about, sentence) = match self {
-            Self::OptionsSaved => ("options", "Saved."),
-            Self::HookAdded => ("hooks", "The hook was added. The next push is built."),
-            Self::HookSaved => ("hooks", "Saved. It holds for the jobs made from now on."),
-            Self::HookDeleted => ("hooks", "The hook was deleted."),
-            Self::TakenOver => ("owner", "The project is yours now."),
+            Self::OptionsSaved => ("options", answers::OPTIONS_SAVED),
+            Self::HookAdded => ("hooks", answers::HOOK_ADDED),
+            Self::HookSaved => ("hooks", answers::HOOK_SAVED),
+            Self::HookDeleted => ("hooks", answers::HOOK_DELETED),
+            Self::TakenOver => ("owner", answers::TAKEN_OVER),
         };
         Said { about, done: vec![sentence.into()], troubles: Vec::new() }
     }
@@ -158,7 +161,7 @@ pub(super) async fn page(app: &App, visitor: Visitor, access: Access, said: Said
 async fn with_badge(app: &App, visitor: Visitor, access: Access, said: Said, branch: &str) -> Page {
     let id = access.project.id;
     // What was just done may have changed it.
-    let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such("project"))?;
+    let project = app.store.project(id).await?.ok_or_else(|| PageError::no_such(Thing::Project))?;
     let now = Timestamp::now();
     let change = |change: HookChange| Change {
         by: change.by,
@@ -222,21 +225,14 @@ pub(super) async fn ensured(app: &App, access: &Access) -> Result<Said, PageErro
     for hook in app.store.hooks(access.project.id).await? {
         let title = &hook.spec.title;
         match app.upkeep.ensure_hook(&access.project, &hook).await {
-            Ok(Ensured::AsItMustBe) => {
-                said.done.push(format!("The webhook of `{title}` is as it must be."));
-            }
-            Ok(Ensured::Made) => said.done.push(format!("The webhook of `{title}` was made.")),
-            Ok(Ensured::Repaired(what)) => {
-                let what = what.join(", ");
-                said.done.push(format!("The webhook of `{title}` was put right: {what}."));
-            }
-            Err(error) => said.troubles.push(format!("The webhook of `{title}`: {}", told(error)?)),
+            Ok(ensured) => said.done.push(answers::hook_ensured(title, &ensured)),
+            Err(error) => said.troubles.push(problems::hook_not_ensured(title, told(error)?)),
         }
     }
     match app.upkeep.follow_visibility(&access.project).await {
-        Ok(true) => said.done.push("The deploy key was put right.".into()),
+        Ok(true) => said.done.push(answers::KEY_REPAIRED.into()),
         Ok(false) => {}
-        Err(error) => said.troubles.push(format!("The deploy key: {}", told(error)?)),
+        Err(error) => said.troubles.push(problems::key_not_ensured(told(error)?)),
     }
     let mut event = of_project(Action::HooksEnsured, access);
     event.details.extend([("done".into(), said.done.clone().into())]);
@@ -255,7 +251,7 @@ pub(super) async fn synchronized(app: &App, access: &Access) -> Result<Said, Pag
     app.store.noted(of_project(Action::ProjectSynchronized, access)).await?;
     Ok(match app.upkeep.synchronize(&access.project).await {
         Ok(troubles) if troubles.is_empty() => {
-            Said { about, done: vec!["Up to date with GitHub.".into()], troubles }
+            Said { about, done: vec![answers::UP_TO_DATE.into()], troubles }
         }
         Ok(troubles) => Said { about, done: Vec::new(), troubles },
         Err(error) => Said { about, done: Vec::new(), troubles: vec![told(error)?] },
@@ -293,17 +289,15 @@ pub(super) async fn set_options(
     let days = options.keep_logs_days.map(|days| parse_days(&days)).transpose();
     let size = options.keep_logs_size.map(|size| parse_log_bytes(&size)).transpose();
     let at_once = options.jobs_at_once.map(|limit| limit.parse::<AtOnce>()).transpose();
-    let refused = |what: &str| {
-        let what = what.to_owned();
-        move |problem: Invalid| PageError::BadRequest(format!("{what}{problem}"))
-    };
+    let refused =
+        |told: fn(Invalid) -> String| move |problem: Invalid| PageError::BadRequest(told(problem));
     let change = ProjectChange {
         cancels_superseded: Some(options.cancels_superseded),
         is_visible_to_all: Some(options.is_visible_to_all),
-        forks: forks.map_err(refused(""))?,
-        keep_logs_days: days.map_err(refused("The days for which logs are kept: "))?,
-        keep_logs_bytes: size.map_err(refused("The size of all logs: "))?,
-        jobs_at_once: at_once.map_err(refused("Its jobs at once: "))?,
+        forks: forks.map_err(refused(problems::sentence))?,
+        keep_logs_days: days.map_err(refused(problems::bad_days))?,
+        keep_logs_bytes: size.map_err(refused(problems::bad_size))?,
+        jobs_at_once: at_once.map_err(refused(problems::bad_at_once))?,
         ..ProjectChange::default()
     };
     app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;
@@ -365,9 +359,9 @@ pub(super) async fn delete(
             Err(error) => told(error)?,
         }
     } else {
-        format!("type {full_name} to delete it.")
+        problems::type_to_delete(&full_name)
     };
-    let troubles = vec![format!("The project was not deleted: {refused}")];
+    let troubles = vec![problems::project_not_deleted(refused)];
     let said = Said { about: "delete", done: Vec::new(), troubles };
     Ok(page(&app, visitor, access, said).await?.into_response())
 }

@@ -16,6 +16,7 @@ use super::error::PageError;
 use super::origin::Origin;
 use super::page::{Page, render};
 use super::visitor::{Account, Acting, Visitor};
+use super::words::sign_in as words;
 use super::{App, admission};
 use crate::github::{GithubError, Granted, OAuthApp, OAuthError};
 use crate::model::{Action, Actor, Event, Timestamp, UserId, Via};
@@ -144,9 +145,7 @@ fn expected(
 
 /// Not what GitHub answers to a sign-in that this browser began.
 fn unknown() -> PageError {
-    let sentence = "This sign-in was not begun in this browser, or more than ten minutes ago. \
-                    Please begin it again; cookies of this site must be allowed.";
-    PageError::not_signed_in(StatusCode::BAD_REQUEST, sentence)
+    PageError::not_signed_in(StatusCode::BAD_REQUEST, words::NOT_BEGUN)
 }
 
 #[derive(Deserialize)]
@@ -202,9 +201,7 @@ impl App {
         (code, verifier): (&str, &str),
     ) -> Result<Granted, PageError> {
         let Some(_place) = self.exchanges.place().await else {
-            let sentence = "Too many sign-ins that GitHub did not know came within a minute, so it \
-                            is not asked for now. Please begin yours again in a minute.";
-            return Err(PageError::not_signed_in(StatusCode::TOO_MANY_REQUESTS, sentence));
+            return Err(PageError::not_signed_in(StatusCode::TOO_MANY_REQUESTS, words::TOO_MANY));
         };
         // Who makes them up does not use up what is there for all.
         if self.rates.is_over(What::Code, origin.who()) {
@@ -231,11 +228,7 @@ impl App {
         let granted = self.granted(oauth, origin, code).await?;
         let missing = granted.missing();
         if !missing.is_empty() {
-            let sentence = format!(
-                "GitHub did not give Kozmic what it needs: the scope {} is missing. \
-                 Please sign in again and agree to all that is asked for.",
-                missing.join(" and the scope ")
-            );
+            let sentence = words::scopes_missing(&missing);
             return Err(PageError::not_signed_in(StatusCode::FORBIDDEN, &sentence));
         }
         let away = |error: GithubError| self.explained(&OAuthError::Away(error.to_string()));
@@ -279,59 +272,26 @@ impl App {
     fn explained(&self, error: &OAuthError) -> PageError {
         let tell = PageError::not_signed_in;
         match error {
-            OAuthError::Denied => tell(
-                StatusCode::FORBIDDEN,
-                "You did not let Kozmic act for you at GitHub, so it does not know who you are. \
-                 Nothing was kept; you can sign in any time.",
-            ),
-            OAuthError::BadCode => tell(
-                StatusCode::BAD_REQUEST,
-                "GitHub does not know this sign-in any more: it was used already, or took more \
-                 than ten minutes. Please begin it again.",
-            ),
-            OAuthError::UnverifiedEmail => tell(
-                StatusCode::FORBIDDEN,
-                "Your account at GitHub has no verified e-mail address. Verify one in GitHub's \
-                 settings, then sign in again.",
-            ),
+            OAuthError::Denied => tell(StatusCode::FORBIDDEN, words::DENIED),
+            OAuthError::BadCode => tell(StatusCode::BAD_REQUEST, words::BAD_CODE),
+            OAuthError::UnverifiedEmail => tell(StatusCode::FORBIDDEN, words::UNVERIFIED_EMAIL),
             OAuthError::Away(problem) => {
                 tracing::warn!(problem, "GitHub let nobody sign in");
-                let sentence =
-                    "GitHub did not answer, or not as expected. Please try again in a minute.";
-                tell(StatusCode::BAD_GATEWAY, sentence)
+                tell(StatusCode::BAD_GATEWAY, words::GITHUB_AWAY)
             }
             // The rest is for the administrator to mend.
-            OAuthError::WrongSecret => self.misconfigured(
-                error,
-                "The client secret is not the one that GitHub knows: an administrator makes a new \
-                 one there and sets KOZMIC_GITHUB_CLIENT_SECRET.",
-            ),
-            OAuthError::RedirectMismatch => self.misconfigured(
-                error,
-                &format!(
-                    "GitHub knows another callback URL: an administrator sets the one of the OAuth \
-                     app to {}, or corrects KOZMIC_PUBLIC_URL.",
-                    self.callback()
-                ),
-            ),
-            OAuthError::Suspended => self.misconfigured(
-                error,
-                "GitHub has suspended Kozmic's OAuth app: its owner asks GitHub's support why.",
-            ),
-            OAuthError::Other(word) => self
-                .misconfigured(error, &format!("GitHub refused with `{word}`. Please try again.")),
+            OAuthError::WrongSecret => self.misconfigured(error, words::WRONG_SECRET),
+            OAuthError::RedirectMismatch => {
+                self.misconfigured(error, &words::other_callback(&self.callback()))
+            }
+            OAuthError::Suspended => self.misconfigured(error, words::SUSPENDED),
+            OAuthError::Other(word) => self.misconfigured(error, &words::refused(word)),
         }
     }
 
     /// Cookies would not come back.
     fn plain(&self) -> PageError {
-        let sentence = format!(
-            "You came by http, and who is signed in is kept in a cookie for https alone. Please go \
-             to {}/login/. If you are there, the proxy says otherwise: an administrator lets it set \
-             X-Forwarded-Proto to what the browser has used.",
-            self.public_url
-        );
-        PageError::not_signed_in(StatusCode::BAD_REQUEST, &sentence)
+        PageError::not_signed_in(StatusCode::BAD_REQUEST, &words::by_http(&self.public_url))
     }
 
     fn misconfigured(&self, error: &OAuthError, sentence: &str) -> PageError {
@@ -342,20 +302,7 @@ impl App {
 
 /// `is_another`: the settings name the login, and mean who had it before.
 fn not_admitted(login: &str, is_another: bool) -> PageError {
-    let sentence = if is_another {
-        format!(
-            "The settings of this server name {login}, and mean the account that had this login \
-             before yours. If you are meant now, an administrator takes the name out of the \
-             settings, starts the server, puts the name back and starts it again."
-        )
-    } else {
-        format!(
-            "This server lets in certain users and members of certain organizations, and {login} \
-             is none of them. An administrator adds you to KOZMIC_ALLOWED_USERS; if your \
-             organization is allowed, see that it has approved Kozmic's OAuth app and that your \
-             membership is active."
-        )
-    };
+    let sentence = if is_another { words::is_another(login) } else { words::not_admitted(login) };
     PageError::not_signed_in(StatusCode::FORBIDDEN, &sentence)
 }
 

@@ -11,6 +11,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, TokenTrouble, render, token_trouble};
 use super::visitor::{Access, Account, Acting, Visitor};
+use super::words::problems;
 use crate::intake::{self, AskError, FindError, Start};
 use crate::model::Timestamp;
 use crate::store::Project;
@@ -62,7 +63,7 @@ pub(super) async fn start(
         }
     }
     if !has_ref {
-        return Err(PageError::BadRequest("The form names no branch, tag or commit.".into()));
+        return Err(PageError::BadRequest(problems::NO_REF.into()));
     }
     let (project, by, now) = (&access.project, &account.login, Timestamp::now());
     let why = match intake::start(&app.store, &app.github, project, &start, by, now).await {
@@ -71,7 +72,7 @@ pub(super) async fn start(
             return Ok(Redirect::to(&path).into_response());
         }
         Err(FindError::Ask(AskError::Store(error))) => return Err(error.into()),
-        Err(FindError::Ask(error)) => format!("{error}."),
+        Err(FindError::Ask(error)) => problems::sentence(error),
         Err(FindError::Unknown(why)) => why,
     };
     let page = page(&app, &Visitor(Some(account)), access, start, Some(why)).await?;

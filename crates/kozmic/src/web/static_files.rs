@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use rust_embed::RustEmbed;
 
 use super::error::PageError;
+use super::words::problems::Thing;
 use crate::log::style_sheet;
 
 /// The colours of logs, which no file holds.
@@ -56,7 +57,7 @@ pub(super) fn icon(status: &str) -> String {
 }
 
 pub(super) async fn file(Path(path): Path<String>) -> Result<Response, PageError> {
-    let missing = || PageError::no_such("file");
+    let missing = || PageError::no_such(Thing::File);
     let (version, name) = path.split_once('/').ok_or_else(missing)?;
     let data = match name {
         PALETTE => Cow::Owned(style_sheet().into_bytes()),

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::feed::{Step, message};
 use super::tail::Tail;
+use super::words::problems::{self, Thing};
 use super::{App, access};
 use crate::model::JobUuid;
 use crate::telemetry::count::Viewer as Viewed;
@@ -42,9 +43,9 @@ pub(super) async fn tail(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, PageError> {
     if !access::is_same_origin(&headers) {
-        return Err(PageError::Forbidden("This log is not for pages of other sites.".into()));
+        return Err(PageError::Forbidden(problems::LOG_OTHER_SITE.into()));
     }
-    let missing = || PageError::no_such("job");
+    let missing = || PageError::no_such(Thing::Job);
     let uuid: JobUuid = uuid.parse().map_err(|_| missing())?;
     app.store.job_by_uuid(uuid).await?.ok_or_else(missing)?;
     let viewer = Viewer {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, TokenTrouble, cut, render, token_trouble};
 use super::visitor::{Access, Visitor};
+use super::words::problems::{self, Thing};
 use super::{App, builds, jobs};
 use crate::model::{GitRef, ProjectId, TestOutcome, Timestamp, is_flaky, readable};
 use crate::store::{Collection, Job, Project, Test, TestResult, TestRun, Which};
@@ -159,7 +160,7 @@ pub(super) async fn job(
 ) -> Page {
     let job = jobs::find(&app, &project, job).await?;
     let build = builds::find(&app, &project, Some(job.build.0)).await?;
-    let missing = || PageError::NotFound("This job has no tests.".into());
+    let missing = || PageError::NotFound(problems::NO_TESTS.into());
     let collection = app.store.collection(job.id).await?.ok_or_else(missing)?;
     let skip = skip.max(0);
     let mut results = app.store.test_results(job.id, Which::All, skip, PAGE + 1).await?;
@@ -237,7 +238,7 @@ pub(super) async fn test(
     Access { project, .. }: Access,
     Path((_, key)): Path<(i64, String)>,
 ) -> Page {
-    let missing = || PageError::no_such("test");
+    let missing = || PageError::no_such(Thing::Test);
     let key = u64::from_str_radix(&key, 16).map_err(|_| missing())?.cast_signed();
     let test = app.store.test(project.id, key).await?.ok_or_else(missing)?;
     let runs = app.store.test_history(project.id, key, HISTORY).await?;

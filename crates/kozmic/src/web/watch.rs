@@ -14,6 +14,7 @@ use super::App;
 use super::error::{PageError, RequestId};
 use super::gate::{self, Door, Entry, Refusal};
 use super::origin::Origin;
+use super::words::programs as words;
 use crate::model::Timestamp;
 use crate::rates::What;
 use crate::seal::sha256_hex;
@@ -45,15 +46,11 @@ pub(super) async fn metrics(
             if let Err(refusal) = app.counted(What::Stranger, origin.who()).await {
                 return PageError::from(refusal).plainly();
             }
-            return told(
-                StatusCode::UNAUTHORIZED,
-                "Metrics are for who asks from this machine. From elsewhere, send the value of \
-                 KOZMIC_METRICS_TOKEN, or an administrator's API token, as `Authorization: Bearer …`.\n",
-            );
+            return told(StatusCode::UNAUTHORIZED, words::METRICS_CLOSED);
         }
         Err(error) => {
             tracing::error!(%error, "a token can't be looked up");
-            return told(StatusCode::SERVICE_UNAVAILABLE, "The store does not answer.\n");
+            return told(StatusCode::SERVICE_UNAVAILABLE, words::STORE_AWAY);
         }
     }
     match app.store.watched(Timestamp::now()).await {

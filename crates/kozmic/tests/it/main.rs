@@ -36,6 +36,7 @@ mod completions;
 mod compose;
 mod crash;
 mod disk;
+mod docs;
 mod doctor;
 mod doors;
 mod ends;

@@ -1,9 +1,19 @@
-//! Words that pages need and no template can have: how ages and numbers are written, and what
-//! is chosen in code. What else people read is in the templates, or in `in_words` of the model.
+//! Words that pages need and no template can have: how ages and numbers are written, and each
+//! sentence that is chosen in code, by subject. Handlers name them; `tests/texts.rs` fails at one
+//! that stands elsewhere. What else people read is in the templates, or in `in_words` and
+//! `Display` of other rooms. The problems of `web/api` are for programs, and stand there.
 
 use std::borrow::Borrow;
 
-use crate::model::{Phase, Trigger};
+use crate::model::Trigger;
+
+pub(super) mod administration;
+pub(super) mod answers;
+pub(super) mod hook;
+pub(super) mod job;
+pub(super) mod problems;
+pub(super) mod programs;
+pub(super) mod sign_in;
 
 /// How long ago something was. Scripts keep it up to date in the words of the reader's
 /// language, as browsers have them (`static/times.js`); in English these are the same.
@@ -53,19 +63,6 @@ pub(super) fn asked(trigger: Trigger) -> Option<&'static str> {
         Trigger::Cron => Some("by the clock"),
         Trigger::Try => Some("a try"),
         Trigger::Push | Trigger::PullRequest | Trigger::Release | Trigger::Reconciliation => None,
-    }
-}
-
-/// What a job does in this phase.
-pub(super) fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Queue => "waiting",
-        Phase::Fetch => "fetch",
-        Phase::Image => "image",
-        Phase::Install => "install",
-        Phase::Services => "services",
-        Phase::Build => "build",
-        Phase::Collect => "collect",
     }
 }
 
