@@ -171,7 +171,7 @@ impl Store {
     pub async fn announcement_dropped(&self, announcement: &Announcement) -> Result<()> {
         sqlx::query("DELETE FROM announcements WHERE id = $1")
             .bind(announcement.id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("drop an announcement"))?;
         Ok(())

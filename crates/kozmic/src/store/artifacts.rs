@@ -52,7 +52,7 @@ impl Store {
         .bind(prefix)
         .bind(job.to_string())
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note that artifacts are uploaded"))?;
         Ok(())
@@ -200,7 +200,7 @@ impl Store {
     pub async fn leftover_removed(&self, prefix: &str) -> Result<()> {
         sqlx::query("DELETE FROM artifact_leftovers WHERE prefix = $1")
             .bind(prefix)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note that nothing is left of artifacts"))?;
         Ok(())

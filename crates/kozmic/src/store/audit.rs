@@ -179,7 +179,7 @@ impl Store {
     pub async fn audit_forgotten(&self, before: Timestamp) -> Result<u64> {
         let forgotten = sqlx::query("DELETE FROM audit WHERE at < $1")
             .bind(before.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("forget old rows of the audit log"))?;
         Ok(forgotten.rows_affected())

@@ -135,7 +135,7 @@ impl Store {
         .bind(volume)
         .bind(job.to_string())
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note how large a cache folder is"))?;
         Ok(())
@@ -146,7 +146,7 @@ impl Store {
         sqlx::query("DELETE FROM cache_folders WHERE engine = $1 AND volume = $2")
             .bind(engine)
             .bind(volume)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("drop a cache folder"))?;
         Ok(())
@@ -159,7 +159,7 @@ impl Store {
         )))
         .bind(engine)
         .bind(volume)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("drop a cache folder"))?;
         Ok(dropped.rows_affected() > 0)

@@ -48,7 +48,7 @@ impl Store {
         sqlx::query("UPDATE deploy_keys SET gh_id = $1 WHERE project_id = $2")
             .bind(gh_id)
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note that a deploy key is registered"))?;
         Ok(())

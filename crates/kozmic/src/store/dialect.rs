@@ -68,13 +68,18 @@ impl Dialect {
 
     pub(super) fn connections(self) -> u32 {
         match self {
-            // One writes at a time; the others read beside it.
+            // That read, beside the one that writes.
             Self::Sqlite => 4,
             Self::Postgres => 10,
         }
     }
 
-    pub(super) async fn prepare(self, connection: &mut AnyConnection) -> sqlx::Result<()> {
+    /// `writes` is whether it is the one that does so on SQLite.
+    pub(super) async fn prepare(
+        self,
+        connection: &mut AnyConnection,
+        writes: bool,
+    ) -> sqlx::Result<()> {
         let text = match self {
             // Patience first: the others may have to wait for a database that is mended
             // after a crash. FULL: a commit that was answered survives a power cut (NORMAL in
@@ -87,7 +92,12 @@ impl Dialect {
             // all others may wait for: nobody would start a job any more.
             Self::Postgres => "SET idle_in_transaction_session_timeout = 15000",
         };
-        connection.execute(text).await.map(drop)
+        connection.execute(text).await?;
+        if writes {
+            // 8 MB instead of 2 of what it has read stay in memory.
+            connection.execute("PRAGMA cache_size = -8000").await?;
+        }
+        Ok(())
     }
 
     /// A transaction that reads first and writes later fails on SQLite with

@@ -154,7 +154,7 @@ impl Store {
     pub async fn pulled_image_gone(&self, record: i64) -> Result<()> {
         sqlx::query("DELETE FROM pulled_images WHERE id = $1")
             .bind(record)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("forget a pulled image"))?;
         Ok(())

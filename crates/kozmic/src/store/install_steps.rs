@@ -44,7 +44,7 @@ impl Store {
         .bind(step.took.map(milliseconds))
         .bind(job.0)
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note an install step"))?;
         Ok(())
@@ -67,7 +67,7 @@ impl Store {
         .bind(milliseconds(took))
         .bind(job.0)
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note that an install step is done"))?;
         Ok(())

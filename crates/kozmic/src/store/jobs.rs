@@ -96,7 +96,7 @@ impl Store {
         .bind(format!("stopping the script: {end}"))
         .bind(job.0)
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note that a job ends"))?;
         Ok(())
@@ -107,7 +107,7 @@ impl Store {
         sqlx::query("UPDATE jobs SET script_started = 0 WHERE id = $1 AND attempt = $2")
             .bind(job.0)
             .bind(attempt)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note that a script was not started"))?;
         Ok(())
@@ -122,7 +122,7 @@ impl Store {
         .bind(i64::from(started))
         .bind(job.0)
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note a job's progress"))?;
         self.wakes.outbox.shown();

@@ -105,7 +105,7 @@ impl Store {
         .bind(now.plus(time).0)
         .bind(job.0)
         .bind(attempt)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("keep a container"))?;
         Ok(kept.rows_affected() > 0)
@@ -174,7 +174,7 @@ impl Store {
         .bind(until.0)
         .bind(job.0)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("hold a kept container"))?;
         Ok(held.rows_affected() > 0)
@@ -197,7 +197,7 @@ impl Store {
         .bind(job.0)
         .bind(now.0)
         .bind(i64::from(early))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("give up a kept container"))?;
         Ok(goes.rows_affected() > 0)
@@ -218,7 +218,7 @@ impl Store {
         .bind(what)
         .bind(by)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note who opened a job"))?;
         Ok(())

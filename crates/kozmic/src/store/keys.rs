@@ -98,7 +98,7 @@ impl Store {
         self.instance(now).await?;
         sqlx::query("UPDATE installation SET key_id = $1 WHERE key_id IS NULL")
             .bind(self.seal.key_id())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note the key's id"))?;
         self.sealed_with().await

@@ -60,7 +60,7 @@ impl Store {
         .bind(now.plus(lease).0)
         .bind(job.0)
         .bind(attempt)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.writer)
         .await
         .map_err(failed("renew a lease"))?;
         Ok(match row {
@@ -90,15 +90,15 @@ impl Store {
     pub async fn leases_inherited(&self, worker: &str) -> Result<()> {
         sqlx::query("UPDATE jobs SET lease_owner = $1, worker = $1 WHERE status = 'pending'")
             .bind(worker)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("take over old leases"))?;
         sqlx::query("UPDATE outbox SET claimed_until = 0 WHERE version > sent_version AND claimed_until > 0")
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("give up the reports under way"))?;
         sqlx::query("DELETE FROM workers")
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("forget the worker before"))?;
         Ok(())
@@ -112,7 +112,7 @@ impl Store {
         )
         .bind(now.0 - 1)
         .bind(worker)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("give up old leases"))?;
         Ok(())

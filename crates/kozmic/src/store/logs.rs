@@ -21,7 +21,7 @@ impl Store {
             sqlx::query("UPDATE jobs SET log_bytes = $1 WHERE id = $2 AND log_removed_at IS NULL")
                 .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
                 .bind(job.0)
-                .execute(&self.pool)
+                .execute(&self.writer)
                 .await
                 .map_err(failed("note that a log was archived"))?;
         Ok(updated.rows_affected() > 0)

@@ -135,7 +135,7 @@ impl Store {
         .bind(now.0)
         .bind(i64::from(can_mail))
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.writer)
         .await
         .map_err(failed("claim messages"))?;
         rows.iter().map(Message::read).collect()
@@ -250,7 +250,7 @@ impl Store {
         .bind(now.0)
         .bind(id)
         .bind(project.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("send a delivery again"))?;
         self.wakes.outbox.messages.notify_one();

@@ -198,7 +198,12 @@ fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
 /// The one truth. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
+    /// For what only reads.
     pool: AnyPool,
+    /// For what writes. SQLite has one writer at a time: with a connection of its own nobody
+    /// waits by looking again and again, and what it has read stays in its memory, while a
+    /// connection forgets all when another one has written. PostgreSQL's are the same.
+    writer: AnyPool,
     dialect: Dialect,
     seal: Arc<Seal>,
     wakes: Arc<Wakes>,
@@ -229,19 +234,28 @@ impl Store {
     async fn connect(url: &str, seal: Arc<Seal>) -> Result<Self> {
         let dialect = Dialect::of(url).ok_or(StoreError::UnknownDatabase)?;
         sqlx::any::install_default_drivers();
-        let pool = AnyPoolOptions::new()
-            .max_connections(dialect.connections())
-            .acquire_timeout(PATIENCE)
-            // A connection to another machine may be gone without a word.
-            .test_before_acquire(dialect.is_shared())
-            .after_connect(move |connection, _| Box::pin(dialect.prepare(connection)))
-            .connect(&dialect.connect_url(url))
-            .await
-            .map_err(|source| StoreError::Open { url: without_password(url), source })?;
+        let connections = |count, writes| {
+            AnyPoolOptions::new()
+                .max_connections(count)
+                .acquire_timeout(PATIENCE)
+                // A connection to another machine may be gone without a word.
+                .test_before_acquire(dialect.is_shared())
+                .after_connect(move |connection, _| Box::pin(dialect.prepare(connection, writes)))
+        };
+        let place = dialect.connect_url(url);
+        let failed = |source| StoreError::Open { url: without_password(url), source };
+        let pool =
+            connections(dialect.connections(), false).connect(&place).await.map_err(failed)?;
+        let writer = if dialect.is_shared() {
+            pool.clone()
+        } else {
+            connections(1, true).connect_lazy(&place).map_err(failed)?
+        };
         let actor = Arc::new(Actor::kozmic());
         let others = dialect.is_shared().then(|| Arc::new(Others::on(url)));
         Ok(Self {
             pool,
+            writer,
             dialect,
             seal,
             wakes: Arc::default(),
@@ -260,7 +274,7 @@ impl Store {
         )
         .bind(JobUuid::random().to_string())
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("name the installation"))?;
         let row = sqlx::query("SELECT instance FROM installation")
@@ -283,12 +297,13 @@ impl Store {
 
     /// Closes every connection; on SQLite, folds the write-ahead log in.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
 
     /// A transaction that means to write.
     async fn begin(&self) -> Result<Transaction> {
-        self.pool.begin_with(self.dialect.begin()).await.map_err(failed("begin a transaction"))
+        self.writer.begin_with(self.dialect.begin()).await.map_err(failed("begin a transaction"))
     }
 
     /// Until the transaction ends nobody else changes what belongs to the project.

@@ -16,7 +16,7 @@ impl Store {
         .bind(login.to_lowercase())
         .bind(gh_id)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("keep whom a login means"))?;
         let row = sqlx::query("SELECT gh_id FROM named_logins WHERE login = $1")

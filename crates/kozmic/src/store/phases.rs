@@ -43,7 +43,7 @@ impl Store {
         .bind(job.0)
         .bind(attempt)
         .bind(phase.as_str())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note a job's phase"))?;
         Ok(())
@@ -64,7 +64,7 @@ impl Store {
         .bind(job.0)
         .bind(attempt)
         .bind(phase.as_str())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note the end of a job's phase"))?;
         Ok(())

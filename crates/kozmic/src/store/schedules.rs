@@ -126,7 +126,7 @@ impl Store {
         .bind(why)
         .bind(schedule.id)
         .bind(schedule.next_at.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("postpone a schedule"))?;
         Ok(())

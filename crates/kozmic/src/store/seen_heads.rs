@@ -65,7 +65,7 @@ impl Store {
             .bind(now.0)
             .bind(problem)
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note a comparison"))?;
         Ok(())
@@ -163,7 +163,7 @@ impl Store {
             .bind(project.0)
             .bind(name)
             .bind(looked_at.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("forget a head"))?;
         Ok(())

@@ -25,7 +25,7 @@ impl Store {
         .bind(report.id)
         .bind(report.version)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note that a report is sent"))?;
         Ok(begun.rows_affected() > 0)
@@ -50,7 +50,7 @@ impl Store {
         )
         .bind(now.0)
         .bind(report.id)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("send a report once more"))?;
         Ok(())
@@ -77,7 +77,7 @@ impl Store {
         .bind(now.0)
         .bind(id)
         .bind(by)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("settle a report"))?;
         Ok(settled.rows_affected() > 0)
@@ -104,7 +104,7 @@ impl Store {
         .bind(now.0)
         .bind(project.0)
         .bind(by)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("postpone reports"))?;
         Ok(())
@@ -118,7 +118,7 @@ impl Store {
         )
         .bind(project.0)
         .bind(by)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("give reports back"))?;
         Ok(())
@@ -130,7 +130,7 @@ impl Store {
             "UPDATE outbox SET claimed_until = 0 WHERE version > sent_version AND claimed_by = $1",
         )
         .bind(by)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("give up the reports under way"))?;
         Ok(())

@@ -115,7 +115,7 @@ impl Store {
             )
             .bind(image.as_str())
             .bind(now.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note the image of a service"))?;
         }

@@ -104,7 +104,7 @@ impl Store {
                 .bind(now.0)
                 .bind(now.plus(SESSION_LIFETIME).0)
                 .bind(id.0)
-                .execute(&self.pool)
+                .execute(&self.writer)
                 .await
                 .map_err(failed("note a session's use"))?;
         }

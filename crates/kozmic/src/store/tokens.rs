@@ -131,7 +131,7 @@ impl Store {
             sqlx::query("UPDATE api_tokens SET last_used_at = $1 WHERE id = $2")
                 .bind(now.0)
                 .bind(row.int("token_id")?)
-                .execute(&self.pool)
+                .execute(&self.writer)
                 .await
                 .map_err(failed("note a token's use"))?;
         }

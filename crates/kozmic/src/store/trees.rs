@@ -19,7 +19,7 @@ impl Store {
         .bind(object)
         .bind(project.0)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note a tree"))?;
         Ok(())
@@ -76,7 +76,7 @@ impl Store {
     pub async fn tree_removed(&self, object: &str) -> Result<()> {
         sqlx::query("DELETE FROM trees WHERE object = $1")
             .bind(object)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("forget a tree"))?;
         Ok(())

@@ -36,7 +36,7 @@ impl Store {
             .bind(trouble)
             .bind(now.0)
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note how a project stands"))?;
         Ok(())
@@ -65,7 +65,7 @@ impl Store {
         sqlx::query("UPDATE projects SET synchronized_at = $1 WHERE id = $2")
             .bind(at.0)
             .bind(project.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note that a project was looked at"))?;
         Ok(())
@@ -212,7 +212,7 @@ impl Store {
     pub async fn leaving_removed(&self, leaving: i64) -> Result<()> {
         sqlx::query("DELETE FROM leavings WHERE id = $1")
             .bind(leaving)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note that something is gone"))?;
         Ok(())

@@ -75,7 +75,7 @@ impl Store {
             )
             .bind(refused_at)
             .bind(user.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note what became of a token"))?;
         }

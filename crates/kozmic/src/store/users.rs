@@ -114,7 +114,7 @@ impl Store {
             .bind(organization)
             .bind(at.0)
             .bind(user.0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note what lets a user in"))?;
         Ok(())

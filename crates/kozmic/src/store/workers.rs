@@ -64,12 +64,12 @@ impl Store {
         .bind(&worker.trouble)
         .bind(now.0)
         .bind(to_json(&worker.about, "about")?)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("note that a worker runs"))?;
         sqlx::query("DELETE FROM workers WHERE seen_at < $1")
             .bind(now.minus(FORGOTTEN_AFTER).0)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("forget workers that are gone"))?;
         Ok(())
@@ -79,7 +79,7 @@ impl Store {
     pub async fn worker_ended(&self, name: &str) -> Result<()> {
         sqlx::query("DELETE FROM workers WHERE name = $1")
             .bind(name)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(failed("note that a worker ended"))?;
         Ok(())
@@ -114,7 +114,7 @@ impl Store {
         .bind(holder)
         .bind(until.0)
         .bind(now.0)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(failed("take a turn"))?;
         Ok(held.rows_affected() > 0)
