@@ -197,6 +197,10 @@ impl Store {
             .filter(|counted| counted.head.line.project == *project)
             .map(|counted| counted.head.line.to_string())
             .collect();
+        // They were taken meanwhile.
+        if lines.is_empty() {
+            return Ok(());
+        }
         let mut place = String::from("CASE");
         for (index, _) in jobs.iter().enumerate() {
             let (rank, id) = (2 * index + 3, 2 * index + 4);
