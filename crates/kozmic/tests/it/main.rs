@@ -87,6 +87,7 @@ mod signin;
 mod start;
 mod store;
 mod store_asked;
+mod store_at_once;
 mod store_audit;
 mod store_kept;
 mod store_listen;

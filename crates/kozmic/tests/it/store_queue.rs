@@ -85,6 +85,19 @@ async fn a_project_with_many_jobs_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn why_a_job_waits_is_told_though_it_is_taken_meanwhile() {
+    on_both(async |store| {
+        runs(&store, "w").await;
+        let (_, hooks) = project_of(&store, 1, "octo/orbit", &["Tests"]).await;
+        let mut jobs = pushed(&store, &hooks[0], 0, 10).await;
+        claim(&store, 20).await;
+        store.tell_why_they_wait(&mut jobs, Timestamp(1_000)).await.unwrap();
+        assert!(matches!(jobs[0].waiting, Some(Waiting::Queue { ahead: 0, .. })));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_long_jobs_running_leaves_the_next_place_to_others() {
     on_both(async |store| {
         let (long, slow) = project_of(&store, 1, "octo/long", &["Tests"]).await;
