@@ -62,7 +62,8 @@ fn is_understood(answer: &str) -> bool {
 async fn every_example_payload_is_answered_and_none_without_its_signature() {
     let examples = examples();
     assert_eq!(examples.len(), EXAMPLES);
-    let world = World::new().await;
+    // More of them are signed wrongly than would be answered in a minute.
+    let world = World::with(&[("KOZMIC_STRANGER_RATE", "0")]).await;
     // Its jobs would fetch from repositories that are not there.
     let server = world.serve_with("#!/bin/sh\n:\n").await;
     let store = world.store().await;

@@ -24,11 +24,12 @@ const ABOUT: &str = "What the pages do, for programs. Send an API token as `Auth
                      Refusals are problem details (RFC 9457).";
 
 /// The statuses of refusals, each with when it is told.
-const REFUSALS: [(u16, &str); 14] = [
+const REFUSALS: [(u16, &str); 16] = [
     (400, "The request is not understood: its query, its path or its body."),
     (401, "There is no token, or it is unknown or has expired."),
     (403, "The token's user, or its scope, may not do this."),
     (404, "It is not there, or the token's user may not see it."),
+    (408, "The body was not there in time."),
     (409, "The request is right, but not as things stand."),
     (410, "It was removed."),
     (412, "It has changed since the tag in `If-Match` was told."),
@@ -36,9 +37,10 @@ const REFUSALS: [(u16, &str); 14] = [
     (415, "The body is of another kind than the one that is taken."),
     (422, "What is named in the request does not exist, or does not fit."),
     (426, "It is a web socket."),
+    (429, "More came in a minute than is taken; `Retry-After` says when to come again."),
     (500, "It was not the caller's doing; the server's log says more."),
     (502, "GitHub refused, or does not answer."),
-    (503, "The database does not answer; try again later."),
+    (503, "The database does not answer, or the answer took too long; try again later."),
 ];
 
 /// OpenAPI's own.

@@ -128,9 +128,9 @@ impl Operation {
             all.push(404);
         }
         // Of every query, also where no parameter is known.
-        all.extend([400, 500, 503]);
+        all.extend([400, 429, 500, 503]);
         if let Some(body) = &self.body {
-            all.push(413);
+            all.extend([408, 413]);
             if !body["content"][JSON].is_null() {
                 all.push(415);
             }
