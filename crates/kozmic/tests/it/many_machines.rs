@@ -195,7 +195,9 @@ async fn a_worker_that_is_asked_to_stop_finishes_what_it_has() {
     go(world).await;
     assert!(worker.child.wait().await.unwrap().success(), "{}", machines.said("worker-1"));
     assert_eq!(world.finished(&web.url, &sha).await.status, "success");
-    assert!(world.log_text(&job).await == expected(), "it was archived before the end");
+    let log = world.log_text(&job).await;
+    let end = &log[log.len().saturating_sub(200)..];
+    assert!(log == expected(), "it was archived before the end: {} bytes, …{end}", log.len());
     assert_eq!(world.build_of(&web.url, &waits).await.status, "enqueued");
     // One that does not wait leaves its script to its next start.
     let mut worker = machines.worker("worker-1", &[("KOZMIC_DRAIN_TIMEOUT", "0")]).await;

@@ -179,7 +179,7 @@ async fn what_is_too_large_or_no_tree_is_refused_and_leaves_nothing() {
         ("branch=main", 400, "is not a full commit id"),
         ("sha=abc", 400, "is not a full commit id"),
         (&format!("{of}&hook=Nothing"), 422, "The project has no hook `Nothing`"),
-        (&format!("{of}&x=1"), 400, "there is no parameter `x`"),
+        (&format!("{of}&x=1"), 400, "There is no parameter `x`"),
     ] {
         let (got, text) = send(query, b"no archive at all".to_vec()).await;
         assert!(got == status && text.contains(says), "{query}: {got} {text}");
