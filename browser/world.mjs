@@ -314,7 +314,9 @@ export class World {
    * @returns {Promise<any>}
    */
   async api(path, method = "GET", body) {
+    /** @type {Record<string, string>} */
     const headers = { authorization: `Bearer ${this.token}` };
+    if (body) headers["content-type"] = "application/json";
     const answer = await fetch(`${this.url}/api/v1${path}`, { method, headers, body });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text}`);
