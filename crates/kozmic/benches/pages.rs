@@ -161,6 +161,7 @@ fn load() -> String {
 
 #[tokio::main]
 async fn main() {
+    sqlx::any::install_default_drivers();
     let (builds, seconds) = (number("PAGES_BUILDS", 1_000_000), number("PAGES_SECONDS", 60));
     let postgres = match std::env::var("PAGES_ON").as_deref() {
         Ok("postgres") => Some(Postgres::start().await),
