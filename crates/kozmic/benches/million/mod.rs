@@ -244,6 +244,8 @@ pub async fn pages(url: &str) -> Vec<Pages> {
         page("settings of a project", each("/settings/")),
         page("a hook's form", one("/projects/1/hooks/1/edit/")),
         page("account", one("/account/settings/")),
+        page("administration", one("/administration/")),
+        page("administration: audit", one("/administration/audit/")),
         page("administration: projects", one("/administration/projects/")),
         page("administration: queue", one("/administration/queue/")),
         page("repositories", one("/repositories/")),
