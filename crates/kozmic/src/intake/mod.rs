@@ -8,7 +8,7 @@ mod reconcile;
 
 use crate::github::{Client, Repository};
 use crate::model::{ForkPolicy, Head, Timestamp};
-use crate::store::{Delivery, Hook, Project, Store, StoreError};
+use crate::store::{Delivery, Hook, Project, Recorded, Store, StoreError};
 use ask::Ask;
 
 pub use ask::{AskError, ask_github};
@@ -48,7 +48,7 @@ pub async fn take(
         _ => false,
     };
     if does_more && let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await? {
-        return Ok(Answer::Ok(format!("This delivery was taken before: {outcome}")));
+        return Ok(Answer::Ok(Recorded::Seen(outcome).sentence()));
     }
     // Renamed, transferred, made private: what is built from is known before it is.
     if let (Decision::Build(_), Some(current)) = (&decision, renamed) {

@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use super::builds::{self, NewBuild};
 use super::commits::Came;
 use super::jobs::NewJob;
+use super::new_builds::{NotRun, insert_not_run};
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, commit, failed, order, outbox,
     read_options, to_json,
@@ -139,18 +140,7 @@ impl Store {
             let of = of.filter(|of| hooks.iter().any(|hook| is_hook(hook, *of)));
             call_typed(tx, (project, build), (spec, of), now).await?;
         }
-        for (hook, title, reason) in not_run {
-            sqlx::query(
-                "INSERT INTO hooks_not_run (build_id, hook_id, title, reason) VALUES ($1, $2, $3, $4)",
-            )
-            .bind(build.0)
-            .bind(hook)
-            .bind(title)
-            .bind(reason)
-            .execute(&mut **tx)
-            .await
-            .map_err(failed("keep why a hook does not run"))?;
-        }
+        insert_not_run(tx, std::iter::once((build, not_run.as_slice()))).await?;
         let is_try = asked.trigger == Trigger::Try;
         let action = if is_try { Action::BuildTried } else { Action::BuildStarted };
         let typed = match &asked.hooks {
@@ -179,9 +169,6 @@ async fn active_hooks(tx: &mut Transaction, project: ProjectId) -> Result<Vec<An
     .await
     .map_err(failed("list the active hooks"))
 }
-
-/// A hook that has no job in a build, and why.
-type NotRun = (i64, String, String);
 
 /// The hooks that get a job, and those that were not asked for by anybody.
 fn choose<'a>(hooks: &'a [AnyRow], asked: &AskedHooks) -> Result<(Vec<&'a AnyRow>, Vec<NotRun>)> {

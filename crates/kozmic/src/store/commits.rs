@@ -210,7 +210,7 @@ pub(super) async fn take_all(tx: &mut Transaction, came: &[Came<'_>]) -> Result<
     Ok(recorded)
 }
 
-fn not_taken() -> StoreError {
+pub(super) fn not_taken() -> StoreError {
     StoreError::Refused("a commit was not taken".into())
 }
 

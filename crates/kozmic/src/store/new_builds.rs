@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::commits::Came;
+use super::commits::{Came, not_taken};
 use super::deliveries::Recorded;
 use super::many::{at_once, places, rows, typed_rows};
 use super::{
@@ -24,13 +24,15 @@ struct Hook {
     row: AnyRow,
 }
 
+/// A hook that is no part of a build: its number, its title, and why.
+pub(super) type NotRun = (i64, String, String);
+
 /// A commit that some hooks want.
 struct Wanted<'a> {
     came: &'a Came<'a>,
     approval: Approval,
     wanting: Vec<&'a Hook>,
-    /// Hook, title, and why it does not run.
-    others: Vec<(i64, String, String)>,
+    others: Vec<NotRun>,
 }
 
 /// A build with its jobs for each of these, unless no hook wants it. Call it with the projects
@@ -59,8 +61,7 @@ pub(super) async fn make(tx: &mut Transaction, came: &[&Came<'_>]) -> Result<Vec
             _ => Recorded::Built { build, number, jobs: wanted.wanting.len() },
         });
     }
-    let missing = || StoreError::Refused("a commit was not taken".into());
-    recorded.into_iter().map(|recorded| recorded.ok_or_else(missing)).collect()
+    recorded.into_iter().map(|recorded| recorded.ok_or_else(not_taken)).collect()
 }
 
 /// The hooks of these projects that are active, or that GitHub calls and so are, whoever was
@@ -104,7 +105,7 @@ async fn hooks(tx: &mut Transaction, came: &[&Came<'_>]) -> Result<HashMap<i64, 
     Ok(hooks)
 }
 
-type Chosen<'a> = (Vec<&'a Hook>, Vec<(i64, String, String)>);
+type Chosen<'a> = (Vec<&'a Hook>, Vec<NotRun>);
 
 /// The hooks that want it and why the others do not; when none does, the reasons.
 fn wanting<'a>(came: &Came, hooks: &'a [Hook]) -> Result<std::result::Result<Chosen<'a>, String>> {
@@ -152,7 +153,8 @@ async fn insert(tx: &mut Transaction, wanted: &[Wanted<'_>]) -> Result<Vec<(Buil
     }
     let jobs = jobs::insert_all(tx, &new).await?;
     phases::wait(tx, &jobs, *now).await?;
-    insert_not_run(tx, wanted, &made).await?;
+    let not_run = wanted.iter().zip(&made).map(|(of, (build, _))| (*build, of.others.as_slice()));
+    insert_not_run(tx, not_run).await?;
     for (of, (build, _)) in wanted.iter().zip(&made) {
         let is_held = of.approval == Approval::Awaited;
         if is_held || of.wanting.iter().any(|hook| hook.comes_after_others()) {
@@ -205,14 +207,14 @@ async fn insert_calls(
     Ok(calls)
 }
 
-async fn insert_not_run(
+/// Of each build the hooks that are no part of it.
+pub(super) async fn insert_not_run(
     tx: &mut Transaction,
-    wanted: &[Wanted<'_>],
-    made: &[(BuildId, i64)],
+    of_builds: impl Iterator<Item = (BuildId, &[NotRun])>,
 ) -> Result<()> {
     let mut new = Vec::new();
-    for (of, (build, _)) in wanted.iter().zip(made) {
-        new.extend(of.others.iter().map(|other| (build.0, other)));
+    for (build, hooks) in of_builds {
+        new.extend(hooks.iter().map(|hook| (build.0, hook)));
     }
     for some in at_once(&new, 4) {
         let text = format!(
