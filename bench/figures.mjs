@@ -2,6 +2,7 @@
 // them, in the folder that KOZMIC_FIGURES names. Without it nothing is written.
 
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 
 /**
@@ -13,7 +14,7 @@ import { join } from "node:path";
  *
  * One row of the table. `settings` is what the figure depends on, as what the database syncs.
  * @typedef {{ bench: string, what: string, unit: string, kozmic: Spread, beside?: Spread & { what: string },
- *   limit?: Limit, settings?: string }} Figure
+ *   limit?: Limit, settings?: string, load?: number }} Figure
  *
  * What another program took for what a row tells of Kozmic.
  * @typedef {{ peer: string, of: string, what: string, unit: string, figure: Spread }} Peer
@@ -32,7 +33,7 @@ async function write(bench, row) {
   await mkdir(folder, { recursive: true });
   const keep = begun.has(bench) ? appendFile : writeFile;
   begun.add(bench);
-  await keep(join(folder, `${bench}.jsonl`), `${JSON.stringify(row)}\n`);
+  await keep(join(folder, `${bench}.jsonl`), `${JSON.stringify({ ...row, load: loadavg()[0] })}\n`);
 }
 
 /** @param {Figure} figure */

@@ -31,7 +31,7 @@ impl Figure {
     }
 
     fn of(bench: &'static str, what: &str, unit: &str) -> Self {
-        let row = json!({ "bench": bench, "what": what, "unit": unit });
+        let row = json!({ "bench": bench, "what": what, "unit": unit, "load": load() });
         Self { bench, row: row.as_object().cloned().unwrap_or_default() }
     }
 
@@ -67,6 +67,12 @@ impl Figure {
         let mut file = options.truncate(is_first).append(!is_first).open(path).unwrap();
         writeln!(file, "{}", Value::Object(self.row)).unwrap();
     }
+}
+
+/// How many processes have wanted a processor, in the last minute.
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
 }
 
 fn spread(times: &[Duration]) -> Value {
