@@ -65,7 +65,7 @@ export function spread(numbers) {
 /** @param {number} number */
 export function rounded(number) {
   if (Math.abs(number) >= 100) return Math.round(number).toLocaleString("en");
-  return String(Number(number.toPrecision(2 + Number(Math.abs(number) >= 10))));
+  return String(Number(number.toPrecision(3)));
 }
 
 /**

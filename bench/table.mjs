@@ -25,6 +25,7 @@ const SECTIONS = [
   ["webhooks", "Webhooks", "Each is answered after its build, its job and the statuses to report are committed and synced."],
   ["at_rest", "At rest", "One process with web, worker and SQLite, an engine beside it, nobody who asks. Memory is PSS, with what is in memory of the program's file."],
   ["memory_growth", "Memory after many jobs", "Each job in a container of its own."],
+  ["capacity", "Forecast and fact", "Jobs that sleep, on one worker; what is beside a figure is the forecast of `bench/model.mjs`, which knows only what one job took. See `bench/capacity.md`."],
 ];
 /** What a limit is of, as people read it. */
 const OF = { median: "", p99: "p99 ", ratio: "ratio " };
