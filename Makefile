@@ -75,7 +75,7 @@ bench: ## Measure Kozmic's own cost beside others', write docs/benchmarks.md, th
 	@scripts/bench
 
 .PHONY: soak
-soak: ## Kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz, and the API by its document
+soak: ## Carry out 10,000 jobs, kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz, and the API by its document
 	@scripts/bench --soak
 	@scripts/fuzz
 	@scripts/api

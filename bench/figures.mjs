@@ -1,5 +1,5 @@
 // What a bench in JavaScript has measured: lines of JSON, as crates/kozmic/benches/figures writes
-// them, in the folder that KOZMIC_FIGURES names. Without it nothing is written.
+// them, in the folder that BENCH_FIGURES names. Without it nothing is written.
 
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { loadavg } from "node:os";
@@ -28,7 +28,7 @@ const begun = new Set();
  * @param {Figure | Peer} row
  */
 async function write(bench, row) {
-  const folder = process.env.KOZMIC_FIGURES;
+  const folder = process.env.BENCH_FIGURES;
   if (!folder) return;
   await mkdir(folder, { recursive: true });
   const keep = begun.has(bench) ? appendFile : writeFile;

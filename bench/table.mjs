@@ -1,5 +1,5 @@
 // Makes one table of all that benches have measured: `node bench/table.mjs FOLDER PAGE`. FOLDER
-// is that of KOZMIC_FIGURES; PAGE is written (docs/benchmarks.md), and the table printed.
+// is that of BENCH_FIGURES; PAGE is written (docs/benchmarks.md), and the table printed.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -81,7 +81,11 @@ function row(figure) {
   const ratios = besides.map(([, median]) => rounded(kozmic.median / Number(median))).join("<br>");
   const kept = { true: "", false: " **missed**", undefined: "" }[String(isKept(figure))];
   const most = limit ? `${OF[limit.of]}≤ ${limit.at_most}${kept}` : "";
-  return `| ${what}, ${unit} | ${rounded(kozmic.median)} | ${range(kozmic, unit)} | ${others} | ${ratios} | ${most} |`;
+  const name = unit ? `${what}, ${unit}` : what;
+  // One that is over its limit by little is not written as if it were the limit.
+  const isClose = isKept(figure) === false && rounded(kozmic.median) === rounded(limit?.at_most ?? NaN);
+  const median = isClose ? kozmic.median.toPrecision(5) : rounded(kozmic.median);
+  return `| ${name} | ${median} | ${range(kozmic, unit)} | ${others} | ${ratios} | ${most} |`;
 }
 
 /** @param {Date} date */
@@ -128,5 +132,6 @@ console.log(lines.join("\n"));
 const missed = all.figures.filter((figure) => isKept(figure) === false);
 for (const figure of missed) {
   const value = figure.limit?.of === "ratio" ? ratio(figure) : figure.kozmic[figure.limit?.of ?? "median"];
-  console.log(`missed: ${figure.what}: ${rounded(value ?? NaN)} ${figure.unit}, at most ${figure.limit?.at_most}`);
+  const unit = figure.limit?.of === "ratio" ? "times what is beside it" : figure.unit;
+  console.log(`missed: ${figure.what}: ${(value ?? NaN).toPrecision(5)} ${unit}, at most ${figure.limit?.at_most}`);
 }

@@ -1,5 +1,5 @@
 //! What a bench has measured, for `bench/table.mjs`: lines of JSON in `BENCH.jsonl` of the folder
-//! that KOZMIC_FIGURES names. Without it nothing is written.
+//! that BENCH_FIGURES names. Without it nothing is written.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -58,7 +58,7 @@ impl Figure {
     }
 
     pub fn write(self) {
-        let Ok(folder) = std::env::var("KOZMIC_FIGURES") else { return };
+        let Ok(folder) = std::env::var("BENCH_FIGURES") else { return };
         std::fs::create_dir_all(&folder).unwrap();
         let path = Path::new(&folder).join(format!("{}.jsonl", self.bench));
         let is_first = !HAS_BEGUN.swap(true, Ordering::Relaxed);
