@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { World } from "../browser/world.mjs";
+import { newest } from "./builds.mjs";
 import { figure } from "./figures.mjs";
 import { calls, forecast } from "./model.mjs";
 import { worked } from "./proc.mjs";
@@ -40,7 +41,7 @@ try {
     const [before, own] = [await busy(), await worked(pid)];
     await world.push("number", String(number));
     for (;;) {
-      const [build] = (await world.api("/projects/1/builds?limit=1")).builds;
+      const build = await newest(world);
       if (build?.number === number && !["enqueued", "pending"].includes(build.status)) {
         assert.equal(build.status, "success");
         const { started_at: began, finished_at: ended } = build;

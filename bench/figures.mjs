@@ -59,7 +59,7 @@ export function spread(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
   /** @param {number} percent */
   const at = (percent) => sorted[Math.floor(((sorted.length - 1) * percent) / 100)] ?? NaN;
-  return { least: at(0), median: at(50), p99: at(99), greatest: at(100), runs: sorted.length };
+  return { least: at(0), median: sorted[sorted.length >> 1] ?? NaN, p99: at(99), greatest: at(100), runs: sorted.length };
 }
 
 /** @param {number} number */
