@@ -8,6 +8,8 @@ TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 MDBOOK_VERSION := 0.5.4
 MDBOOK := $(TOOLS)/bin/mdbook
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_CYCLONEDX := $(TOOLS)/bin/cargo-cyclonedx
 
 .PHONY: help
 help: ## List the targets
@@ -56,12 +58,24 @@ book: $(MDBOOK) ## Make docs/ into pages with a search, in target/book
 audit: deny ## deny, and a documentation without warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
+.PHONY: sbom
+sbom: $(CARGO_CYCLONEDX) ## List what the program is made of (CycloneDX), beside target/release/kozmic
+	@CARGO_CYCLONEDX=$(CARGO_CYCLONEDX) scripts/sbom
+
+.PHONY: release
+release: $(CARGO_CYCLONEDX) ## Build what is given away: program, its list of parts, Debian package, digests
+	@CARGO_CYCLONEDX=$(abspath $(CARGO_CYCLONEDX)) scripts/release target/dist
+
+.PHONY: reproduce
+reproduce: $(CARGO_CYCLONEDX) ## Build the release twice, in two places: are both the same?
+	@CARGO_CYCLONEDX=$(abspath $(CARGO_CYCLONEDX)) scripts/reproduce
+
 .PHONY: bench
-bench: ## Measure Kozmic's own cost, then soak
+bench: ## Measure Kozmic's own cost beside others', write docs/benchmarks.md, then soak
 	@scripts/bench
 
 .PHONY: soak
-soak: ## Kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz, and the API by its document
+soak: ## Carry out 10,000 jobs, kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz, and the API by its document
 	@scripts/bench --soak
 	@scripts/fuzz
 	@scripts/api
@@ -76,6 +90,9 @@ clean-demo: ## Remove what a demo has left
 
 $(CARGO_DENY):
 	cargo install --locked cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)
+
+$(CARGO_CYCLONEDX):
+	cargo install --locked cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION) --root $(TOOLS)
 
 $(MDBOOK):
 	cargo install --locked mdbook@$(MDBOOK_VERSION) --root $(TOOLS)

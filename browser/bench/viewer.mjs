@@ -4,6 +4,7 @@
 // what is slow.
 
 import assert from "node:assert/strict";
+import { figure, spread } from "../../bench/figures.mjs";
 import { eventually, jobOf, World } from "../world.mjs";
 
 const LINES = 1_000_000;
@@ -35,17 +36,17 @@ try {
     opened.push(await open(page, OPENED));
     await page.context().close();
   }
-  table(`first lines at line ${OPENED}, from the navigation on`, opened, 200);
+  await told(`first lines at line ${OPENED}, from the navigation on`, opened, 200);
 
   const page = await world.page();
   await open(page, OPENED);
   const jumps = [];
   for (let n = 0; n < JUMPS; n++) jumps.push(await jump(page, 1 + Math.floor(Math.random() * LINES)));
-  table("a jump to any line, until it is drawn", jumps, 100);
+  await told("a jump to any line, until it is drawn", jumps, 100);
 
   const searches = [];
   for (let n = 0; n < 5; n++) searches.push(await search(page, "needle"));
-  table("a rare word, until it is listed", searches, 1250);
+  await told("a rare word, until it is listed", searches, 1250);
 
   const tiny = await world.page();
   await tiny.goto(urlOf("Tiny"));
@@ -141,8 +142,6 @@ async function heap(page) {
  * @param {number[]} times
  * @param {number} limit
  */
-function table(what, times, limit) {
-  const sorted = times.toSorted((a, b) => a - b);
-  const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map((time) => Math.round(time ?? 0));
-  console.log(`${what}, ms: ${least} least, ${median} median, ${most} most (wanted: at most ${limit})`);
+function told(what, times, limit) {
+  return figure({ bench: "viewer", what, unit: "ms", kozmic: spread(times), limit: { of: "median", at_most: limit } });
 }

@@ -13,12 +13,14 @@
     reason = "a measurement, with the tests' harness"
 )]
 
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod timing;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use figures::Figure;
 use harness::{BASE, World, push_payload};
 use tokio::process::Command;
 
@@ -77,6 +79,12 @@ async fn main() {
         ("docker run --rm to the end", bare_whole),
     ];
     let medians = timing::table(&format!("{RUNS} runs in turn"), &mut rows);
+    let figure = |what, ours: usize| {
+        Figure::times("first_line", what, &rows[ours].1)
+            .beside("docker run --rm", &rows[ours + 1].1)
+    };
+    figure("from a webhook's answer to the script's first line", 0).write();
+    figure("from a webhook's answer to the end of the job, seen", 2).write();
     println!(
         "ratio of the medians: first line {:.2}, end {:.2}",
         medians[0] / medians[1],

@@ -7,14 +7,17 @@
     clippy::cast_precision_loss,
     clippy::format_collect,
     unreachable_pub,
+    dead_code,
     reason = "a measurement"
 )]
 
+mod figures;
 mod timing;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use figures::Figure;
 use futures_util::TryStreamExt as _;
 use kozmic::log::{Archived, Bus, LiveLog, Logs, Query, Sink as _};
 use kozmic::model::JobUuid;
@@ -132,14 +135,22 @@ async fn measure(title: &str, folder: &Path, job: JobUuid) {
             read.push(begin.elapsed());
         }
     }
-    timing::table(
-        title,
-        &mut [
-            ("open at line 900,000 (200 at the most)", open),
-            ("jump to another line (100 at the most)", jump),
-            ("find a word in all of it (1,000 at the most)", find),
-            ("read all of it", read),
-        ],
-    );
+    let mut rows = [
+        ("open at line 900,000 (200 at the most)", open),
+        ("jump to another line (100 at the most)", jump),
+        ("find a word in all of it (1,000 at the most)", find),
+        ("read all of it", read),
+    ];
+    timing::table(title, &mut rows);
+    let limits = [Some(200.0), Some(100.0), Some(1000.0), None];
+    for ((what, times), limit) in rows.iter().zip(limits) {
+        let what = what.split(" (").next().unwrap_or_default();
+        let what = format!("a {title} log of 1,000,000 lines: {what}");
+        let figure = Figure::times("log_open", &what, times);
+        match limit {
+            Some(most) => figure.at_most("median", most).write(),
+            None => figure.write(),
+        }
+    }
     println!("memory: {} MiB above {rest} MiB at rest\n", peak() - rest);
 }

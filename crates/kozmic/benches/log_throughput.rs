@@ -9,12 +9,14 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::cast_precision_loss,
     unreachable_pub,
     dead_code,
     unused_imports,
     reason = "a measurement, with the tests' harness"
 )]
 
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod latency;
@@ -24,6 +26,7 @@ mod timing;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use figures::Figure;
 use harness::{BASE, World, eventually, hook};
 use latency::{Latencies, watch};
 use process::Process;
@@ -128,6 +131,14 @@ async fn one_large_log() {
     ];
     let title = format!("{LINES} lines, {RUNS} runs in turn");
     let medians = timing::table(&title, &mut rows);
+    Figure::times("log_throughput", "a push to the end of a job of 1,000,000 lines", &rows[0].1)
+        .beside("docker run, log kept whole", &rows[1].1)
+        .at_most("ratio", LONGEST)
+        .write();
+    let mebibytes = |bytes: u64| (bytes / 1024 / 1024) as f64;
+    Figure::value("log_throughput", "memory above rest meanwhile", "MiB", mebibytes(peak))
+        .at_most("median", mebibytes(MOST_MEMORY))
+        .write();
     println!(
         "ratio of the medians: {:.2} (at most {LONGEST}); memory above rest: {} MiB (at most {})",
         medians[0] / medians[1],
@@ -160,6 +171,10 @@ async fn many_steady_logs() {
     assert_eq!(build.status, "success");
     let peak = server.peak().saturating_sub(rest);
     server.stop().await;
+    let what = format!("from a line to its viewer, {JOBS} jobs of {PER_SECOND} lines a second");
+    Figure::times("log_throughput", &what, latencies.times())
+        .at_most("median", MEDIAN.as_secs_f64() * 1000.0)
+        .write();
     println!(
         "{JOBS} jobs, {PER_SECOND} lines a second each for {seconds} s: line to viewer {latencies} \
          (median at most {MEDIAN:?}); memory above rest: {} MiB",

@@ -19,6 +19,7 @@
     reason = "a measurement, with the tests' harness"
 )]
 
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod million;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use figures::Figure;
 use harness::{Postgres, World};
 use million::{Kind, Pages};
 use process::Process;
@@ -205,10 +207,12 @@ async fn main() {
         "", "median", "p99", "max", "alone", "processor", "bytes"
     );
     let mut all = Vec::new();
+    let mut others = Vec::new();
     for (index, page) in pages.iter().enumerate() {
         let mut times = together.get(&index).cloned().unwrap_or_default();
         times.sort_unstable();
-        all.extend(times.iter().copied().filter(|_| page.kind == Kind::Page));
+        let sort = if page.kind == Kind::Page { &mut all } else { &mut others };
+        sort.extend(times.iter().copied());
         let (times_alone, processor, size) = &alone[index];
         let (middle, p99, max) = quantiles(&times);
         let told = if p99 > most(page.kind) {
@@ -225,6 +229,16 @@ async fn main() {
             milliseconds(times_alone[times_alone.len() / 2]),
             milliseconds(*processor),
         );
+    }
+    let on = if postgres.is_some() { "PostgreSQL" } else { "SQLite" };
+    let sorts = [
+        ("a page", &all, most(Kind::Page)),
+        ("a search for words, or a call of the API", &others, most(Kind::Api)),
+    ];
+    for (what, times, most) in sorts {
+        let what = format!("{what}, {builds} builds, {READERS} readers, {on}");
+        let most = milliseconds(most);
+        Figure::times("pages", &what, times).at_most("p99", most).write();
     }
     all.sort_unstable();
     let (middle, p99, max) = quantiles(&all);

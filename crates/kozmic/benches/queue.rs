@@ -17,11 +17,13 @@
     reason = "a measurement, with the tests' harness"
 )]
 
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 
 use std::time::{Duration, Instant};
 
+use figures::Figure;
 use harness::Postgres;
 use kozmic::model::{GithubUser, HookSpec, JobEnd, RemoteRepository, Timestamp};
 use kozmic::seal::Seal;
@@ -165,6 +167,10 @@ async fn latencies(store: &Store, url: &str) -> (Duration, Duration) {
     (times[times.len() / 2], times[times.len() - 1])
 }
 
+fn settings_of(is_sqlite: bool, said: &[String]) -> String {
+    if is_sqlite { figures::SQLITE.into() } else { format!("PostgreSQL: {}", said.join(", ")) }
+}
+
 async fn measure(url: &str, jobs: usize) {
     let store = open(url).await;
     store.migrate().await.unwrap();
@@ -220,6 +226,11 @@ async fn measure(url: &str, jobs: usize) {
     let again = count(&mut connection, "SELECT COUNT(*) FROM jobs WHERE attempt <> 1").await;
     let finished = usize::try_from(after - before).unwrap();
     assert_eq!((done, finished, again), (jobs, jobs, 0), "lost, or done twice");
+    let (rate, settings) = (jobs as f64 / took.as_secs_f64(), settings_of(is_sqlite, &said));
+    let by = if is_sqlite { "1 process" } else { "8 processes" };
+    Figure::value("queue", &format!("jobs claimed and finished by {by}"), "/s", rate)
+        .settings(&settings)
+        .write();
     println!(
         "{jobs} jobs claimed and finished by {workers} with {PLACES} places each in {took:.1?}: \
          {:.0} a second, each once",

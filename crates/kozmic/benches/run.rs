@@ -6,14 +6,18 @@
     clippy::expect_used,
     clippy::print_stdout,
     unreachable_pub,
+    dead_code,
     reason = "a measurement"
 )]
 
+mod figures;
 mod timing;
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use figures::Figure;
 
 const BASE: &str = "kozmic/debian:bookworm";
 const RUNS: usize = 20;
@@ -50,5 +54,8 @@ fn main() {
     let (ours, bare): (Vec<_>, Vec<_>) = (0..RUNS).map(|_| (ours(), bare())).unzip();
     let mut rows = [("kozmic run", ours), ("docker run --rm", bare)];
     let medians = timing::table(&format!("{RUNS} runs in turn"), &mut rows);
+    Figure::times("run", "`kozmic run` of a trivial script", &rows[0].1)
+        .beside("docker run --rm", &rows[1].1)
+        .write();
     println!("ratio of the medians: {:.2}", medians[0] / medians[1]);
 }

@@ -10,12 +10,14 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::cast_precision_loss,
     unreachable_pub,
     dead_code,
     unused_imports,
     reason = "a measurement, with the tests' harness"
 )]
 
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod latency;
@@ -27,6 +29,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use figures::Figure;
 use harness::World;
 use latency::{Latencies, watch};
 use process::Process;
@@ -105,10 +108,22 @@ async fn watched_by(viewers: usize, seconds: usize) {
         println!("in a browser among {viewers} viewers: {}", browser.end().await);
     }
     server.stop().await;
+    let each = with.saturating_sub(rest) / 1024 / viewers as u64;
+    let what = format!("from a line to each of {viewers} viewers");
+    let figure = |of, most: Duration| {
+        let figure = Figure::times("viewers", &what, latencies.times());
+        figure.at_most(of, most.as_secs_f64() * 1000.0)
+    };
+    figure("median", MEDIAN).write();
+    figure("p99", P99).write();
+    if viewers > 1 {
+        Figure::value("viewers", "memory for each of them", "KiB", each as f64)
+            .at_most("median", MOST_MEMORY as f64)
+            .write();
+    }
     println!(
         "{viewers} viewers, {RATE} lines a second for {seconds} s: {latencies} (median at most \
-         {MEDIAN:?}, p99 at most {P99:?}); memory {} KiB for each (at most {MOST_MEMORY})",
-        with.saturating_sub(rest) / 1024 / viewers as u64
+         {MEDIAN:?}, p99 at most {P99:?}); memory {each} KiB for each (at most {MOST_MEMORY})"
     );
 }
 

@@ -19,6 +19,7 @@
     reason = "a measurement, with the tests' harness"
 )]
 
+mod figures;
 #[path = "../tests/it/harness/mod.rs"]
 mod harness;
 mod process;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use figures::Figure;
 use github_sim::client::{Fault, FaultKind};
 use harness::{Postgres, World};
 use process::Process;
@@ -65,6 +67,15 @@ async fn measure(database: Option<&str>, deliveries: usize) {
     let built: i64 =
         sqlx::query("SELECT COUNT(*) FROM builds").fetch_one(&mut connection).await.unwrap().get(0);
     assert_eq!(usize::try_from(built).unwrap(), BEFORE + deliveries, "each has its build");
+    let settings = match database {
+        Some(_) => "PostgreSQL: fsync = on, synchronous_commit = on, its defaults",
+        None => figures::SQLITE,
+    };
+    let rate = deliveries as f64 / took.as_secs_f64();
+    Figure::value("webhooks", "webhooks taken, 16 at a time", "/s", rate)
+        .settings(settings)
+        .write();
+    Figure::times("webhooks", "a webhook, of 16 at a time", &times).settings(settings).write();
     println!(
         "{deliveries} deliveries in {took:.1?}: {:.0} a second; median {:.1?}, p99 {:.1?}, longest {:.1?}; \
          {:.2?} of a processor each",

@@ -75,6 +75,10 @@ async fn seen(mut socket: Socket) -> Vec<Duration> {
 pub struct Latencies(Vec<Duration>);
 
 impl Latencies {
+    pub fn times(&self) -> &[Duration] {
+        &self.0
+    }
+
     /// Those of one viewer, who saw so many lines.
     pub fn add(&mut self, of_one: Vec<Duration>, lines: usize) {
         assert_eq!(of_one.len(), lines);

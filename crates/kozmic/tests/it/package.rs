@@ -64,6 +64,24 @@ async fn the_package_is_installed_upgraded_and_purged() {
 }
 
 #[test]
+fn the_same_program_makes_the_same_package_with_the_list_of_its_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("kozmic");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kozmic"), &program).unwrap();
+    std::fs::write(folder.path().join("kozmic.cdx.json"), "{}").unwrap();
+    // Files of the second one are seconds younger.
+    let [first, second] = ["first", "second"].map(|name| {
+        let mut build = Command::new(packaging("build"));
+        let build = build.arg(&program).arg(folder.path().join(name));
+        let path = done(build.env("SOURCE_DATE_EPOCH", "1700000000"));
+        PathBuf::from(path.trim())
+    });
+    assert!(std::fs::read(&first).unwrap() == std::fs::read(&second).unwrap(), "{first:?}");
+    let files = done(Command::new("dpkg-deb").arg("--contents").arg(&first));
+    assert!(files.contains(" ./usr/share/doc/kozmic/kozmic.cdx.json\n"), "{files}");
+}
+
+#[test]
 fn the_units_are_such_that_systemd_takes_and_give_away_little() {
     let folder = tempfile::tempdir().unwrap();
     let package = built(folder.path());
