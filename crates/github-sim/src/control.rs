@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/repositories", post(add_repository))
         .route("/vanish", post(vanish))
         .route("/ssh", post(serve_ssh))
+        .route("/base", post(move_to))
         .route("/trust", post(trust))
         .route("/authorized_keys", get(authorized_keys))
         .route("/deliveries", get(deliveries))
@@ -189,6 +190,18 @@ struct Ssh {
 /// The stand-in speaks no SSH itself: an sshd beside it serves its repositories.
 async fn serve_ssh(State(app): State<App>, Json(wanted): Json<Ssh>) -> Json<Value> {
     app.world().ssh = Some(wanted.url);
+    Json(json!({}))
+}
+
+#[derive(Deserialize)]
+struct Base {
+    /// Without a trailing slash.
+    url: String,
+}
+
+/// What stands before the stand-in, like a server with TLS, has another address.
+async fn move_to(State(app): State<App>, Json(wanted): Json<Base>) -> Json<Value> {
+    app.world().base = wanted.url;
     Json(json!({}))
 }
 

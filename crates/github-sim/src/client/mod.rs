@@ -218,6 +218,13 @@ impl Sim {
         Ok(())
     }
 
+    /// From now on every URL that GitHub tells begins with this, without a trailing slash: the
+    /// address of what stands before it.
+    pub async fn set_base(&self, url: &str) -> anyhow::Result<()> {
+        let _: Value = self.control(Method::POST, "/base", Some(json!({"url": url}))).await?;
+        Ok(())
+    }
+
     /// What an `AuthorizedKeysCommand` of sshd is to print: the deploy keys of all repositories,
     /// each allowed to run `command` only, with the repository's full name and its access.
     pub fn authorized_keys_url(&self, command: &str) -> String {

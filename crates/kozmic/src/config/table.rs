@@ -41,6 +41,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KOZMIC_DATABASE_URL", "", "default: SQLite in the data folder"),
     setting("KOZMIC_GITHUB_URL", "https://github.com", "GitHub's pages, or an Enterprise Server's"),
+    setting(
+        "KOZMIC_CA_FILE",
+        "",
+        "file with certificates (PEM) of own authorities, trusted beside the system's by all that \
+         Kozmic reaches; proxies are given by HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+    ),
     setting("KOZMIC_GITHUB_API_URL", "https://api.github.com", "GitHub's REST API"),
     secret(
         "KOZMIC_GITHUB_TOKEN",

@@ -20,7 +20,9 @@ use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 
+use crate::config::Trust;
 use crate::model::{CommitSha, FullName, GitRef, JobUuid, KnownHosts, ProjectId};
+use crate::outgoing;
 
 pub use checkout::Checkout;
 pub use local::LocalTree;
@@ -128,6 +130,21 @@ impl Source {
             keys: ssh::Keys::new(&data_dir.join("keys"), known_hosts),
             locks: Arc::default(),
         }
+    }
+
+    /// With authorities of one's own trusted beside the system's: git takes one file for all.
+    pub fn trusting(self, trust: &Trust, data_dir: &Path) -> Result<Self> {
+        let Some(all) = outgoing::all_trusted(trust) else { return Ok(self) };
+        let file = data_dir.join("authorities.pem");
+        let write = || {
+            let mut new = tempfile::NamedTempFile::new_in(data_dir)?;
+            std::io::Write::write_all(&mut new, all.as_bytes())?;
+            new.persist(&file).map_err(|error| error.error)?;
+            // git is run in other folders.
+            std::path::absolute(&file)
+        };
+        let written = write().map_err(on_disk(&file))?;
+        Ok(Self { keys: self.keys.trusting(written), ..self })
     }
 
     /// Removes the keys that a process which was killed left on the disk. Only

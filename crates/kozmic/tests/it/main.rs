@@ -26,6 +26,7 @@ mod at_once;
 mod audit;
 mod backup;
 mod badge;
+mod behind_proxy;
 mod bounds;
 mod build;
 mod cache;
