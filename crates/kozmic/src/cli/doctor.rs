@@ -402,5 +402,15 @@ async fn of_programs() -> Vec<Finding> {
             error(name, format!("can't be run: {problem}"), format!("install {name}, or see PATH"))
         }
     };
-    source::programs().await.map(of).into()
+    let mut findings: Vec<Finding> = source::programs().await.map(of).into();
+    findings.push(match source::git_lfs().await {
+        Ok(version) => ok("git-lfs", version),
+        Err(problem) => warning(
+            "git-lfs",
+            format!("can't be run: {problem}"),
+            "install git-lfs where jobs run, if a repository has files in Git LFS: without it those \
+             commits are not built",
+        ),
+    });
+    findings
 }

@@ -281,6 +281,7 @@ fn start_worker(
     let cache = CacheKeeper::new(settings.cached_images_limit).shared(engine, registry);
     let source = Source::new(&settings.data_dir, &settings.known_hosts);
     let source = source.trusting(&settings.trust, &settings.data_dir)?;
+    let source = source.limiting_lfs(settings.lfs_limit);
     source.remove_left_keys()?;
     let disk = disk(settings, (store, engine), (&source, logs), &cache);
     let worker = Worker {

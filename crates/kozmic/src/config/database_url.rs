@@ -9,7 +9,7 @@ pub struct DatabaseUrl(pub String);
 impl DatabaseUrl {
     /// PostgreSQL's certificate may be by one of one's own authorities, unless the URL says by whom
     /// it is.
-    pub(super) fn trusting(url: String, trust: &Trust) -> Self {
+    pub fn trusting(url: String, trust: &Trust) -> Self {
         let is_postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
         let says_so = ["sslrootcert", "ssl-root-cert", "ssl-ca"].iter().any(|it| url.contains(it));
         match (url.parse::<url::Url>(), trust.file()) {

@@ -102,6 +102,8 @@ pub struct Settings {
     pub engine_timeout: Duration,
     /// Bytes.
     pub log_limit: u64,
+    /// Bytes of a commit's files in Git LFS.
+    pub lfs_limit: u64,
     pub artifacts: ArtifactSettings,
     /// Where finished logs and artifacts lie.
     pub objects: ObjectSettings,
@@ -224,6 +226,7 @@ impl Settings {
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
+            lfs_limit: values.bytes("KOZMIC_LFS_LIMIT")?,
             artifacts: ArtifactSettings::read(values)?,
             objects: ObjectSettings::read(values, environment, &trust)?,
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,

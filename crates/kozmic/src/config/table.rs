@@ -90,6 +90,7 @@ pub const SETTINGS: &[Setting] = &[
         "bytes of artifacts that a project may keep; beyond that its oldest go",
     ),
     setting("KOZMIC_ARTIFACTS_AGE", "7776000", "seconds for which artifacts are kept"),
+    setting("KOZMIC_LFS_LIMIT", "5G", "bytes of a commit's files in Git LFS"),
     setting("KOZMIC_TRY_LIMIT", "1G", "bytes of a tree sent by kozmic try, at most 1G"),
     setting(
         "KOZMIC_MEMORY_LIMIT",

@@ -53,6 +53,7 @@ mod hook;
 mod hook_editor;
 mod image;
 mod kept_logs;
+mod large_files;
 mod limits;
 mod live;
 mod log_view;
