@@ -18,6 +18,7 @@ mod million;
 
 mod administration;
 mod again;
+mod air_gapped;
 mod api;
 mod archived;
 mod artifacts;
