@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::crash::{free_url, said, start_as};
 use crate::harness::{
-    BASE, MailServer, Postgres, Redis, S3, Sink, Tinyproxy, Tls, World, as_root, eventually,
-    free_port, hook,
+    BASE, MailServer, Postgres, Redis, S3, Sink, Tinyproxy, Tls, World, as_root, cookies,
+    eventually, free_port, hook,
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -91,15 +91,20 @@ async fn everything_goes_by_the_proxy_and_an_own_authority_is_trusted() {
     arrived("/json").await;
     arrived("/slack").await;
     arrived("/v1/traces").await;
-    // A picture, which GitHub has.
-    let owner = world.owner(&url).await;
-    let picture = owner.get(format!("{url}/avatars/1/")).send().await.unwrap();
+    // Sign-in, whose page a browser opens by itself, and a picture, which GitHub has.
+    let (page, cookie) = world.at_github(&url).await;
+    let page = page.replace(&secure(github), world.sim.url());
+    let back = world.sim.authorize(&page, "octo").await.unwrap();
+    let session = cookies(&world.back(&back, &cookie).await);
+    let picture = world.http.get(format!("{url}/avatars/1/")).header("cookie", session);
+    let picture = picture.send().await.unwrap();
     assert_eq!(picture.headers()["content-type"], "image/gif");
-    // The log lies in the storage once it is archived; then it is read from there.
+    // The log lies in the storage once it is archived.
+    let signature = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request";
     eventually("the archived log", async || {
-        let live = world.data_dir().join("logs/live");
-        let left = std::fs::read_dir(live).map_or(0, Iterator::count);
-        (left == 0).then_some(())
+        let listed = world.http.get(format!("{}/kozmic?list-type=2", s3.url));
+        let listed = listed.header("authorization", signature).send().await.ok()?;
+        listed.text().await.ok()?.contains(".log.zst").then_some(())
     })
     .await;
     assert_eq!(world.log_text(build.job("Tests")).await, log);
