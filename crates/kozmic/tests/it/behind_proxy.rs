@@ -67,9 +67,10 @@ async fn everything_goes_by_the_proxy_and_an_own_authority_is_trusted() {
     let url = free_url();
     let mut server = start_as(&world, &url, &mut world.command(&url, &["serve"])).await;
     world.project(&url, &[hook("Tests", BASE, "#!/bin/sh\ncat a; env\n")]).await;
-    for (format, path) in [("json", "json"), ("slack", "slack")] {
+    for (path, more) in [("json", json!({"secret": "a secret that signs"})), ("slack", json!({}))] {
         let to = format!("{}/{path}", secure(told));
-        let webhook = json!({"format": format, "url": to, "events": ["finished"]});
+        let mut webhook = json!({"format": path, "url": to, "events": ["finished"]});
+        webhook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let webhooks = format!("{url}/api/v1/projects/1/webhooks");
         let added = world.http.post(webhooks).bearer_auth(world.api_token().await).json(&webhook);
         assert_eq!(added.send().await.unwrap().status(), 201);
