@@ -19,12 +19,17 @@ const LINE: u64 = 1024;
 /// By which something is reached.
 pub struct Proxy {
     uri: Uri,
+    /// Whether its address is one: of one that is written wrongly, a part of a password may be.
+    is_shown: bool,
     /// A header's value. Never shown.
     credentials: Option<Vec<u8>>,
 }
 
 impl std::fmt::Display for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.is_shown {
+            return f.write_str("of the environment");
+        }
         let (scheme, host) = (self.uri.scheme_str(), self.uri.host());
         write!(f, "{}://{}", scheme.unwrap_or("http"), host.unwrap_or_default())?;
         self.uri.port().map_or(Ok(()), |port| write!(f, ":{port}"))
@@ -36,7 +41,8 @@ impl Proxy {
     pub fn of(url: &Url) -> Option<Self> {
         let found = Matcher::from_system().intercept(&url.as_str().parse().ok()?)?;
         let credentials = found.basic_auth().map(|value| value.as_bytes().to_vec());
-        Some(Self { uri: found.uri().clone(), credentials })
+        let is_shown = proxies().iter().all(|(_, proxy)| proxy.is_ok());
+        Some(Self { uri: found.uri().clone(), is_shown, credentials })
     }
 
     /// Whether it would connect to where a URL leads; nothing is sent there.

@@ -167,6 +167,7 @@ impl Source {
     }
 
     /// Takes so many bytes of a commit's files in Git LFS, and no commit with more.
+    #[must_use]
     pub fn limiting_lfs(self, bytes: u64) -> Self {
         Self { lfs_limit: bytes, ..self }
     }

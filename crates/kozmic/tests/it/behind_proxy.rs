@@ -147,6 +147,11 @@ async fn a_proxy_that_does_not_do_is_named_without_its_password() {
     world.set("HTTPS_PROXY", "http://me:hush-hush#@127.0.0.1:3128");
     let wrong = doctor(&world).await;
     assert!(line(&wrong, "ERROR", "proxy").contains("HTTPS_PROXY must be"), "{wrong}");
+    // Not even a part of the password, which looks like a port.
+    world.set("HTTPS_PROXY", "http://me:12/hush-hush@127.0.0.1:3128");
+    let part = doctor(&world).await;
+    assert!(part.contains("GitHub is reached by the proxy of the environment"), "{part}");
+    assert!(!part.contains("me:12"), "{part}");
     let output = world.run("http://127.0.0.1:0", &["project", "add", "octo/orbit"]).await;
     let failed = String::from_utf8(output.stderr).unwrap();
     for said in [said, refused, wrong, failed] {

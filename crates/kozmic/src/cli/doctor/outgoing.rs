@@ -20,7 +20,8 @@ pub(super) fn of_outgoing(settings: &Settings) -> Vec<Finding> {
         .collect();
     if !findings.is_empty() {
         let api = &settings.github_api_url;
-        let way = Proxy::of(api).map_or_else(|| "directly".into(), |proxy| format!("by {proxy}"));
+        let way = Proxy::of(api)
+            .map_or_else(|| "directly".into(), |proxy| format!("by the proxy {proxy}"));
         findings.push(ok(PROXY, format!("GitHub is reached {way}")));
     }
     findings.extend(settings.trust.file().map(|(file, count)| {
