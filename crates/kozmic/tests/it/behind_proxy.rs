@@ -34,10 +34,11 @@ async fn everything_goes_by_the_proxy_and_an_own_authority_is_trusted() {
     let (sink, s3_port) = (Sink::start().await, free_port());
     let s3 = S3::start(s3_port, "kozmic").await;
     let [github, told, objects] = [free_port(), free_port(), free_port()];
-    let mut tls = Tls::new(&folder).await;
+    let tls = Tls::new(&folder).await;
     let behind = |url: &str| url.trim_start_matches("http://").to_owned();
-    let [sim, sunk, stored] = [world.sim.url(), &sink.url, &s3.url].map(behind);
-    tls.serve(&[(github, &sim), (told, &sunk), (objects, &stored)], &[]).await;
+    let plain = [world.sim.url(), &sink.url, &s3.url].map(behind);
+    let before = [(github, &*plain[0]), (told, &*plain[1]), (objects, &*plain[2])];
+    let _before = tls.serve(&before, &[]).await;
     let proxy = Tinyproxy::start(&folder).await;
     let secure = |port: u16| format!("https://localhost:{port}");
     world.sim.set_base(&secure(github)).await.unwrap();
@@ -168,7 +169,7 @@ async fn a_proxy_that_does_not_do_is_named_without_its_password() {
 async fn database_redis_and_mail_have_certificates_by_an_own_authority() {
     let mut world = World::new().await;
     let folder = world.folder().to_owned();
-    let mut tls = Tls::new(&folder).await;
+    let tls = Tls::new(&folder).await;
     let [certificate, key] = tls.leaf();
     // PostgreSQL wants its key to be its user's, where that is another than root.
     let place = tempfile::tempdir().unwrap();
@@ -191,7 +192,7 @@ async fn database_redis_and_mail_have_certificates_by_an_own_authority() {
     let [to_redis, to_mail] = [free_port(), free_port()];
     let plain = redis.url.trim_start_matches("redis://").trim_end_matches('/').to_owned();
     let smtp = format!("127.0.0.1:{}", mail.port);
-    tls.serve(&[], &[(to_redis, &plain), (to_mail, &smtp)]).await;
+    let _before = tls.serve(&[], &[(to_redis, &plain), (to_mail, &smtp)]).await;
     world.set("KOZMIC_SECRET_KEY", KEY);
     let database = postgres.url.replace("127.0.0.1", "localhost") + "?sslmode=verify-full";
     world.set("KOZMIC_DATABASE_URL", &database);

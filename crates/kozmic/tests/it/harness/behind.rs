@@ -1,6 +1,7 @@
 //! A network from which everything goes by a proxy, to servers whose certificates are by an
 //! authority of one's own.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -47,12 +48,16 @@ impl Tinyproxy {
     }
 }
 
-/// TLS before other servers, by an authority that nobody knows: HAProxy. Ends when it is dropped.
+/// TLS before other servers, by an authority that nobody knows: HAProxy.
 pub struct Tls {
     /// The authority's certificate.
     pub ca: PathBuf,
     folder: PathBuf,
-    _child: Option<Child>,
+}
+
+/// Ends when it is dropped.
+pub struct Before {
+    _child: Child,
 }
 
 impl Tls {
@@ -68,7 +73,7 @@ impl Tls {
         openssl(folder, &[&leaf[..], &key, &signed, &names, &more].concat()).await;
         let both = ["tls.crt", "tls.key"].map(|name| std::fs::read(folder.join(name)).unwrap());
         std::fs::write(folder.join("tls.pem"), both.concat()).unwrap();
-        Self { ca: folder.join("own.pem"), folder: folder.to_owned(), _child: None }
+        Self { ca: folder.join("own.pem"), folder: folder.to_owned() }
     }
 
     /// The certificate and its key.
@@ -78,7 +83,7 @@ impl Tls {
 
     /// Listens before each of these `(port, address)`. Of HTTP, by the proxy only: who comes from
     /// elsewhere is not let in.
-    pub async fn serve(&mut self, http: &[(u16, &str)], other: &[(u16, &str)]) {
+    pub async fn serve(&self, http: &[(u16, &str)], other: &[(u16, &str)]) -> Before {
         let mut text =
             "defaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"
                 .to_owned();
@@ -90,10 +95,12 @@ impl Tls {
             } else {
                 ("tcp", String::new())
             };
-            text += &format!(
+            writeln!(
+                text,
                 "listen l{port}\n  mode {mode}\n  bind 127.0.0.1:{port} ssl crt {pem}\n{only}  \
-                 server s {behind}\n"
-            );
+                 server s {behind}"
+            )
+            .unwrap();
         }
         let settings = self.folder.join("tls.cfg");
         std::fs::write(&settings, text).unwrap();
@@ -101,10 +108,11 @@ impl Tls {
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&settings).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log).kill_on_drop(true);
-        self._child = Some(command.spawn().expect("Debian's package haproxy"));
+        let child = command.spawn().expect("Debian's package haproxy");
         let (port, _) = http.last().or(other.last()).unwrap();
         let address = ("127.0.0.1", *port);
         eventually("TLS", async || tokio::net::TcpStream::connect(address).await.ok()).await;
+        Before { _child: child }
     }
 }
 
