@@ -47,6 +47,11 @@ impl App {
         Bare::at(self.0.root.join(&repository.owner_login).join(folder))
     }
 
+    /// Where all repositories are.
+    pub(crate) fn root(&self) -> &std::path::Path {
+        &self.0.root
+    }
+
     pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch
     }

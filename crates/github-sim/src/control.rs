@@ -21,7 +21,7 @@ use crate::{
     app::App,
     client::LoggedRequest,
     faults::Fault,
-    git::{GitError, bare::is_full_id},
+    git::{GitError, bare::is_full_id, lfs},
     shape,
     state::{Invalid, deliveries::Delivery, deploy_keys::DeployKey, repositories::Repository},
 };
@@ -33,6 +33,9 @@ pub(crate) fn routes() -> Router<App> {
         .route("/repositories", post(add_repository))
         .route("/vanish", post(vanish))
         .route("/ssh", post(serve_ssh))
+        .route("/base", post(move_to))
+        .route("/lfs", get(large_files))
+        .route("/lfs_authenticate", get(lfs_authenticate))
         .route("/trust", post(trust))
         .route("/authorized_keys", get(authorized_keys))
         .route("/deliveries", get(deliveries))
@@ -189,6 +192,29 @@ struct Ssh {
 /// The stand-in speaks no SSH itself: an sshd beside it serves its repositories.
 async fn serve_ssh(State(app): State<App>, Json(wanted): Json<Ssh>) -> Json<Value> {
     app.world().ssh = Some(wanted.url);
+    Json(json!({}))
+}
+
+/// What was transferred of large files, oldest first.
+async fn large_files(State(app): State<App>) -> Json<Vec<String>> {
+    Json(app.world().lfs.clone())
+}
+
+/// For an sshd beside the stand-in, which knows who is let in.
+async fn lfs_authenticate(State(app): State<App>, Query(of): Query<OfRepository>) -> Answer<Value> {
+    let name = find(&app, &of.repository)?.full_name();
+    Ok(Json(lfs::authenticate(&app, &name)))
+}
+
+#[derive(Deserialize)]
+struct Base {
+    /// Without a trailing slash.
+    url: String,
+}
+
+/// What stands before the stand-in, like a server with TLS, has another address.
+async fn move_to(State(app): State<App>, Json(wanted): Json<Base>) -> Json<Value> {
+    app.world().base = wanted.url;
     Json(json!({}))
 }
 

@@ -9,7 +9,7 @@
 //! | path | what |
 //! | --- | --- |
 //! | `/api/v3/…` | GitHub's REST API, where an Enterprise Server has it |
-//! | `/{owner}/{repository}.git/…` | git over smart HTTP |
+//! | `/{owner}/{repository}.git/…` | git over smart HTTP, and Git LFS |
 //! | `/login/oauth/…` | where users let OAuth apps act for them |
 //! | `/_sim/…` | control, which GitHub does not have: make users and repositories, set faults, look at deliveries |
 //!
@@ -50,7 +50,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use axum::{
     Router,
-    extract::Path,
+    extract::{DefaultBodyLimit, Path},
     http::header,
     middleware,
     response::IntoResponse,
@@ -100,6 +100,10 @@ pub async fn serve_watched(
         .nest("/_sim", control)
         .merge(oauth::routes())
         .route("/avatars/u/{id}", get(avatar))
+        .route(
+            "/lfs-objects/{oid}",
+            get(git::lfs::transfer).put(git::lfs::transfer).layer(DefaultBodyLimit::disable()),
+        )
         .route("/{owner}/{repository}/{*rest}", any(git::http::handle))
         .layer(middleware::from_fn_with_state(app.clone(), faults::meet))
         .layer(middleware::from_fn_with_state(app.clone(), contract::check))

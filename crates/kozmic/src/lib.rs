@@ -26,6 +26,7 @@ pub mod trees; // a work tree that somebody sends: packed, checked, kept, unpack
 pub mod config; // settings, from the environment and a file
 pub mod model; // the vocabulary as types
 pub mod objects; // what is kept for good: a folder, or S3
+pub mod outgoing; // how others are reached: proxies, own authorities
 pub mod relay; // what passes between processes, over Redis
 pub mod seal; // encryption at rest
 pub mod shutdown; // one stop signal, one wait

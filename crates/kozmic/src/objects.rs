@@ -18,7 +18,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig,
+    Certificate, ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig,
 };
 use secrecy::ExposeSecret as _;
 use tokio::io::AsyncWriteExt as _;
@@ -116,6 +116,11 @@ impl Objects {
             ..RetryConfig::default()
         });
         let mut options = ClientOptions::new().with_connect_timeout(Duration::from_secs(5));
+        if let Some(pem) = settings.trust.pem() {
+            let own = Certificate::from_pem_bundle(pem.as_bytes());
+            let own = own.map_err(|error| malformed(url, &with_causes(&error)))?;
+            options = own.into_iter().fold(options, ClientOptions::with_root_certificate);
+        }
         for (name, value) in &settings.aws {
             let value = value.expose_secret();
             // What is meant for other programs is not known here.
@@ -317,7 +322,7 @@ mod tests {
     fn settings(url: &str) -> ObjectSettings {
         let aws = [("AWS_ACCESS_KEY_ID", "an-id"), ("AWS_SECRET_ACCESS_KEY", "a-secret-key")];
         let aws = aws.map(|(name, value)| (name.to_owned(), value.to_owned().into())).to_vec();
-        ObjectSettings { url: Some(url.parse().unwrap()), aws }
+        ObjectSettings { url: Some(url.parse().unwrap()), aws, ..ObjectSettings::default() }
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@ const MAP: &[(&str, &[&str])] = &[
             "terminal",
             "trees",
             "objects",
+            "outgoing",
             "rates",
             "relay",
             "model",
@@ -75,21 +76,25 @@ const MAP: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("report", &["log", "github", "store", "model", "config", "seal", "shutdown", "telemetry"]),
+    (
+        "report",
+        &["outgoing", "log", "github", "store", "model", "config", "seal", "shutdown", "telemetry"],
+    ),
     ("schedule", &["intake", "github", "store", "model", "config", "seal", "shutdown"]),
     ("backup", &["model"]),
     ("engine", &["model", "config", "seal", "shutdown"]),
-    ("github", &["model", "config", "seal", "shutdown", "telemetry"]),
+    ("github", &["outgoing", "model", "config", "seal", "shutdown", "telemetry"]),
     ("log", &["objects", "relay", "model", "config", "seal", "shutdown"]),
     ("report_files", &["objects", "model", "config", "seal", "shutdown"]),
-    ("source", &["model", "config", "seal", "shutdown"]),
+    ("source", &["outgoing", "model", "config", "seal", "shutdown"]),
     ("store", &["model", "config", "seal", "shutdown", "telemetry"]),
     ("terminal", &["relay", "model", "shutdown"]),
     ("trees", &["objects", "model"]),
     ("rates", &["relay", "model"]),
     ("objects", &["config", "model"]),
-    ("telemetry", &["config", "model"]),
-    ("relay", &["model", "shutdown"]),
+    ("telemetry", &["outgoing", "config", "model"]),
+    ("relay", &["outgoing", "config", "model", "shutdown"]),
+    ("outgoing", &["config"]),
     ("config", &["model"]),
     ("model", &[]),
     ("seal", &["model"]),
@@ -101,11 +106,11 @@ const OWNED: &[(&str, &str)] = &[
     ("bollard", "engine"),
     ("croner", "model"),
     ("sqlx", "store"),
-    ("reqwest", "github engine report telemetry cli"),
+    ("reqwest", "outgoing github engine report telemetry cli"),
     ("axum", "web"),
     ("cookie", "web"),
-    ("hyper", "web"),
-    ("hyper_util", "web"),
+    ("hyper", "web outgoing"),
+    ("hyper_util", "web outgoing"),
     ("vte", "log"),
     ("ssh_key", "github model"),
     ("askama", "web report"),
@@ -118,6 +123,7 @@ const OWNED: &[(&str, &str)] = &[
     ("rustix", "worker cli"),
     ("object_store", "objects"),
     ("redis", "relay"),
+    ("rustls_native_certs", "outgoing"),
     ("zstd", "log trees backup"),
     ("tokio_tungstenite", "cli"),
 ];
@@ -219,6 +225,27 @@ fn a_crate_belongs_to_its_room() {
                 if used && !owner.split(' ').any(|owner| owner == room) {
                     wrong.push(format!("{}:{number}: {owned} belongs to {owner}", path.display()));
                 }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Elsewhere proxies or one's own authorities would be forgotten.
+#[test]
+fn clients_of_http_begin_in_one_place() {
+    let mut wrong = Vec::new();
+    for path in source_files(&root()) {
+        // The engine is reached directly.
+        if matches!(room_of(&path).as_str(), "outgoing" | "engine") {
+            continue;
+        }
+        for (number, line) in code(&path) {
+            if ["reqwest::Client::new(", "Client::builder(", "reqwest::get("]
+                .iter()
+                .any(|made| line.contains(made))
+            {
+                wrong.push(format!("{}:{number}: begin with outgoing::http", path.display()));
             }
         }
     }

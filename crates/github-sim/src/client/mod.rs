@@ -218,6 +218,23 @@ impl Sim {
         Ok(())
     }
 
+    /// From now on every URL that GitHub tells begins with this, without a trailing slash: the
+    /// address of what stands before it.
+    pub async fn set_base(&self, url: &str) -> anyhow::Result<()> {
+        let _: Value = self.control(Method::POST, "/base", Some(json!({"url": url}))).await?;
+        Ok(())
+    }
+
+    /// What was transferred of files in Git LFS, oldest first: `GET oid`, `PUT oid`.
+    pub async fn lfs_transfers(&self) -> anyhow::Result<Vec<String>> {
+        self.control(Method::GET, "/lfs", None).await
+    }
+
+    /// What `git-lfs-authenticate` is to print, but for the repository's full name behind it.
+    pub fn lfs_authenticate_url(&self) -> String {
+        format!("{}/_sim/lfs_authenticate?repository=", self.url)
+    }
+
     /// What an `AuthorizedKeysCommand` of sshd is to print: the deploy keys of all repositories,
     /// each allowed to run `command` only, with the repository's full name and its access.
     pub fn authorized_keys_url(&self, command: &str) -> String {

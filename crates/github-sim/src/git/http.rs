@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
-use super::bare::Bare;
+use super::{bare::Bare, lfs};
 use crate::{
     app::App,
     credentials::{self, Credentials},
@@ -38,6 +38,9 @@ pub(crate) async fn handle(
     Path((owner, name, rest)): Path<(String, String, String)>,
     request: Request,
 ) -> Response {
+    if rest == "info/lfs/objects/batch" && request.method() == Method::POST {
+        return large_files(&app, &owner, &name, request).await;
+    }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let pushing = rest == "git-receive-pack" || query.contains("service=git-receive-pack");
     let known = matches!(
@@ -87,6 +90,28 @@ pub(crate) async fn handle(
     match received.await {
         Ok(answer) => answer.unwrap_or_else(|error| broken(&error)),
         Err(crash) => broken(&std::io::Error::other(crash)),
+    }
+}
+
+/// Who may fetch may have the large files as well, and so may who was let in by SSH.
+async fn large_files(app: &App, owner: &str, name: &str, request: Request) -> Response {
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    let (head, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, lfs::LARGEST).await else {
+        return lfs::refusal(StatusCode::PAYLOAD_TOO_LARGE, "the request is too large");
+    };
+    if lfs::is_let_in(app, &head.headers, owner, name) {
+        return lfs::batch(app, &head.headers, &body, false);
+    }
+    match access(app, &head.headers, owner, name, false) {
+        Ok(access) => lfs::batch(app, &head.headers, &body, access.pusher.is_some()),
+        Err(refusal) if refusal.status() == StatusCode::UNAUTHORIZED => {
+            let mut answer = lfs::refusal(StatusCode::UNAUTHORIZED, "Credentials needed");
+            let basic = header::HeaderValue::from_static("Basic realm=\"GitHub\"");
+            answer.headers_mut().insert("lfs-authenticate", basic);
+            answer
+        }
+        Err(refusal) => lfs::refusal(refusal.status(), "Not Found"),
     }
 }
 

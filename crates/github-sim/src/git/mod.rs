@@ -2,6 +2,7 @@
 //!
 //! - `bare`    one repository: references, history, size of a change, fetching from a fork
 //! - `commits` what git says about commits, parsed
+//! - `lfs`     where large files lie, and who may have them
 //! - `http`    the smart HTTP protocol, by `git http-backend`
 //!
 //! All of it is the git command line itself: clients must meet git's own behaviour and messages.
@@ -9,6 +10,7 @@
 pub(crate) mod bare;
 pub(crate) mod commits;
 pub(crate) mod http;
+pub(crate) mod lfs;
 
 use std::{ffi::OsStr, path::Path, process::Stdio};
 

@@ -42,6 +42,10 @@ pub(crate) struct World {
     pub(crate) limits: limits::Limits,
     /// Entries of a list's page, however many are asked for.
     pub(crate) largest_page: usize,
+    /// What was transferred of large files, oldest first: `GET oid`, `PUT oid`.
+    pub(crate) lfs: Vec<String>,
+    /// Who was let in by SSH: the token, and the repository's full name.
+    pub(crate) lfs_tokens: std::collections::BTreeMap<String, String>,
     pub(crate) faults: Faults,
     /// Every REST request, oldest first.
     pub(crate) requests: Vec<crate::client::LoggedRequest>,
@@ -65,6 +69,8 @@ impl World {
             oauth: oauth::OAuth::default(),
             limits: limits::Limits::default(),
             largest_page: crate::rest::page::LARGEST_SIZE,
+            lfs: Vec::new(),
+            lfs_tokens: std::collections::BTreeMap::new(),
             faults: Faults::default(),
             requests: Vec::new(),
         }

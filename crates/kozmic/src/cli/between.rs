@@ -31,7 +31,7 @@ pub(super) struct Between(Option<(Relay, Elsewhere)>);
 impl Between {
     pub(super) fn new(settings: &Settings, instance: &str, name: &str) -> anyhow::Result<Self> {
         let Some(url) = &settings.machines.redis_url else { return Ok(Self(None)) };
-        let relay = Relay::new(url, instance, name)?;
+        let relay = Relay::new(url, &settings.machines.trust, instance, name)?;
         let elsewhere = Elsewhere::new(&settings.data_dir, relay.clone());
         let elsewhere = elsewhere.context("the copies of other processes' logs")?;
         Ok(Self(Some((relay, elsewhere))))

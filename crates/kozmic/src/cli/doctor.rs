@@ -1,5 +1,6 @@
 //! `kozmic doctor`: looks at everything that a server needs, and changes nothing.
 
+mod outgoing;
 mod tell;
 
 use std::fmt::Display;
@@ -11,6 +12,7 @@ use clap::Args;
 use secrecy::SecretString;
 use serde::Serialize;
 
+use self::outgoing::{advice, of_outgoing};
 use super::secret_key::key_file;
 use super::{now, say};
 use crate::config::{ConfigError, Settings};
@@ -105,6 +107,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings =
         vec![ok("settings", "can be read; `kozmic config` shows them"), of_address(settings)];
     findings.extend(of_proxies(settings));
+    findings.extend(of_outgoing(settings));
     findings.push(of_data_folder(settings));
     findings.extend(of_disk(&settings.data_dir));
     findings.extend(of_key_file(settings));
@@ -250,6 +253,7 @@ async fn of_database(settings: &Settings) -> Finding {
             let is_too_new = matches!(problem.downcast_ref(), Some(StoreError::TooNew { .. }));
             let advice =
                 if is_too_new { "see docs/many-machines.md" } else { "see KOZMIC_DATABASE_URL" };
+            let advice = self::advice(None, &format!("{problem:#}"), advice);
             error("database", problem, advice)
         }
     }
@@ -304,22 +308,29 @@ async fn of_objects(settings: &Settings) -> Finding {
     }
     match looked.await {
         Ok(place) => ok("objects", format!("{place} can be written and read")),
-        Err(problem) => error("objects", format!("{problem:#}"), "see KOZMIC_LOG_URL and AWS_*"),
+        Err(problem) => {
+            let problem = format!("{problem:#}");
+            let advice = advice(None, &problem, "see KOZMIC_LOG_URL and AWS_*");
+            error("objects", problem, advice)
+        }
     }
 }
 
 /// Where several processes meet.
 async fn of_redis(settings: &Settings) -> Option<Finding> {
     let url = settings.machines.redis_url.as_ref()?;
-    let answered = async { Relay::new(url, "doctor", "doctor")?.ping().await };
+    let answered = async { Relay::new(url, &settings.trust, "doctor", "doctor")?.ping().await };
     Some(match answered.await {
         Ok(()) => ok("redis", "answers"),
-        Err(problem) => error("redis", problem, "see KOZMIC_REDIS_URL, and whether it runs"),
+        Err(problem) => {
+            let advice = advice(None, &problem, "see KOZMIC_REDIS_URL, and whether it runs");
+            error("redis", problem, advice)
+        }
     })
 }
 
 async fn of_github(settings: &Settings) -> Vec<Finding> {
-    let client = match Client::new(&settings.github_api_url) {
+    let client = match Client::new(&settings.github_api_url, &settings.trust) {
         Ok(client) => client,
         Err(problem) => return vec![error("GitHub", problem, "see KOZMIC_GITHUB_API_URL")],
     };
@@ -327,7 +338,8 @@ async fn of_github(settings: &Settings) -> Vec<Finding> {
     let reached = match client.reach().await {
         Ok(reached) => reached,
         Err(problem) => {
-            let advice = format!("see whether {api} can be reached from here, by a proxy too");
+            let otherwise = format!("see whether {api} can be reached from here, by a proxy too");
+            let advice = advice(Some(api), &problem, &otherwise);
             return vec![error("GitHub", problem, advice)];
         }
     };
@@ -375,7 +387,11 @@ async fn of_sign_in(settings: &Settings, client: &Client) -> Finding {
             let what = "GitHub does not know the OAuth app by this id and secret";
             error(PART, what, "see KOZMIC_GITHUB_CLIENT_ID and _SECRET")
         }
-        Err(problem) => error(PART, problem, "see the OAuth app at GitHub"),
+        Err(problem) => {
+            let url = &settings.github_url;
+            let advice = advice(Some(url), &problem, "see the OAuth app at GitHub");
+            error(PART, problem, advice)
+        }
     }
 }
 
@@ -386,5 +402,15 @@ async fn of_programs() -> Vec<Finding> {
             error(name, format!("can't be run: {problem}"), format!("install {name}, or see PATH"))
         }
     };
-    source::programs().await.map(of).into()
+    let mut findings: Vec<Finding> = source::programs().await.map(of).into();
+    findings.push(match source::git_lfs().await {
+        Ok(version) => ok("git-lfs", version),
+        Err(problem) => warning(
+            "git-lfs",
+            format!("can't be run: {problem}"),
+            "install git-lfs where jobs run, if a repository has files in Git LFS: without it those \
+             commits are not built",
+        ),
+    });
+    findings
 }

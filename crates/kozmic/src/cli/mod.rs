@@ -260,7 +260,7 @@ fn artifact_rules(settings: &Settings) -> ArtifactRules {
 fn upkeep(settings: &Settings, store: &Store) -> anyhow::Result<Upkeep> {
     Ok(Upkeep {
         store: store.clone(),
-        github: Client::new(&settings.github_api_url)?,
+        github: Client::new(&settings.github_api_url, &settings.trust)?,
         public_url: settings.page_url(""),
     })
 }

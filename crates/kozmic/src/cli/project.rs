@@ -198,7 +198,7 @@ async fn add(settings: &Settings, name: &FullName, visible_to_all: bool) -> anyh
         "set KOZMIC_GITHUB_TOKEN to a GitHub token with the scopes `repo` and `read:org`, of somebody \
          who administers the repository",
     )?;
-    let github = Client::new(&settings.github_api_url)?;
+    let github = Client::new(&settings.github_api_url, &settings.trust)?;
     let owner = github.user(&token).await?;
     let repository = github.repository(&token, name).await?.repository;
     let store = open_store(settings).await?;

@@ -26,6 +26,7 @@ use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
 use crate::model::Actor;
+use crate::outgoing;
 use crate::report::{self, Notifier, Reporter};
 use crate::schedule::{self, Scheduler};
 use crate::shutdown::{self, Shutdown};
@@ -158,7 +159,7 @@ pub async fn serve_as(
     let between = Between::new(&settings, &instance, &name)?;
     let bus = Bus::with(between.logs());
     let logs = open_logs(&settings)?.with(between.logs());
-    let github = Client::new(&settings.github_api_url)?;
+    let github = Client::new(&settings.github_api_url, &settings.trust)?;
     let upkeep =
         Upkeep { store: store.clone(), github: github.clone(), public_url: public_url.clone() };
     announce(role, &settings, (&name, address, &public_url), version.as_ref());
@@ -206,7 +207,7 @@ pub async fn serve_as(
             hosts: App::hosts(address, &settings.public_url),
             public_url: public_url.clone(),
             in_force: settings.in_force.clone().into(),
-            avatars: Avatars::new(&settings.data_dir, &settings.github_url)?,
+            avatars: Avatars::new(&settings.data_dir, &settings.github_url, &settings.trust)?,
             shutdown: shutdown.clone(),
         };
         web = Some(tokio::spawn(web::serve(listener, app)));
@@ -279,6 +280,8 @@ fn start_worker(
     let registry = settings.machines.cache_registry.as_deref();
     let cache = CacheKeeper::new(settings.cached_images_limit).shared(engine, registry);
     let source = Source::new(&settings.data_dir, &settings.known_hosts);
+    let source = source.trusting(&settings.trust, &settings.data_dir)?;
+    let source = source.limiting_lfs(settings.lfs_limit);
     source.remove_left_keys()?;
     let disk = disk(settings, (store, engine), (&source, logs), &cache);
     let worker = Worker {
@@ -386,6 +389,12 @@ fn announce(
     }
     line(&format!("data folder {}", settings.data_dir.display()));
     line(&format!("database {}", without_password(&settings.database_url)));
+    for (name, proxy) in outgoing::proxies() {
+        line(&match proxy {
+            Ok(proxy) => format!("{name} is {proxy}, by which others are reached"),
+            Err(problem) => format!("{name} can't be used: it {problem}"),
+        });
+    }
     if settings.machines.redis_url.is_some() {
         line(&format!("one of several processes, as {name}"));
     }

@@ -11,7 +11,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use url::Url;
 
+use crate::config::Trust;
 use crate::model::FullName;
+use crate::outgoing;
 
 pub(super) type Socket = WebSocketStream<reqwest::Upgraded>;
 
@@ -88,7 +90,7 @@ impl Server {
     pub(super) async fn socket(&self, path: &str) -> anyhow::Result<Socket> {
         let key = base64::engine::general_purpose::STANDARD.encode(uuid::Uuid::new_v4());
         let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
-        let client = reqwest::Client::builder().http1_only().build()?;
+        let client = outgoing::http(&Trust::of_environment()?)?.http1_only().build()?;
         let request = client
             .get(url)
             .bearer_auth(&self.token)
@@ -122,7 +124,10 @@ impl Server {
         body: reqwest::Body,
     ) -> anyhow::Result<Response> {
         let url = format!("{}/api/v1/{path}", self.server.as_str().trim_end_matches('/'));
-        let request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
+        let request = outgoing::http(&Trust::of_environment()?)?
+            .build()?
+            .request(method, url)
+            .bearer_auth(&self.token);
         self.answered(request.body(body).send().await).await
     }
 

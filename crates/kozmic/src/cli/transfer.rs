@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::table::table;
 use super::{connect_store, say, serve};
-use crate::config::Settings;
+use crate::config::{DatabaseUrl, Settings};
 use crate::store::without_password;
 
 #[derive(Debug, Args)]
@@ -26,7 +26,8 @@ pub(super) async fn run(settings: &Settings, command: Command) -> anyhow::Result
     // What a server writes meanwhile would be lost.
     let _locks = serve::lock(settings)?;
     let from = connect_store(settings).await?;
-    let to = from.open_other(&command.to).await?;
+    let to = DatabaseUrl::trusting(command.to.clone(), &settings.trust);
+    let to = from.open_other(&to).await?;
     to.migrate().await?;
     let copied = from.copy_to(&to).await?;
     from.close().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{ConfigError, Values};
+use super::{ConfigError, Trust, Values};
 
 #[derive(Debug, Clone)]
 pub struct MachineSettings {
@@ -15,10 +15,12 @@ pub struct MachineSettings {
     pub cache_registry: Option<String>,
     /// How long a worker that is asked to stop waits for its jobs; zero: it does not.
     pub drain_timeout: Duration,
+    /// By whom the certificate of Redis may be.
+    pub trust: Trust,
 }
 
 impl MachineSettings {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, trust: &Trust) -> Result<Self, ConfigError> {
         let name = "KOZMIC_REDIS_URL";
         let redis_url = match values.text(name) {
             None => None,
@@ -43,6 +45,7 @@ impl MachineSettings {
         Ok(Self {
             redis_url,
             cache_registry,
+            trust: trust.clone(),
             drain_timeout: values.seconds_or_none("KOZMIC_DRAIN_TIMEOUT")?,
         })
     }

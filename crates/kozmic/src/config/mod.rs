@@ -11,6 +11,7 @@ mod notify;
 mod objects;
 mod sign_in;
 mod table;
+mod trust;
 mod values;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ pub use notify::{MailServer, MailTls, NotifySettings, WatchSettings};
 pub use objects::{ArtifactSettings, ObjectSettings};
 pub use sign_in::{Admission, OAuthKeys};
 pub use table::{SETTINGS, Setting};
+pub use trust::Trust;
 use values::Values;
 pub use values::{InForce, Origin};
 
@@ -89,6 +91,8 @@ pub struct Settings {
     /// Of GitHub, and of the servers that the setting names.
     pub known_hosts: KnownHosts,
     pub docker_host: Option<String>,
+    /// Whose certificates are trusted beside the system's.
+    pub trust: Trust,
     pub concurrency: NonZeroUsize,
     /// What its worker has, for jobs that need it.
     pub worker_labels: Labels,
@@ -98,6 +102,8 @@ pub struct Settings {
     pub engine_timeout: Duration,
     /// Bytes.
     pub log_limit: u64,
+    /// Bytes of a commit's files in Git LFS.
+    pub lfs_limit: u64,
     pub artifacts: ArtifactSettings,
     /// Where finished logs and artifacts lie.
     pub objects: ObjectSettings,
@@ -191,6 +197,7 @@ impl Settings {
         let database_url = values
             .text("KOZMIC_DATABASE_URL")
             .unwrap_or_else(|| format!("sqlite://{}", data_dir.join("kozmic.db").display()));
+        let trust = Trust::read(values)?;
         let in_force = values.in_force(&[
             ("KOZMIC_PUBLIC_URL", public_url.as_str()),
             ("KOZMIC_DATABASE_URL", &database_url),
@@ -201,7 +208,7 @@ impl Settings {
             listen,
             public_url,
             secret_key: values.text("KOZMIC_SECRET_KEY").map(SecretString::from),
-            database_url: DatabaseUrl(database_url),
+            database_url: DatabaseUrl::trusting(database_url, &trust),
             data_dir,
             github_url: required_url("KOZMIC_GITHUB_URL")?,
             github_api_url: required_url("KOZMIC_GITHUB_API_URL")?,
@@ -213,21 +220,23 @@ impl Settings {
             known_hosts: values.known_hosts("KOZMIC_SSH_KNOWN_HOSTS")?,
             docker_host: values.text("KOZMIC_DOCKER_HOST").or(docker_host),
             concurrency,
+            trust: trust.clone(),
             worker_labels: values.labels("KOZMIC_WORKER_LABELS")?,
             stall_timeout: values.seconds("KOZMIC_STALL_TIMEOUT")?,
             job_timeout: values.seconds("KOZMIC_JOB_TIMEOUT")?,
             engine_timeout: values.seconds("KOZMIC_ENGINE_TIMEOUT")?,
             log_limit: values.bytes("KOZMIC_LOG_LIMIT")?,
+            lfs_limit: values.bytes("KOZMIC_LFS_LIMIT")?,
             artifacts: ArtifactSettings::read(values)?,
-            objects: ObjectSettings::read(values, environment)?,
+            objects: ObjectSettings::read(values, environment, &trust)?,
             memory_limit: values.bytes_if_given("KOZMIC_MEMORY_LIMIT")?,
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             beside: BesideSettings::read(values)?,
             limits: LimitSettings::read(values)?,
-            machines: MachineSettings::read(values)?,
-            notify: NotifySettings::read(values)?,
-            watch: WatchSettings::read(values)?,
+            machines: MachineSettings::read(values, &trust)?,
+            notify: NotifySettings::read(values, &trust)?,
+            watch: WatchSettings::read(values, &trust)?,
             pids_limit: values.parsed("KOZMIC_PIDS_LIMIT", "must be a whole number")?,
             keep_failed: values.seconds_or_none("KOZMIC_KEEP_FAILED")?,
             keep_audit: values.seconds_or_none("KOZMIC_KEEP_AUDIT")?,
@@ -306,6 +315,7 @@ mod tests {
             ("KOZMIC_TRUSTED_PROXIES", "10.0.0.0/33"),
             ("KOZMIC_SIGN_IN_RATE", "many"),
             ("KOZMIC_API_RATE", "-1"),
+            ("KOZMIC_CA_FILE", "/etc/passwd"),
         ] {
             let error = load(&[(name, value)], "").unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("must be"), "{error}");

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use url::Url;
 
-use super::{ConfigError, Values};
+use super::{ConfigError, Trust, Values};
 use crate::model::Networks;
 
 /// How a server for outgoing mail is reached.
@@ -39,6 +39,7 @@ pub struct NotifySettings {
     pub mail_by_default: bool,
     /// Of one's own, that webhooks may lead to.
     pub webhook_networks: Networks,
+    pub trust: Trust,
 }
 
 /// What an operator watches.
@@ -51,13 +52,15 @@ pub struct WatchSettings {
     pub sentry_dsn: Option<SecretString>,
     /// Lines of JSON instead of text.
     pub log_json: bool,
+    pub trust: Trust,
 }
 
 impl NotifySettings {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, trust: &Trust) -> Result<Self, ConfigError> {
         let networks = "KOZMIC_WEBHOOK_NETWORKS";
         Ok(Self {
-            mail: MailServer::read(values)?,
+            mail: MailServer::read(values, trust)?,
+            trust: trust.clone(),
             mail_by_default: values
                 .parsed("KOZMIC_ENABLE_EMAIL_NOTIFICATIONS", "must be true or false")?,
             webhook_networks: values.text(networks).unwrap_or_default().parse().map_err(
@@ -72,7 +75,7 @@ impl NotifySettings {
 }
 
 impl MailServer {
-    fn read(values: &Values) -> Result<Option<Self>, ConfigError> {
+    fn read(values: &Values, trust: &Trust) -> Result<Option<Self>, ConfigError> {
         const URL: &str = "KOZMIC_SMTP_URL";
         const FROM: &str = "KOZMIC_MAIL_FROM";
         const CA: &str = "KOZMIC_SMTP_CA";
@@ -124,7 +127,11 @@ impl MailServer {
             MailTls::Required | MailTls::Opportunistic => 587,
             MailTls::None => 25,
         });
-        Ok(Some(Self { host, port, tls, user, ca: ca.transpose()?, from }))
+        let ca = match (ca.transpose()?, trust.pem()) {
+            (Some(ca), Some(own)) => Some(format!("{ca}\n{own}")),
+            (ca, own) => ca.or_else(|| own.map(str::to_owned)),
+        };
+        Ok(Some(Self { host, port, tls, user, ca, from }))
     }
 }
 
@@ -140,7 +147,7 @@ fn decoded(text: &str) -> String {
 }
 
 impl WatchSettings {
-    pub(super) fn read(values: &Values) -> Result<Self, ConfigError> {
+    pub(super) fn read(values: &Values, trust: &Trust) -> Result<Self, ConfigError> {
         let (token, format, dsn) =
             ("KOZMIC_METRICS_TOKEN", "KOZMIC_LOG_FORMAT", "KOZMIC_SENTRY_DSN");
         let metrics_token = values.text(token);
@@ -179,6 +186,7 @@ impl WatchSettings {
             otlp_url: values.url("KOZMIC_OTLP_URL")?,
             sentry_dsn: sentry_dsn.map(SecretString::from),
             log_json,
+            trust: trust.clone(),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{ConfigError, Values};
+use super::{ConfigError, Trust, Values};
 
 /// Object storage, with what it takes to get in.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,7 @@ pub struct ObjectSettings {
     pub url: Option<Url>,
     /// The environment's `AWS_*`, as all programs that use S3 read them.
     pub aws: Vec<(String, SecretString)>,
+    pub trust: Trust,
 }
 
 /// What is kept of the artifacts, and taken to be tried.
@@ -43,6 +44,7 @@ impl ObjectSettings {
     pub(super) fn read(
         values: &Values,
         environment: &[(String, String)],
+        trust: &Trust,
     ) -> Result<Self, ConfigError> {
         let name = "KOZMIC_LOG_URL";
         let url = match values.text(name) {
@@ -71,6 +73,6 @@ impl ObjectSettings {
             .filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
             .map(|(name, value)| (name.clone(), value.clone().into()))
             .collect();
-        Ok(Self { url, aws })
+        Ok(Self { url, aws, trust: trust.clone() })
     }
 }

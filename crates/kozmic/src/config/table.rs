@@ -41,6 +41,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("KOZMIC_DATABASE_URL", "", "default: SQLite in the data folder"),
     setting("KOZMIC_GITHUB_URL", "https://github.com", "GitHub's pages, or an Enterprise Server's"),
+    setting(
+        "KOZMIC_CA_FILE",
+        "",
+        "file with certificates (PEM) of own authorities, trusted beside the system's by all that \
+         Kozmic reaches; proxies are given by HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+    ),
     setting("KOZMIC_GITHUB_API_URL", "https://api.github.com", "GitHub's REST API"),
     secret(
         "KOZMIC_GITHUB_TOKEN",
@@ -84,6 +90,7 @@ pub const SETTINGS: &[Setting] = &[
         "bytes of artifacts that a project may keep; beyond that its oldest go",
     ),
     setting("KOZMIC_ARTIFACTS_AGE", "7776000", "seconds for which artifacts are kept"),
+    setting("KOZMIC_LFS_LIMIT", "5G", "bytes of a commit's files in Git LFS"),
     setting("KOZMIC_TRY_LIMIT", "1G", "bytes of a tree sent by kozmic try, at most 1G"),
     setting(
         "KOZMIC_MEMORY_LIMIT",

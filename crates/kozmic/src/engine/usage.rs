@@ -316,7 +316,8 @@ impl Engine {
 
     /// For what the client library does not do; with the root of its paths.
     pub(super) fn plain_client(&self) -> (reqwest::ClientBuilder, String) {
-        let client = reqwest::Client::builder();
+        // Directly, as the client library reaches it.
+        let client = reqwest::Client::builder().no_proxy();
         let (client, root) = match self.host.strip_prefix("unix://") {
             Some(path) => (client.unix_socket(path), "http://engine".to_owned()),
             None => (client, self.host.replacen("tcp://", "http://", 1)),

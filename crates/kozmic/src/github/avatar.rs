@@ -6,6 +6,9 @@ use futures_util::StreamExt as _;
 use reqwest::{StatusCode, header};
 use url::{Host, Url};
 
+use crate::config::Trust;
+use crate::outgoing;
+
 /// A picture is small, and nobody waits long for one.
 const LIMIT: usize = 256 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,9 +36,8 @@ pub struct Pictures {
 
 impl Pictures {
     /// `github` is the root of GitHub's pages.
-    pub fn new(github: &Url) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("kozmic/", env!("CARGO_PKG_VERSION")))
+    pub fn new(github: &Url, trust: &Trust) -> Result<Self, reqwest::Error> {
+        let http = outgoing::http(trust)?
             .timeout(TIMEOUT)
             // Wherever else a picture may be said to lie, it is not fetched from there.
             .redirect(reqwest::redirect::Policy::none())

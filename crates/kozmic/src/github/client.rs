@@ -17,6 +17,9 @@ use url::Url;
 use super::error::{GithubError, cause, number, pause_of, refusal};
 use super::limits::Limits;
 use super::remembered::{Remembered, Seen};
+use crate::config::Trust;
+use crate::model::with_causes;
+use crate::outgoing;
 use crate::telemetry::count;
 
 /// "API Versions" in GitHub's documentation.
@@ -54,9 +57,13 @@ struct Answer {
 impl Client {
     /// `api` is the root of the REST API: `https://api.github.com`, or
     /// `https://HOST/api/v3` of an Enterprise Server.
-    pub fn new(api: &Url) -> Result<Self> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("kozmic/", env!("CARGO_PKG_VERSION")))
+    pub fn new(api: &Url, trust: &Trust) -> Result<Self> {
+        let away = |error: reqwest::Error| GithubError::Away {
+            call: "any call".into(),
+            problem: with_causes(&error),
+        };
+        let http = outgoing::http(trust)
+            .map_err(away)?
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
             // GitHub redirects where a repository was renamed; a token must not
@@ -70,10 +77,7 @@ impl Client {
                 }
             }))
             .build()
-            .map_err(|error| GithubError::Away {
-                call: "any call".into(),
-                problem: error.to_string(),
-            })?;
+            .map_err(away)?;
         Ok(Self { http, api: api.clone(), limits: Arc::default(), remembered: Arc::default() })
     }
 
@@ -267,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_token_follows_no_link_to_another_server() {
-        let client = Client::new(&"https://api.github.com".parse().unwrap()).unwrap();
+        let client =
+            Client::new(&"https://api.github.com".parse().unwrap(), &Trust::default()).unwrap();
         let own = "https://api.github.com/user/repos?page=2".to_owned();
         assert_eq!(client.own("x", own.clone()).unwrap(), own);
         for elsewhere in ["https://evil.example/user/repos?page=2", "http://api.github.com/", "x"] {

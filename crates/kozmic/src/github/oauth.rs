@@ -165,6 +165,7 @@ impl OAuthApp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Trust;
 
     fn granted(scopes: &str) -> Granted {
         let scopes = scopes.split(',').map(str::to_owned).collect();
@@ -183,7 +184,7 @@ mod tests {
     fn the_page_is_asked_with_everything_but_the_secret() {
         let keys = OAuthKeys { client_id: "Iv1".into(), client_secret: "hush".into() };
         let site: Url = "https://github.example/".parse().unwrap();
-        let client = Client::new(&site).unwrap();
+        let client = Client::new(&site, &Trust::default()).unwrap();
         let app = OAuthApp::new(&keys, &site, &client).unwrap();
         // The verifier and the challenge are those of RFC 7636, appendix B.
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

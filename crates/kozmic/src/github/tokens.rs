@@ -72,13 +72,15 @@ mod tests {
     use secrecy::ExposeSecret as _;
 
     use super::*;
+    use crate::config::Trust;
 
     fn call() -> String {
         "GET /x".into()
     }
 
     async fn tried(tokens: &[&str]) -> Tried<String> {
-        let client = Client::new(&"http://127.0.0.1:1".parse().unwrap()).unwrap();
+        let client =
+            Client::new(&"http://127.0.0.1:1".parse().unwrap(), &Trust::default()).unwrap();
         let holders: Vec<TokenHolder> = (1..)
             .zip(tokens)
             .map(|(id, token)| TokenHolder {

@@ -15,10 +15,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, RedisError};
+use redis::{Client, FromRedisValue, RedisError, TlsCertificates};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::config::Trust;
+use crate::outgoing;
 use crate::shutdown::Shutdown;
 
 pub use ask::Question;
@@ -76,9 +78,17 @@ impl std::fmt::Debug for Relay {
 
 impl Relay {
     /// Connects when it is first needed; Redis may be away now.
-    pub fn new(url: &SecretString, instance: &str, node: &str) -> Result<Self> {
+    pub fn new(url: &SecretString, trust: &Trust, instance: &str, node: &str) -> Result<Self> {
         let malformed = |error: RedisError| RelayError::Url(error.to_string());
-        let client = Client::open(url.expose_secret()).map_err(malformed)?;
+        let url = url.expose_secret();
+        let client = match outgoing::all_trusted(trust).filter(|_| url.starts_with("rediss:")) {
+            Some(all) => {
+                let tls = TlsCertificates { client_tls: None, root_cert: Some(all.into_bytes()) };
+                Client::build_with_tls(url, tls)
+            }
+            None => Client::open(url),
+        };
+        let client = client.map_err(malformed)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))

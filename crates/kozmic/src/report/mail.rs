@@ -105,7 +105,8 @@ fn transport(server: &MailServer) -> Result<Transport, Invalid> {
     let parameters = || {
         let mut parameters = TlsParameters::builder(server.host.clone());
         if let Some(pem) = &server.ca {
-            let wrong = |_| Invalid::new("KOZMIC_SMTP_CA has no certificate in PEM");
+            let wrong =
+                |_| Invalid::new("KOZMIC_SMTP_CA has no certificate in PEM, or a broken one");
             parameters = parameters
                 .add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(wrong)?);
         }

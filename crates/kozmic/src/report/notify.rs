@@ -59,7 +59,8 @@ impl Notifier {
         logs: Logs,
         public_url: String,
     ) -> Result<Self, Invalid> {
-        let webhooks = Webhooks::new(settings.webhook_networks.clone()).map_err(|error| {
+        let networks = settings.webhook_networks.clone();
+        let webhooks = Webhooks::new(networks, &settings.trust).map_err(|error| {
             Invalid::new(format!("a client for webhooks can't be made: {error}"))
         })?;
         Ok(Self {

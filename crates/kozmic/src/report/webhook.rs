@@ -10,8 +10,12 @@ use aws_lc_rs::hmac;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{StatusCode, header};
 
+use url::Url;
+
 use super::retry::doubled;
+use crate::config::Trust;
 use crate::model::{Networks, WebhookSpec};
+use crate::outgoing::{self, Proxy};
 use crate::store::{Message, Outcome, Reply};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -23,7 +27,8 @@ const PATIENCE: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Clone)]
 pub(super) struct Webhooks {
-    http: reqwest::Client,
+    direct: reqwest::Client,
+    by_proxy: reqwest::Client,
     networks: Arc<Networks>,
 }
 
@@ -62,20 +67,28 @@ async fn allowed(
     Ok(allowed)
 }
 
+/// A proxy looks names up by itself, and its rules say where it connects to. What leads to a
+/// network that is not allowed, as far as names are known here, is not asked of it.
+async fn known_refusal(networks: &Networks, url: &Url) -> Option<NotAllowed> {
+    let name = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let looked_up = tokio::time::timeout(CONNECT_TIMEOUT, allowed(networks, name, 0)).await;
+    let refused = looked_up.ok()?.err()?.downcast::<NotAllowed>().ok()?;
+    Some(*refused)
+}
+
 impl Webhooks {
-    pub(super) fn new(networks: Networks) -> reqwest::Result<Self> {
+    pub(super) fn new(networks: Networks, trust: &Trust) -> reqwest::Result<Self> {
         let networks = Arc::new(networks);
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("kozmic/", env!("CARGO_PKG_VERSION")))
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            // A proxy would look up names by itself.
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(Resolver(networks.clone())))
-            .build()?;
-        Ok(Self { http, networks })
+        let builder = || {
+            let builder = outgoing::http(trust)?
+                .timeout(TIMEOUT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .redirect(reqwest::redirect::Policy::none())
+                .pool_max_idle_per_host(0);
+            reqwest::Result::Ok(builder)
+        };
+        let direct = builder()?.no_proxy().dns_resolver(Arc::new(Resolver(networks.clone())));
+        Ok(Self { direct: direct.build()?, by_proxy: builder()?.build()?, networks })
     }
 
     pub(super) async fn deliver(
@@ -118,8 +131,12 @@ impl Webhooks {
         {
             return Err(Failure::NotAllowed(NotAllowed(host.to_owned())));
         }
-        let mut request = self
-            .http
+        let by_proxy = Proxy::of(&to.url).is_some();
+        if by_proxy && let Some(refused) = known_refusal(&self.networks, &to.url).await {
+            return Err(Failure::NotAllowed(refused));
+        }
+        let http = if by_proxy { &self.by_proxy } else { &self.direct };
+        let mut request = http
             .post(to.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header("X-Kozmic-Event", &message.event)
@@ -135,6 +152,12 @@ impl Webhooks {
 
 /// Connects to where a webhook leads, and sends nothing.
 pub async fn try_webhook(networks: &Networks, to: &WebhookSpec) -> Result<(), String> {
+    if let Some(proxy) = Proxy::of(&to.url) {
+        if let Some(refused) = known_refusal(networks, &to.url).await {
+            return Err(refused.to_string());
+        }
+        return proxy.try_to(&to.url).await;
+    }
     let host = to.url.host_str().unwrap_or_default();
     let port = to.url.port_or_known_default().unwrap_or_default();
     let reach = async {

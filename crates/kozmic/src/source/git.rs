@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use super::ssh::Session;
 use super::{Result, SourceError};
+use crate::outgoing;
 
 /// Protocols that a remote or a submodule may use. `ext` and the like would run
 /// commands; `file` would read this machine's disk.
@@ -28,6 +29,7 @@ const KEPT: &[&str] = &[
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
     "http_proxy",
+    "HTTP_PROXY",
     "https_proxy",
     "HTTPS_PROXY",
     "no_proxy",
@@ -89,6 +91,12 @@ impl Git {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        // curl does not know this one in capitals; others do.
+        if let Some(proxy) = std::env::var_os("HTTP_PROXY")
+            && std::env::var_os("http_proxy").is_none()
+        {
+            command.env("http_proxy", proxy);
+        }
         // A peer that sends nothing for a minute is gone.
         for setting in [
             "http.lowSpeedLimit=1",
@@ -117,6 +125,14 @@ impl Git {
         self
     }
 
+    /// Trusts who has a certificate in this file, and nobody else.
+    pub(super) fn trusting(mut self, authorities: Option<&Path>) -> Self {
+        if let Some(file) = authorities {
+            self.0.env("GIT_SSL_CAINFO", file);
+        }
+        self
+    }
+
     pub(super) fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
         self.0.args(args);
         self
@@ -140,7 +156,8 @@ impl Git {
         if output.status.success() {
             Ok(Ok(output.stdout))
         } else {
-            Ok(Err(Failed { stderr: String::from_utf8_lossy(&output.stderr).into_owned() }))
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            Ok(Err(Failed { stderr: outgoing::without_passwords(stderr) }))
         }
     }
 }

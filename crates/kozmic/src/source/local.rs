@@ -8,11 +8,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::checkout::Checkout;
 use super::git::{Failed, Git};
-use super::{DEPTH, Result, SourceError, on_disk};
+use super::{DEPTH, Result, SourceError, lfs, on_disk};
 use crate::model::CommitSha;
 
 /// Submodules in submodules, at the most.
 const LEVELS: usize = 10;
+const ADD_ALL: [&str; 4] = [lfs::AS_POINTERS[0], lfs::AS_POINTERS[1], "add", "--all"];
 
 /// A git work tree on this machine.
 #[derive(Debug, Clone)]
@@ -86,6 +87,7 @@ impl LocalTree {
         copied?;
         let changed = changed?;
         if changed.is_empty() {
+            lfs::copy(&self.root, path).await?;
             return Ok(Checkout::new(path, self.sha.to_string()));
         }
         for name in changed {
@@ -99,9 +101,10 @@ impl LocalTree {
             Git::in_folder(path).index(&index).args(arguments).run()
         };
         let failed = |failed| self.failed(&failed);
-        with_index(&["add", "--all"]).await?.map_err(failed)?;
+        with_index(&ADD_ALL).await?.map_err(failed)?;
         let tree = with_index(&["write-tree"]).await?.map_err(failed)?;
         fs::remove_file(&index).map_err(on_disk(&index))?;
+        lfs::copy(&self.root, path).await?;
         Ok(Checkout::new(path, tree.trim().to_owned()))
     }
 
@@ -145,7 +148,8 @@ impl LocalTree {
             "--no-renames",
             "-z",
         ];
-        let listed = Git::in_folder(&self.root).args(arguments).run_bytes().await?;
+        let git = Git::in_folder(&self.root).args(lfs::AS_POINTERS).args(arguments);
+        let listed = git.run_bytes().await?;
         let listed = listed.map_err(|failed| SourceError::NotATree {
             path: self.root.display().to_string(),
             problem: failed.problem(),

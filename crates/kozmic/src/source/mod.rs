@@ -4,6 +4,7 @@
 
 mod checkout;
 mod git;
+mod lfs;
 mod local;
 mod mirror;
 mod programs;
@@ -20,11 +21,13 @@ use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 
+use crate::config::Trust;
 use crate::model::{CommitSha, FullName, GitRef, JobUuid, KnownHosts, ProjectId};
+use crate::outgoing;
 
 pub use checkout::Checkout;
 pub use local::LocalTree;
-pub use programs::programs;
+pub use programs::{git_lfs, programs};
 pub use tidy::HeldMirror;
 
 /// Commits of history that a checkout has.
@@ -70,6 +73,21 @@ pub enum SourceError {
     /// Of a tree that somebody sent.
     #[error("can't bring the files that were sent to be tried: {0}")]
     Tried(Arc<str>),
+    #[error(
+        "the commit's files in Git LFS have {bytes}, and KOZMIC_LFS_LIMIT allows {limit} of one commit"
+    )]
+    LargeFiles { bytes: String, limit: String },
+    #[error(
+        "{path} is in Git LFS ({count} files are), and git-lfs is not installed where this job runs: \
+         install Debian's package git-lfs there, then run the job again"
+    )]
+    NoLfs { path: String, count: usize },
+    #[error("can't fetch the files in Git LFS of {url}: {problem}")]
+    LfsFetch { url: String, problem: String },
+    #[error("can't bring {path}, which is in Git LFS: {problem}")]
+    LargeFile { path: String, problem: String },
+    #[error("{path} is in Git LFS and its contents are not here: run `git lfs pull` first")]
+    NotPulled { path: String },
     #[error("can't look up the tracked files: {0}")]
     Tracked(String),
     #[error("git can't be run: {0}")]
@@ -115,6 +133,8 @@ pub struct Source {
     mirrors: PathBuf,
     checkouts: PathBuf,
     keys: ssh::Keys,
+    /// Bytes of a commit's files in Git LFS.
+    lfs_limit: u64,
     /// One fetch at a time per project: the next finds the commit there.
     locks: Arc<Mutex<HashMap<ProjectId, Arc<tokio::sync::Mutex<()>>>>>,
 }
@@ -126,8 +146,30 @@ impl Source {
             mirrors: data_dir.join("mirrors"),
             checkouts: data_dir.join("checkouts"),
             keys: ssh::Keys::new(&data_dir.join("keys"), known_hosts),
+            lfs_limit: u64::MAX,
             locks: Arc::default(),
         }
+    }
+
+    /// With authorities of one's own trusted beside the system's: git takes one file for all.
+    pub fn trusting(self, trust: &Trust, data_dir: &Path) -> Result<Self> {
+        let Some(all) = outgoing::all_trusted(trust) else { return Ok(self) };
+        let file = data_dir.join("authorities.pem");
+        let write = || {
+            let mut new = tempfile::NamedTempFile::new_in(data_dir)?;
+            std::io::Write::write_all(&mut new, all.as_bytes())?;
+            new.persist(&file).map_err(|error| error.error)?;
+            // git is run in other folders.
+            std::path::absolute(&file)
+        };
+        let written = write().map_err(on_disk(&file))?;
+        Ok(Self { keys: self.keys.trusting(written), ..self })
+    }
+
+    /// Takes so many bytes of a commit's files in Git LFS, and no commit with more.
+    #[must_use]
+    pub fn limiting_lfs(self, bytes: u64) -> Self {
+        Self { lfs_limit: bytes, ..self }
     }
 
     /// Removes the keys that a process which was killed left on the disk. Only
@@ -164,7 +206,8 @@ impl Source {
     }
 
     /// Fetches one commit into the project's mirror, unless it is there, and
-    /// checks it out with its submodules into a folder of this attempt's.
+    /// checks it out with its submodules, and its files in Git LFS, into a folder of this
+    /// attempt's.
     pub async fn check_out(&self, wanted: &Wanted, job: JobUuid, attempt: i64) -> Result<Checkout> {
         let mirror = {
             let lock = self.lock_of(wanted.project);
@@ -172,7 +215,11 @@ impl Source {
             mirror::fetch(&self.mirrors, &self.keys, wanted).await?
         };
         let path = self.checkouts.join(format!("{job}-{attempt}"));
-        checkout::make(&mirror, &self.keys, wanted, &path).await
+        let checkout = checkout::make(&mirror, &self.keys, wanted, &path).await?;
+        let hold = async { self.lock_of(wanted.project).lock_owned().await };
+        let folders = (mirror.as_path(), checkout.path());
+        lfs::check_out(folders, &self.keys, wanted, self.lfs_limit, hold).await?;
+        Ok(checkout)
     }
 
     /// An empty folder of this attempt's, to be filled and committed.

@@ -14,6 +14,11 @@ pub async fn programs() -> [(&'static str, io::Result<String>); 2] {
     ]
 }
 
+/// As [`programs`], of what only repositories with files in Git LFS need.
+pub async fn git_lfs() -> io::Result<String> {
+    version("git-lfs", "version").await
+}
+
 async fn version(program: &str, flag: &str) -> io::Result<String> {
     let output = Command::new(program).arg(flag).stdin(Stdio::null()).output().await?;
     let said = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! SSH, for private projects: the key lies on the disk for as long as git runs,
+//! How servers are reached. SSH, for private projects: the key lies on the disk for as long as git runs,
 //! and only host keys that are known are trusted.
 
 use std::fs::DirBuilder;
@@ -19,6 +19,7 @@ use crate::model::KnownHosts;
 pub(super) struct Keys {
     folder: PathBuf,
     known_hosts: Arc<str>,
+    authorities: Option<Arc<Path>>,
 }
 
 /// What one run of git reaches SSH servers with: a private folder with the key,
@@ -30,7 +31,20 @@ pub(super) struct Session {
 impl Keys {
     /// In a folder of their own, which is made when it is needed.
     pub(super) fn new(folder: &Path, known_hosts: &KnownHosts) -> Self {
-        Self { folder: folder.to_owned(), known_hosts: known_hosts.as_str().into() }
+        Self {
+            folder: folder.to_owned(),
+            known_hosts: known_hosts.as_str().into(),
+            authorities: None,
+        }
+    }
+
+    /// Who answers by TLS must have a certificate by one in this file.
+    pub(super) fn trusting(self, authorities: PathBuf) -> Self {
+        Self { authorities: Some(authorities.into()), ..self }
+    }
+
+    pub(super) fn authorities(&self) -> Option<&Path> {
+        self.authorities.as_deref()
     }
 
     pub(super) fn remove_left(&self) -> Result<()> {

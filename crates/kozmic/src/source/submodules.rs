@@ -31,6 +31,7 @@ pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Res
         let session = keys.session(wanted)?;
         Git::in_folder(&folder)
             .with_key(session.as_ref())
+            .trusting(keys.authorities())
             .args(["submodule", "--quiet", "update", "--init", &depth])
             .run()
             .await?

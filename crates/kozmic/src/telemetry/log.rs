@@ -36,9 +36,10 @@ pub fn start_logging(settings: &WatchSettings) -> anyhow::Result<Guard> {
         let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         (Some(fmt::layer().with_ansi(is_terminal).with_writer(std::io::stderr)), None)
     };
-    let errors = settings.sentry_dsn.as_ref().map(errors::begin).transpose()?;
+    let trust = &settings.trust;
+    let errors = settings.sentry_dsn.as_ref().map(|dsn| errors::begin(dsn, trust)).transpose()?;
     let to_sentry = errors.is_some().then(errors::layer);
-    let traces = settings.otlp_url.as_ref().map(traces::begin).transpose()?;
+    let traces = settings.otlp_url.as_ref().map(|url| traces::begin(url, trust)).transpose()?;
     let to_otlp = traces.as_ref().map(traces::Traces::layer);
     // Of our own spans; those of libraries are many, and say little.
     let ours = EnvFilter::new("off,kozmic=info");

@@ -14,6 +14,9 @@ use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 
+use crate::config::Trust;
+use crate::outgoing;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Where traces are taken, below the root (OTLP, "OTLP/HTTP Request").
 const PATH: &str = "v1/traces";
@@ -49,8 +52,8 @@ pub fn endpoint(root: &Url) -> String {
 }
 
 /// `root` is as `OTEL_EXPORTER_OTLP_ENDPOINT` has it: http://HOST:4318.
-pub(super) fn begin(root: &Url) -> anyhow::Result<Traces> {
-    let http = reqwest::Client::builder()
+pub(super) fn begin(root: &Url, trust: &Trust) -> anyhow::Result<Traces> {
+    let http = outgoing::http(trust)?
         .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()?;

@@ -16,6 +16,7 @@ use url::Url;
 use super::App;
 use super::error::PageError;
 use super::visitor::Visitor;
+use crate::config::Trust;
 use crate::github::{Pictures, kind_of};
 use crate::model::UserId;
 use crate::seal::sha256_hex;
@@ -42,10 +43,10 @@ pub struct Avatars {
 
 impl Avatars {
     /// `github` is the root of GitHub's pages.
-    pub fn new(data_dir: &Path, github: &Url) -> io::Result<Self> {
+    pub fn new(data_dir: &Path, github: &Url, trust: &Trust) -> io::Result<Self> {
         let folder = data_dir.join("avatars");
         std::fs::create_dir_all(&folder)?;
-        let pictures = Pictures::new(github).map_err(io::Error::other)?;
+        let pictures = Pictures::new(github, trust).map_err(io::Error::other)?;
         Ok(Self { folder: folder.into(), pictures, turns: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 

@@ -43,6 +43,7 @@ impl From<SourceError> for JobEnd {
             }
             SourceError::Fetch { problem, .. }
             | SourceError::Submodules(problem)
+            | SourceError::LfsFetch { problem, .. }
             | SourceError::Checkout { problem, .. }
                 if problem.contains("No space left on device") =>
             {
@@ -51,6 +52,10 @@ impl From<SourceError> for JobEnd {
             SourceError::Fetch { .. }
             | SourceError::Tried(_)
             | SourceError::Submodules(_)
+            | SourceError::LfsFetch { .. }
+            | SourceError::LargeFiles { .. }
+            | SourceError::NoLfs { .. }
+            | SourceError::NotPulled { .. }
             | SourceError::Unreachable { .. } => ErrorKind::FetchFailed,
             SourceError::KeyRefused { .. } | SourceError::SubmoduleRefused { .. } => {
                 ErrorKind::KeyRefused
@@ -60,6 +65,7 @@ impl From<SourceError> for JobEnd {
             }
             SourceError::Disk { source, .. } => kind_of(source),
             SourceError::Checkout { .. }
+            | SourceError::LargeFile { .. }
             | SourceError::NotATree { .. }
             | SourceError::Tracked(_)
             | SourceError::Git(_) => ErrorKind::Internal,

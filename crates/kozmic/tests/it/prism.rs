@@ -29,7 +29,7 @@ fn is_listed<T>(answer: Result<Vec<T>, GithubError>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_is_as_github_describes_it() {
     let prism = Prism::start().await;
-    let client = Client::new(&prism.api).unwrap();
+    let client = Client::new(&prism.api, &kozmic::config::Trust::default()).unwrap();
     let token = SecretString::from("ghp_any");
     let name: FullName = "octocat/Hello-World".parse().unwrap();
     let sha: CommitSha = "6dcb09b5b57875f334f61aebed695e2e4193db5e".parse().unwrap();

@@ -26,7 +26,9 @@ impl Clock {
         let time = Arc::new(AtomicI64::new(0));
         let shown = time.clone();
         let clock = Arc::new(move || Timestamp(shown.load(Ordering::SeqCst)));
-        let github = Client::new(&world.settings().github_api_url).unwrap();
+        let github =
+            Client::new(&world.settings().github_api_url, &kozmic::config::Trust::default())
+                .unwrap();
         (Self(time), Scheduler { store: world.store().await, github, clock })
     }
 

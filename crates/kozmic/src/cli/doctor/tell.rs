@@ -7,6 +7,8 @@ use url::Url;
 
 use super::{Finding, error, ok, the_seal, warning};
 use crate::config::{MailTls, Settings};
+use crate::model::with_causes;
+use crate::outgoing;
 use crate::report::{try_mail_server, try_webhook};
 use crate::store::{Store, sqlite_file};
 use crate::telemetry;
@@ -23,6 +25,7 @@ pub(super) async fn of_mail(settings: &Settings) -> Finding {
     let place = format!("{}:{}", server.host, server.port);
     if let Err(problem) = try_mail_server(server).await {
         let advice = "see KOZMIC_SMTP_URL, KOZMIC_SMTP_CA and docs/notifications.md";
+        let advice = super::advice(None, &problem, advice);
         return error(PART, format!("{place}: {problem}"), advice);
     }
     let is_open = matches!(server.tls, MailTls::None | MailTls::Opportunistic);
@@ -86,7 +89,7 @@ pub(super) async fn of_watch(settings: &Settings) -> Vec<Finding> {
     if let Some(root) = &settings.watch.otlp_url {
         let url = telemetry::traces_endpoint(root);
         // A request of no spans.
-        let request = client().map(|http| {
+        let request = client(settings).map(|http| {
             http.post(url).header("content-type", "application/x-protobuf").body(Vec::new())
         });
         findings.push(match answer(request).await {
@@ -94,7 +97,10 @@ pub(super) async fn of_watch(settings: &Settings) -> Vec<Finding> {
             Ok(status) => {
                 error("traces", format!("{root} answers {status}"), "see KOZMIC_OTLP_URL")
             }
-            Err(problem) => error("traces", format!("{root}: {problem}"), "see KOZMIC_OTLP_URL"),
+            Err(problem) => {
+                let advice = super::advice(Some(root), &problem, "see KOZMIC_OTLP_URL");
+                error("traces", format!("{root}: {problem}"), advice)
+            }
         });
     }
     if let Some(dsn) = &settings.watch.sentry_dsn
@@ -106,23 +112,28 @@ pub(super) async fn of_watch(settings: &Settings) -> Vec<Finding> {
             let _ = root.set_username("");
             root
         });
-        let request = root.map_err(anyhow::Error::from).and_then(|root| Ok(client()?.get(root)));
+        let request =
+            root.map_err(anyhow::Error::from).and_then(|root| Ok(client(settings)?.get(root)));
         findings.push(match answer(request).await {
             Ok(_) => ok("errors", format!("{host} answers")),
-            Err(problem) => error("errors", format!("{host}: {problem}"), "see KOZMIC_SENTRY_DSN"),
+            Err(problem) => {
+                let advice = super::advice(Some(&url), &problem, "see KOZMIC_SENTRY_DSN");
+                error("errors", format!("{host}: {problem}"), advice)
+            }
         });
     }
     findings
 }
 
-fn client() -> anyhow::Result<reqwest::Client> {
+fn client(settings: &Settings) -> anyhow::Result<reqwest::Client> {
     let none = reqwest::redirect::Policy::none();
-    Ok(reqwest::Client::builder().timeout(PATIENCE).redirect(none).build()?)
+    Ok(outgoing::http(&settings.trust)?.timeout(PATIENCE).redirect(none).build()?)
 }
 
 async fn answer(
     request: anyhow::Result<reqwest::RequestBuilder>,
-) -> anyhow::Result<reqwest::StatusCode> {
-    let sent = request?.send().await.map_err(reqwest::Error::without_url);
-    Ok(sent?.status())
+) -> Result<reqwest::StatusCode, String> {
+    let request = request.map_err(|error| format!("{error:#}"))?;
+    let sent = request.send().await.map_err(reqwest::Error::without_url);
+    sent.map(|answer| answer.status()).map_err(|error| with_causes(&error))
 }

@@ -1,6 +1,7 @@
 //! A world for one test: GitHub's stand-in, a server with a data folder of its
 //! own, and what a person does with both.
 
+mod behind;
 mod daemon;
 mod delivery;
 mod disk;
@@ -27,6 +28,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use behind::{Tinyproxy, Tls};
 pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;

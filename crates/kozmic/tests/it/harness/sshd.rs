@@ -13,11 +13,19 @@ use super::{World, eventually};
 /// those that are public.
 const GATE: &str = r#"#!/bin/sh
 own=$1
+large=
 case $SSH_ORIGINAL_COMMAND in
   "git-upload-pack '"*"'") ;;
+  "git-lfs-authenticate "*" download") large=yes ;;
   *) echo "ERROR: The key you are authenticating with has been marked as read only." >&2; exit 1 ;;
 esac
-wanted=${SSH_ORIGINAL_COMMAND#*\'}
+if [ -n "$large" ]; then
+  wanted=${SSH_ORIGINAL_COMMAND#* }
+  wanted=${wanted% download}
+else
+  wanted=${SSH_ORIGINAL_COMMAND#*\'}
+fi
+wanted=${wanted#\'}
 wanted=${wanted%\'}
 wanted=${wanted#/}
 wanted=${wanted%.git}
@@ -25,6 +33,7 @@ if [ "$wanted" != "$own" ] && ! curl --silent --fail --output /dev/null "API/rep
   echo "ERROR: Repository not found." >&2
   exit 1
 fi
+[ -z "$large" ] || exec curl --silent --fail "LFS$wanted"
 exec git-upload-pack "ROOT/$wanted.git"
 "#;
 
@@ -66,6 +75,7 @@ impl Sshd {
         let gate = folder.path().join("gate");
         let root = world.folder().join("github").display().to_string();
         let script = GATE.replace("API", &world.sim.api_url()).replace("ROOT", &root);
+        let script = script.replace("LFS", &world.sim.lfs_authenticate_url());
         std::fs::write(&gate, script).unwrap();
         std::fs::set_permissions(&gate, PermissionsExt::from_mode(0o755)).unwrap();
         let keys = world.sim.authorized_keys_url(gate.to_str().unwrap());
