@@ -1,5 +1,6 @@
 //! `kozmic serve`: everything in one process, or one part of it.
 
+mod blocks;
 mod lock;
 mod notify;
 mod parts;
@@ -145,7 +146,9 @@ pub async fn serve_as(
     let store = connect_store(&settings).await?.by(Actor::kozmic());
     let instance = store.instance(now()).await?;
     let engine = if role.is_worker() {
-        Some(Arc::new(connect_engine(&settings, &instance).await?))
+        let blocks = blocks::blocks(&settings, address).await;
+        let engine = connect_engine(&settings, &instance).await?;
+        Some(Arc::new(engine.with_sandboxes(blocks, &name)))
     } else {
         None
     };
@@ -173,6 +176,7 @@ pub async fn serve_as(
         }
         None => None,
     };
+    let to_leave = engine.clone();
     let mut web = None;
     if let Some(listener) = listener {
         let reporter = reporter(&store, &github, &name, &public_url);
@@ -230,6 +234,11 @@ pub async fn serve_as(
         && tokio::time::timeout(LAST_REQUESTS, web).await.is_err()
     {
         stop_web.abort();
+    }
+    if let Some(engine) = to_leave
+        && let Err(error) = engine.remove_free_sandboxes().await
+    {
+        tracing::warn!(%error, "networks that no job has stay until the next start");
     }
     store.close().await;
     line("stopped");

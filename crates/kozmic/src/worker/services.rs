@@ -81,6 +81,7 @@ pub(super) async fn start(
     for service in engine.services(job, attempt).await? {
         service.container.remove().await?;
     }
+    engine.remove_holders_of_job(job, attempt).await?;
     engine.remove_networks_of_job(job, attempt..=attempt).await?;
     let images = work.services.iter().map(async |service| {
         let Here { id, note } = ensure_image(engine, &service.image, tell).await?;
