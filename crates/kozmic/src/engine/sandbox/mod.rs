@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::network::{Network, Place, placed};
+use super::product::Product;
 use super::upload::{Owner, Upload};
 use super::{Container, Engine, EngineError, Labels, Result, Step};
 use crate::model::JobUuid;
@@ -196,6 +197,7 @@ impl Engine {
 
     /// One more that is free.
     async fn make_sandbox(&self, sandboxes: &Sandboxes) -> Result<()> {
+        self.can_hold()?;
         let labels = HashMap::from([
             (SANDBOX.to_owned(), self.instance.clone()),
             (NODE.to_owned(), sandboxes.node.clone()),
@@ -226,6 +228,7 @@ impl Engine {
         labels: HashMap<String, String>,
         hostname: Option<String>,
     ) -> Result<Container<'_>> {
+        self.can_hold()?;
         let image = sandboxes.image.get_or_try_init(|| self.ip_image()).await?;
         let rules = self.rules(sandboxes, place);
         let body = ContainerCreateBody {
@@ -270,6 +273,14 @@ impl Engine {
                 holder.remove().await?;
                 Err(not_made(error))
             }
+        }
+    }
+
+    /// Not tried with Podman, where containers that join others begin otherwise.
+    fn can_hold(&self) -> Result<()> {
+        match self.product {
+            Product::Docker => Ok(()),
+            Product::Podman => Err(EngineError::NoSandbox("the engine is Podman".into())),
         }
     }
 
