@@ -19,9 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::between::{Between, pass_word};
 use super::role::Role;
-use super::{
-    artifact_rules, connect_engine, connect_store, limits, make_data_dir, node, now, open_logs,
-};
+use super::{artifact_rules, connect_store, limits, make_data_dir, node, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -145,13 +143,7 @@ pub async fn serve_as(
     // From now on it is nobody's command.
     let store = connect_store(&settings).await?.by(Actor::kozmic());
     let instance = store.instance(now()).await?;
-    let engine = if role.is_worker() {
-        let blocks = blocks::blocks(&settings, address).await;
-        let engine = connect_engine(&settings, &instance).await?;
-        Some(Arc::new(engine.with_sandboxes(blocks, &name)))
-    } else {
-        None
-    };
+    let engine = blocks::engine(role, &settings, address, (&instance, &name)).await?;
     let version = match &engine {
         Some(engine) => Some(engine.version().await?),
         None => None,
@@ -235,11 +227,7 @@ pub async fn serve_as(
     {
         stop_web.abort();
     }
-    if let Some(engine) = to_leave
-        && let Err(error) = engine.remove_free_sandboxes().await
-    {
-        tracing::warn!(%error, "networks that no job has stay until the next start");
-    }
+    blocks::leave(to_leave).await;
     store.close().await;
     line("stopped");
     ended

@@ -274,6 +274,7 @@ impl Container<'_> {
         if self.is_running().await? {
             return Ok(());
         }
+        self.engine.wake_holder_of(&self.id).await?;
         let started =
             self.engine.docker.start_container(&self.id, None::<StartContainerOptions>).await;
         started.map_err(|e| self.engine.failed("start a container", e))

@@ -1,19 +1,47 @@
 //! Where Kozmic's own parts are, which jobs are to be kept from.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 
 use url::Url;
 
 use super::line;
+use crate::cli::connect_engine;
+use crate::cli::role::Role;
 use crate::config::Settings;
-use crate::engine::Blocks;
+use crate::engine::{Blocks, Engine, EngineError};
 use crate::store::sqlite_file;
 
 const POSTGRES: u16 = 5432;
 const REDIS: u16 = 6379;
 
+/// A worker's engine, where each job has a network of its own; none for who is no worker.
+/// `name` is this process's.
+pub(super) async fn engine(
+    role: Role,
+    settings: &Settings,
+    address: SocketAddr,
+    (instance, name): (&str, &str),
+) -> Result<Option<Arc<Engine>>, EngineError> {
+    if !role.is_worker() {
+        return Ok(None);
+    }
+    let blocks = blocks(settings, address).await;
+    let engine = connect_engine(settings, instance).await?;
+    Ok(Some(Arc::new(engine.with_sandboxes(blocks, name))))
+}
+
+/// Nobody needs the networks that no job has.
+pub(super) async fn leave(engine: Option<Arc<Engine>>) {
+    if let Some(engine) = engine
+        && let Err(error) = engine.remove_free_sandboxes().await
+    {
+        tracing::warn!(%error, "networks that no job has stay until the next start");
+    }
+}
+
 /// The server at `address`, its database and Redis.
-pub(super) async fn blocks(settings: &Settings, address: SocketAddr) -> Blocks {
+async fn blocks(settings: &Settings, address: SocketAddr) -> Blocks {
     use secrecy::ExposeSecret as _;
     let mut blocks = Blocks {
         blocked: settings.beside.blocked.clone(),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bollard::errors::Error as ApiError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
-use bollard::query_parameters::ListNetworksOptionsBuilder;
+use bollard::query_parameters::{InspectContainerOptions, ListNetworksOptionsBuilder};
 
 use super::{HELD_BY, NETWORK, NODE, SANDBOX, Sandbox, Sandboxes, Taken};
 use crate::engine::{Engine, EngineError, Result, Step, label};
@@ -101,8 +101,11 @@ impl Engine {
     /// The holders that containers of this installation have joined, and are in still.
     async fn joined_holders(&self) -> Result<HashSet<String>> {
         let containers = self.list(&label::of_instance(&self.instance)).await?;
-        let has_ended =
-            |found: &ContainerSummary| matches!(found.state, Some(State::EXITED | State::DEAD));
+        // That of shells is started again when the next person comes.
+        let has_ended = |found: &ContainerSummary| {
+            matches!(found.state, Some(State::EXITED | State::DEAD))
+                && label::step(found.labels.as_ref()) != Some(Step::Shell)
+        };
         let in_use = containers.into_iter().filter(|found| !has_ended(found));
         Ok(in_use.filter_map(|found| found.labels?.remove(HELD_BY)).collect())
     }
@@ -153,5 +156,22 @@ impl Engine {
             Ok(()) | Err(ApiError::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(self.failed("remove a network", error)),
         }
+    }
+
+    /// What a container that is to be started again has joined runs, with its rules in force:
+    /// an engine that was restarted has ended it.
+    pub(in crate::engine) async fn wake_holder_of(&self, container: &str) -> Result<()> {
+        let Some(sandboxes) = &self.sandboxes else { return Ok(()) };
+        let found = self.docker.inspect_container(container, None::<InspectContainerOptions>);
+        let found = found.await.map_err(|e| self.failed("inspect a container", e))?;
+        let labels = found.config.and_then(|config| config.labels);
+        let Some(holder) = labels.and_then(|mut labels| labels.remove(HELD_BY)) else {
+            return Ok(());
+        };
+        let holder = self.container(&holder);
+        if holder.is_running().await? {
+            return Ok(());
+        }
+        self.start_holder(sandboxes, &holder).await
     }
 }

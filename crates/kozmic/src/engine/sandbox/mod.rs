@@ -255,17 +255,8 @@ impl Engine {
         let holder = self.create_from(placed(body, Some(place))).await.map_err(not_made)?;
         let ready = async {
             let root = Owner { uid: 0, gid: 0 };
-            holder.upload(Upload::new(root).file(RULES, rules.clone(), 0o444)).await?;
-            let started = self.docker.start_container(&holder.id, None::<StartContainerOptions>);
-            started.await.map_err(|e| self.failed("start what holds a job's network", e))?;
-            if rules.is_empty() {
-                return Ok(());
-            }
-            let words = [&image.program, "-batch", "/rules"].map(ToString::to_string);
-            match holder.check(&words).await? {
-                (Some(0), _) => Ok(()),
-                (_, said) => Err(EngineError::NoSandbox(format!("`ip rule`: {}", said.trim()))),
-            }
+            holder.upload(Upload::new(root).file(RULES, rules, 0o444)).await?;
+            self.start_holder(sandboxes, &holder).await
         };
         match ready.await {
             Ok(()) => Ok(holder),
@@ -273,6 +264,18 @@ impl Engine {
                 holder.remove().await?;
                 Err(not_made(error))
             }
+        }
+    }
+
+    /// Has it run, with the rules that it has as a file in force.
+    async fn start_holder(&self, sandboxes: &Sandboxes, holder: &Container<'_>) -> Result<()> {
+        let image = sandboxes.image.get_or_try_init(|| self.ip_image()).await?;
+        let started = self.docker.start_container(&holder.id, None::<StartContainerOptions>);
+        started.await.map_err(|e| self.failed("start what holds a job's network", e))?;
+        let words = [&image.program, "-batch", "/rules"].map(ToString::to_string);
+        match holder.check(&words).await? {
+            (Some(0), _) => Ok(()),
+            (_, said) => Err(EngineError::NoSandbox(format!("`ip rule`: {}", said.trim()))),
         }
     }
 
