@@ -190,14 +190,14 @@ impl World {
         let mut extra: Vec<(String, String)> =
             extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let host = engine_host().await;
-        let _left = LeftNetworks { node: folder.path().join("data/node"), engine: host.clone() };
+        let left = LeftNetworks { node: folder.path().join("data/node"), engine: host.clone() };
         extra.extend(host.map(|host| ("DOCKER_HOST".to_owned(), host)));
         // A loopback address fits with every port.
         let oauth = sim.add_oauth_app("Kozmic", "http://127.0.0.1/_auth/").await.unwrap();
         Self {
             http: client(reqwest::header::HeaderMap::new()),
             sim,
-            _left,
+            _left: left,
             folder,
             token,
             oauth,
