@@ -28,6 +28,7 @@ use super::bounds::{ContainerLimits, probe_bounds};
 use super::folder::FolderMount;
 use super::network::Place;
 use super::product::Product;
+use super::sandbox::HELD_BY;
 use super::{Engine, EngineError, Labels, NewCachedImage, Result, Upload, parse_time};
 use crate::model::Timestamp;
 
@@ -121,7 +122,9 @@ impl Engine {
         .await
     }
 
-    pub(super) async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
+    pub(super) async fn create_from(&self, mut body: ContainerCreateBody) -> Result<Container<'_>> {
+        // Its image may be of a container that has joined another, and has that one's labels.
+        body.labels.get_or_insert_default().entry(HELD_BY.to_owned()).or_default();
         let docker = self.docker.clone();
         // A task of its own: who stops waiting would never learn of the container.
         let creating = tokio::spawn(async move {

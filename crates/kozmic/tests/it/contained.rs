@@ -8,6 +8,7 @@ use crate::harness::terminal::Terminal;
 use crate::harness::{
     BASE, World, docker, eventually, hook, remove_cached_images, web_image, with_header,
 };
+use crate::look_inside::expires;
 
 /// As engines name them; other than those that engines give are left out.
 const CAPABILITIES: [&str; 11] = [
@@ -59,6 +60,9 @@ fn assert_contained(kind: &str, container: &Value) {
         assert_eq!(mount["Type"], "volume", "{kind}: {mount}");
     }
     assert!(!container.to_string().contains("docker.sock"), "{kind}");
+    // Its labels name what it has joined, and not what its image's container had.
+    let held_by = container["Config"]["Labels"]["kozmic.held-by"].as_str().unwrap();
+    assert_eq!(host["NetworkMode"], format!("container:{held_by}"), "{kind}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +101,7 @@ async fn containers_of_all_kinds_have_no_more_than_they_need() {
     assert!(status.contains("CapBnd:\t00000000a00404fb"), "{status}");
     terminal.types("exit\n").await;
     terminal.ends().await;
-    world.change("UPDATE kept_containers SET kept_until = 1, held_until = 0").await;
+    expires(&world).await;
     let instance = world.instance().await;
     world.end(server).await;
     remove_cached_images(&instance).await;

@@ -165,9 +165,8 @@ impl Engine {
         let found = self.docker.inspect_container(container, None::<InspectContainerOptions>);
         let found = found.await.map_err(|e| self.failed("inspect a container", e))?;
         let labels = found.config.and_then(|config| config.labels);
-        let Some(holder) = labels.and_then(|mut labels| labels.remove(HELD_BY)) else {
-            return Ok(());
-        };
+        let holder = labels.and_then(|mut labels| labels.remove(HELD_BY));
+        let Some(holder) = holder.filter(|holder| !holder.is_empty()) else { return Ok(()) };
         let holder = self.container(&holder);
         if holder.is_running().await? {
             return Ok(());

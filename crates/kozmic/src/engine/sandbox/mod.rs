@@ -32,7 +32,7 @@ const NODE: &str = "kozmic.node";
 /// The network that a holder is in.
 const NETWORK: &str = "kozmic.network";
 /// The holder whose network a container has joined.
-const HELD_BY: &str = "kozmic.held-by";
+pub(super) const HELD_BY: &str = "kozmic.held-by";
 
 const RULES: &str = "rules";
 /// The kernel's table of this machine's addresses (proc(5)).
@@ -91,17 +91,16 @@ impl Drop for Ticket<'_> {
 }
 
 impl Ticket<'_> {
-    /// The container joins it, and says so.
+    /// The container joins it.
     pub(super) fn joined(&self, body: ContainerCreateBody) -> ContainerCreateBody {
-        let mut body = joined(body, &self.holder);
-        let labels = body.labels.get_or_insert_default();
-        labels.insert(HELD_BY.to_owned(), self.holder.clone());
-        body
+        joined(body, &self.holder)
     }
 }
 
-/// In the network namespace of another container, which has its names as well.
-fn joined(body: ContainerCreateBody, holder: &str) -> ContainerCreateBody {
+/// In the network namespace of another container, which has its names as well; its labels
+/// say so.
+fn joined(mut body: ContainerCreateBody, holder: &str) -> ContainerCreateBody {
+    body.labels.get_or_insert_default().insert(HELD_BY.to_owned(), holder.to_owned());
     let host_config = HostConfig {
         network_mode: Some(format!("container:{holder}")),
         ..body.host_config.unwrap_or_default()
