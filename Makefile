@@ -61,9 +61,10 @@ bench: ## Measure Kozmic's own cost, then soak
 	@scripts/bench
 
 .PHONY: soak
-soak: ## Kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz
+soak: ## Kill server and engine 200 times, break what is between machines 40 times: nothing may be lost; then fuzz, and the API by its document
 	@scripts/bench --soak
 	@scripts/fuzz
+	@scripts/api
 
 .PHONY: fuzz
 fuzz: ## Fuzz what reads strangers' bytes (FUZZ_SECONDS each)

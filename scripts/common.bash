@@ -60,6 +60,9 @@ python_tool() {
 # What speaks S3 in the tests.
 s3_server() { python_tool moto 5.2.5 'moto[server,s3]'; }
 
+# What tests the API by its document.
+api_tester() { python_tool schemathesis 4.32.5 schemathesis; }
+
 require_cargo() {
   has cargo && return
   if [[ -x $HOME/.cargo/bin/cargo ]]; then

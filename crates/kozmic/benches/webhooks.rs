@@ -58,7 +58,11 @@ async fn measure(database: Option<&str>, deliveries: usize) {
                     return times;
                 }
                 let sha = format!("{:040x}", 0xabc_0000 + number);
-                let payload = harness::push_payload(repository, "main", &sha, "Change something");
+                let mut payload =
+                    harness::push_payload(repository, "main", &sha, "Change something");
+                payload["commits"] = serde_json::json!([{
+                    "id": sha, "added": [], "removed": [], "modified": ["src/lib.rs"],
+                }]);
                 let began = Instant::now();
                 let guid = format!("guid-{number}");
                 let answer = world.deliver(&url, &hook, "push", &guid, &payload).await;

@@ -16,6 +16,7 @@ pub mod backup; // what a backup is as a file: written, read, checked
 pub mod engine; // containers and images, through Docker's API
 pub mod github; // GitHub's words and wires
 pub mod log; // the bytes of a run: append, follow, keep, render
+pub mod rates; // how often somebody may ask
 pub mod report_files; // what a script left behind: read, limited, kept
 pub mod source; // git: one commit onto this disk
 pub mod store; // all SQL

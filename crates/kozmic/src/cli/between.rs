@@ -10,10 +10,14 @@ use super::now;
 use super::role::Role;
 use crate::config::Settings;
 use crate::log::Elsewhere;
+use crate::rates::{PerMinute, Rates};
 use crate::relay::Relay;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
+/// Made-up codes of sign-ins that one address has asked of GitHub in a minute: a part of what is
+/// asked for all (`web/exchanges`).
+const CODES: u32 = 20;
 const BY_WEB: &str = "changed-by-web";
 const BY_WORKER: &str = "changed-by-worker";
 /// Changes are told together that are no further apart.
@@ -35,6 +39,19 @@ impl Between {
 
     pub(super) fn relay(&self) -> Option<&Relay> {
         self.0.as_ref().map(|(relay, _)| relay)
+    }
+
+    /// How often who may ask, by all processes together.
+    pub(super) fn rates(&self, settings: &Settings) -> Rates {
+        let limits = &settings.limits;
+        let rates = PerMinute {
+            sign_in: limits.sign_in,
+            code: limits.sign_in.map(|_| CODES),
+            api: limits.api,
+            stranger: limits.stranger,
+            delivery: limits.stranger,
+        };
+        Rates::new(rates, self.relay().cloned())
     }
 
     pub(super) fn logs(&self) -> Option<Elsewhere> {

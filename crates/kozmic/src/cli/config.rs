@@ -55,7 +55,7 @@ fn reference() -> String {
          last line end is left out.\n\n\
          | setting | default | meaning | file |\n| --- | --- | --- | --- |\n",
     );
-    for setting in SETTINGS.iter().filter(|setting| !setting.planned) {
+    for setting in SETTINGS {
         let default = match setting.default {
             "" => String::new(),
             default => format!("`{default}`"),

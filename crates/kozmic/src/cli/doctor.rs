@@ -102,7 +102,9 @@ pub(super) async fn run(
 }
 
 async fn examine(settings: &Settings) -> Vec<Finding> {
-    let mut findings = vec![of_settings(settings), of_address(settings)];
+    let mut findings =
+        vec![ok("settings", "can be read; `kozmic config` shows them"), of_address(settings)];
+    findings.extend(of_proxies(settings));
     findings.push(of_data_folder(settings));
     findings.extend(of_disk(&settings.data_dir));
     findings.extend(of_key_file(settings));
@@ -131,14 +133,18 @@ async fn in_time(part: &'static str, look: impl Future<Output = Finding>) -> Fin
     })
 }
 
-fn of_settings(settings: &Settings) -> Finding {
-    match settings.without_effect.as_slice() {
-        [] => ok("settings", "can be read; `kozmic config` shows them"),
-        names => {
-            let what = format!("{} has no effect in this version", names.join(", "));
-            warning("settings", what, "leave it out")
-        }
-    }
+/// HTTPS means a proxy, and everybody who comes by it has its address.
+fn of_proxies(settings: &Settings) -> Option<Finding> {
+    let is_known = !settings.limits.trusted_proxies.is_empty();
+    (settings.public_url.scheme() == "https" && !is_known).then(|| {
+        warning(
+            "proxies",
+            "a proxy with TLS is before it, and everybody who comes by it counts as one: they \
+             share the limits of sign-in and of the API, and the audit log has its address",
+            "set KOZMIC_TRUSTED_PROXIES to the proxy's address, as it is seen from here, and let \
+             it set X-Forwarded-For, see docs/install.md",
+        )
+    })
 }
 
 fn of_address(settings: &Settings) -> Finding {

@@ -179,12 +179,11 @@ pub async fn serve_as(
             Notifier::new(&settings.notify, to_tell, logs_of_builds, public_url.clone())?;
         let mail = notifier.default_choice();
         in_turns(&mut parts, &settings, (&upkeep, notifier), &name);
-        let oauth = oauth_app(&settings, &github)?;
         let app = App {
             store: store.clone(),
+            oauth: oauth_app(&settings, &github)?,
             github,
             upkeep,
-            oauth,
             admission: Arc::new(settings.admission.clone()),
             cookies: Cookies::new(&settings.public_url, store.seal()),
             feeds: Feeds::default(),
@@ -198,6 +197,8 @@ pub async fn serve_as(
             metrics_token: settings.watch.metrics_token.clone(),
             unready: unready(store.clone(), engine, disk),
             github_url: settings.github_url.as_str().trim_end_matches('/').to_owned(),
+            proxies: Arc::new(settings.limits.trusted_proxies.clone()),
+            rates: between.rates(&settings),
             hosts: App::hosts(address, &settings.public_url),
             public_url: public_url.clone(),
             in_force: settings.in_force.clone().into(),
@@ -210,7 +211,7 @@ pub async fn serve_as(
     let stop_web = web.as_ref().map(JoinHandle::abort_handle);
     let web = async move {
         match web {
-            Some(web) => web.await.context("the web server")?.context("the web server"),
+            Some(web) => web.await.context("the web server"),
             None => std::future::pending().await,
         }
     };
@@ -396,9 +397,6 @@ fn announce(
         line(
             "nobody can sign in: KOZMIC_GITHUB_CLIENT_ID and KOZMIC_GITHUB_CLIENT_SECRET are not set",
         );
-    }
-    for name in &settings.without_effect {
-        line(&format!("warning: {name} is set, but has no effect in this version"));
     }
 }
 

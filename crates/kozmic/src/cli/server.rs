@@ -28,6 +28,7 @@ pub(super) struct Server {
 #[derive(Deserialize)]
 struct Projects {
     projects: Vec<Project>,
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +40,13 @@ pub(super) struct Project {
 
 impl Server {
     pub(super) async fn projects(&self) -> anyhow::Result<Vec<Project>> {
-        Ok(self.json::<Projects>(Method::GET, "projects").await?.projects)
+        let (mut all, mut path) = (Vec::new(), "projects".to_owned());
+        loop {
+            let page: Projects = self.json(Method::GET, &path).await?;
+            all.extend(page.projects);
+            let Some(next) = page.next else { return Ok(all) };
+            path = format!("projects?after={next}");
+        }
     }
 
     pub(super) async fn project(&self, name: &FullName) -> anyhow::Result<Project> {

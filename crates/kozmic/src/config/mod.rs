@@ -5,6 +5,7 @@
 
 mod beside;
 mod database_url;
+mod limits;
 mod machines;
 mod notify;
 mod objects;
@@ -22,6 +23,7 @@ use url::Url;
 
 pub use beside::BesideSettings;
 pub use database_url::DatabaseUrl;
+pub use limits::LimitSettings;
 pub use machines::MachineSettings;
 pub use notify::{MailServer, MailTls, NotifySettings, WatchSettings};
 pub use objects::{ArtifactSettings, ObjectSettings};
@@ -112,11 +114,10 @@ pub struct Settings {
     pub memory_limit: Option<u64>,
     pub pids_limit: u64,
     pub beside: BesideSettings,
+    pub limits: LimitSettings,
     pub machines: MachineSettings,
     pub notify: NotifySettings,
     pub watch: WatchSettings,
-    /// Settings that were given and have no effect in this version.
-    pub without_effect: Vec<&'static str>,
     /// All of them, without what is secret.
     pub in_force: Vec<InForce>,
 }
@@ -223,6 +224,7 @@ impl Settings {
             disk_budget: values.bytes_if_given("KOZMIC_DISK_BUDGET")?,
             disk_reserve: values.bytes_if_given("KOZMIC_DISK_RESERVE")?,
             beside: BesideSettings::read(values)?,
+            limits: LimitSettings::read(values)?,
             machines: MachineSettings::read(values)?,
             notify: NotifySettings::read(values)?,
             watch: WatchSettings::read(values)?,
@@ -232,11 +234,6 @@ impl Settings {
             cached_images_limit: values
                 .parsed("KOZMIC_CACHED_IMAGES_LIMIT", "must be a whole number")?,
             in_force,
-            without_effect: SETTINGS
-                .iter()
-                .filter(|setting| setting.planned && values.is_given(setting.name))
-                .map(|setting| setting.name)
-                .collect(),
         })
     }
 
@@ -305,6 +302,10 @@ mod tests {
             ("KOZMIC_REDIS_URL", "localhost:6379"),
             ("KOZMIC_CACHE_REGISTRY", "https://registry.example.org"),
             ("KOZMIC_SSH_KNOWN_HOSTS", "git.example.org AAAA"),
+            ("KOZMIC_TRUSTED_PROXIES", "proxy.example.org"),
+            ("KOZMIC_TRUSTED_PROXIES", "10.0.0.0/33"),
+            ("KOZMIC_SIGN_IN_RATE", "many"),
+            ("KOZMIC_API_RATE", "-1"),
         ] {
             let error = load(&[(name, value)], "").unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("must be"), "{error}");
@@ -339,12 +340,6 @@ mod tests {
             ("PATH", "/"),
         ];
         assert!(load(&given, "").is_ok());
-    }
-
-    #[test]
-    fn a_planned_setting_is_told_apart() {
-        let settings = load(&[("KOZMIC_TRUSTED_PROXIES", "x")], "").unwrap();
-        assert_eq!(settings.without_effect, ["KOZMIC_TRUSTED_PROXIES"]);
     }
 
     #[test]

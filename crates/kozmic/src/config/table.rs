@@ -7,8 +7,6 @@ pub struct Setting {
     pub default: &'static str,
     pub meaning: &'static str,
     pub secret: bool,
-    /// The Contract names it, but nothing reads it yet; using it is warned of.
-    pub planned: bool,
 }
 
 impl Setting {
@@ -20,15 +18,11 @@ impl Setting {
 }
 
 const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { name, default, meaning, secret: false, planned: false }
+    Setting { name, default, meaning, secret: false }
 }
 
 const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
     Setting { secret: true, ..setting(name, default, meaning) }
-}
-
-const fn planned(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
-    Setting { planned: true, ..setting(name, default, meaning) }
 }
 
 /// Every setting there is.
@@ -112,7 +106,24 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "organizations on GitHub whose members may sign in",
     ),
-    planned("KOZMIC_TRUSTED_PROXIES", "", "proxies whose forwarded addresses count"),
+    setting(
+        "KOZMIC_TRUSTED_PROXIES",
+        "",
+        "addresses and networks of proxies whose forwarded addresses count, like \
+         127.0.0.1,10.0.0.0/24; default: none",
+    ),
+    setting(
+        "KOZMIC_SIGN_IN_RATE",
+        "60",
+        "requests of sign-in from one address in a minute, two for each sign-in; 0: any number",
+    ),
+    setting("KOZMIC_API_RATE", "3000", "API requests of one user in a minute; 0: any number"),
+    setting(
+        "KOZMIC_STRANGER_RATE",
+        "300",
+        "from one address in a minute, requests without a valid token, and deliveries without a \
+         valid signature; 0: any number",
+    ),
     setting("KOZMIC_GITHUB_CLIENT_ID", "", "of the OAuth app, for sign-in"),
     secret("KOZMIC_GITHUB_CLIENT_SECRET", "", "of the OAuth app"),
     setting("KOZMIC_CACHED_IMAGES_LIMIT", "3", "cached images kept per project"),

@@ -62,7 +62,7 @@ impl<'a> Ask<'a> {
     /// whether the message is known now. Without an answer the pull request's title speaks
     /// for the commit, and all paths count as changed.
     pub(super) async fn complete(&self, wish: &mut Wish) -> Result<bool, StoreError> {
-        let needs_paths = self.need_paths(&wish.build.change).await?;
+        let needs_paths = wish.needs_paths() && self.need_paths(&wish.build.change).await?;
         let (commit, paths) = tokio::join!(
             async { if wish.needs_commit { self.commit(&wish.build).await } else { None } },
             async { if needs_paths { self.paths(wish).await } else { None } },
@@ -99,9 +99,6 @@ impl<'a> Ask<'a> {
     }
 
     async fn need_paths(&self, change: &Change) -> Result<bool, StoreError> {
-        if change.paths.is_some() {
-            return Ok(false);
-        }
         let hooks = self.store.hooks(self.project.id).await?;
         Ok(hooks.iter().any(|hook| hook.spec.options.wanted.depends_on_paths(change)))
     }

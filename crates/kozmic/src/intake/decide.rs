@@ -38,6 +38,18 @@ pub struct Wish {
     pub differences: Differences,
 }
 
+impl Wish {
+    /// Something of it may have to be asked for.
+    pub(super) fn asks_github(&self) -> bool {
+        self.needs_commit || self.needs_paths()
+    }
+
+    /// The changed paths are not known, and can be.
+    pub(super) fn needs_paths(&self) -> bool {
+        self.build.change.paths.is_none() && self.differences != Differences::AsKnown
+    }
+}
+
 /// Which paths count as changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Differences {

@@ -7,7 +7,7 @@ mod missed;
 mod reconcile;
 
 use crate::github::{Client, Repository};
-use crate::model::{Head, Timestamp};
+use crate::model::{ForkPolicy, Head, Timestamp};
 use crate::store::{Delivery, Hook, Project, Store, StoreError};
 use ask::Ask;
 
@@ -30,7 +30,7 @@ pub enum Answer {
 pub async fn take(
     store: &Store,
     github: &Client,
-    project: &Project,
+    (project, forks): (&Project, ForkPolicy),
     hook: &Hook,
     delivery: &Delivery,
 ) -> Result<Answer, StoreError> {
@@ -38,18 +38,20 @@ pub async fn take(
         Ok(event) => event,
         Err(problem) => return Ok(Answer::Refused(problem.to_string())),
     };
-    let forks = store.project_options(project.id).await?.forks;
     let decision = decide(&event, project.repository.gh_id, hook.gh_id, forks);
-    if let Decision::Build(_) | Decision::Release(_) = decision
-        && let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await?
-    {
+    let current = event.repository().and_then(Repository::current);
+    let renamed = current.filter(|current| *current != project.repository);
+    // One that was taken before asks GitHub for nothing and renames nothing.
+    let does_more = match &decision {
+        Decision::Build(wish) => renamed.is_some() || wish.asks_github(),
+        Decision::Release(_) => true,
+        _ => false,
+    };
+    if does_more && let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await? {
         return Ok(Answer::Ok(format!("This delivery was taken before: {outcome}")));
     }
     // Renamed, transferred, made private: what is built from is known before it is.
-    let current = event.repository().and_then(Repository::current);
-    if let (Decision::Build(_), Some(current)) = (&decision, current)
-        && current != project.repository
-    {
+    if let (Decision::Build(_), Some(current)) = (&decision, renamed) {
         store.repository_changed(project.id, &current, Timestamp::now()).await?;
     }
     let ask = Ask::of(store, github, project);

@@ -1,4 +1,5 @@
-//! Which addresses a server may be made to connect to by those who use it.
+//! Networks that settings name: where a server may be made to connect to by those who use
+//! it, and whom it believes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -43,14 +44,25 @@ impl FromStr for Block {
     }
 }
 
-/// Networks of one's own that webhooks may lead to; the public ones always may.
+/// Blocks of addresses, as a setting names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Block>);
 
 impl Networks {
+    /// Whether webhooks may lead there: to public addresses always, to these besides.
     pub fn allow(&self, address: IpAddr) -> bool {
         let address = unwrapped(address);
         self.0.iter().any(|block| block.has(address)) || is_public(address)
+    }
+
+    /// Whether it is in one of them.
+    pub fn have(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|block| block.has(address))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What passes between the processes of an installation, over Redis: pieces of logs that
-//! grow, questions and their answers, and word that something has happened.
+//! grow, questions and their answers, word that something has happened, and how often who asked.
 //!
 //! Nothing is here alone: logs are on their worker's disk, all else in the store. So Redis
 //! may go away, or forget everything; what it misses is asked for when it is back.
 
 mod ask;
 mod pieces;
+mod rate;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
 //! Builds that have ended, noted in the transaction that ended them, and the messages that
 //! follow: one for everybody who wants to be told.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
@@ -87,11 +88,12 @@ pub(super) async fn builds_changed(
         many::rows(over.len(), 5)
     );
     let mut insert = sqlx::query(AssertSqlSafe(text));
+    let before = before(tx, &over).await?;
     for (row, status) in over {
         let build = row.int("id")?;
         let before = match row.text_or_null("announced")?.as_deref() {
             // That one was cancelled says nothing of its branch.
-            Some("cancelled") | None => before(tx, row).await?,
+            Some("cancelled") | None => before.get(&build).copied(),
             Some(before) => Some(before.parse()?),
         };
         let event = match (status, before) {
@@ -113,20 +115,35 @@ pub(super) async fn builds_changed(
     Ok(())
 }
 
-/// How the last build before it of its ref ended that says something of the ref.
-async fn before(tx: &mut Transaction, build: &AnyRow) -> Result<Option<BuildStatus>> {
-    let row = sqlx::query(
-        "SELECT status FROM builds WHERE project_id = $1 AND gh_commit_ref = $2 AND number < $3 \
-         AND status IN ('success', 'failure', 'error') AND triggered_by <> 'try' AND is_partial = 0 \
-         ORDER BY number DESC LIMIT 1",
-    )
-    .bind(build.int("project_id")?)
-    .bind(build.text("gh_commit_ref")?)
-    .bind(build.int("number")?)
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(failed("look for the build before"))?;
-    row.map(|row| Ok(row.text("status")?.parse()?)).transpose()
+/// How the last build before each of these ended, of its ref and one that says something of the
+/// ref.
+async fn before(
+    tx: &mut Transaction,
+    builds: &[(&AnyRow, BuildStatus)],
+) -> Result<BTreeMap<i64, BuildStatus>> {
+    let text = format!(
+        "SELECT id, (SELECT earlier.status FROM builds AS earlier \
+                     WHERE earlier.project_id = builds.project_id \
+                     AND earlier.gh_commit_ref = builds.gh_commit_ref \
+                     AND earlier.number < builds.number \
+                     AND earlier.status IN ('success', 'failure', 'error') \
+                     AND earlier.triggered_by <> 'try' AND earlier.is_partial = 0 \
+                     ORDER BY earlier.number DESC LIMIT 1) AS before \
+         FROM builds WHERE id IN ({})",
+        places(0, builds.len())
+    );
+    let mut query = sqlx::query(AssertSqlSafe(text));
+    for (build, _) in builds {
+        query = query.bind(build.int("id")?);
+    }
+    let rows = query.fetch_all(&mut **tx).await.map_err(failed("look for the builds before"))?;
+    let mut before = BTreeMap::new();
+    for row in &rows {
+        if let Some(status) = row.text_or_null("before")? {
+            before.insert(row.int("id")?, status.parse()?);
+        }
+    }
+    Ok(before)
 }
 
 impl Store {

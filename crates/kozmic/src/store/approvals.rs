@@ -182,7 +182,18 @@ async fn trust_in(
     .transpose()
 }
 
-/// Why the jobs of a build wait for a person; none when they don't.
+/// Why the jobs of a new build wait for a person; none when they don't.
+pub(super) fn why_it_waits_by(approval: &Approval, build: &NewBuild) -> Option<String> {
+    let fork = build.pull_request.as_ref().and_then(|pull| pull.fork.as_ref());
+    let owner = fork.map(|fork| fork.owner.as_str()).unwrap_or_default();
+    (*approval == Approval::Awaited).then(|| waits_for_approval(owner))
+}
+
+fn waits_for_approval(fork_owner: &str) -> String {
+    format!("waiting for a manager's approval: pull request from a fork of {fork_owner}")
+}
+
+/// The same of one that is there.
 pub(super) async fn why_it_waits(tx: &mut Transaction, build: BuildId) -> Result<Option<String>> {
     let row = sqlx::query("SELECT fork_owner FROM builds WHERE id = $1 AND approval = 'awaited'")
         .bind(build.0)
@@ -190,10 +201,7 @@ pub(super) async fn why_it_waits(tx: &mut Transaction, build: BuildId) -> Result
         .await
         .map_err(failed("look for an approval"))?;
     let owner = row.map(|row| row.text_or_null("fork_owner")).transpose()?;
-    Ok(owner.map(|owner| {
-        let owner = owner.unwrap_or_default();
-        format!("waiting for a manager's approval: pull request from a fork of {owner}")
-    }))
+    Ok(owner.map(|owner| waits_for_approval(&owner.unwrap_or_default())))
 }
 
 /// From now on pull requests of this author need approval again.

@@ -1,11 +1,12 @@
 //! Builds: numbered within their project, their status the sum of their jobs'.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::many::places;
+use super::many::{at_once, places, rows, typed_rows};
+use super::new_builds::latest_numbers;
 use super::{AskedFor, Columns as _, Result, Store, StoreError, Transaction, failed, whole_rows};
 use crate::model::{
     Approval, BuildId, BuildStatus, Change, Commit, Fork, GitRef, Head, JobStatus, ProjectId,
@@ -197,25 +198,6 @@ impl Store {
     }
 }
 
-/// The build of this commit on this ref that a delivery made, with its number.
-pub(super) async fn of_commit(
-    tx: &mut Transaction,
-    project: ProjectId,
-    build: &NewBuild,
-) -> Result<Option<(BuildId, i64)>> {
-    let row = sqlx::query(
-        "SELECT id, number FROM builds WHERE project_id = $1 AND gh_commit_ref = $2 AND gh_commit_sha = $3 \
-         AND triggered_by IN ('push', 'pull_request', 'release', 'reconciliation')",
-    )
-    .bind(project.0)
-    .bind(build.git_ref.as_full())
-    .bind(build.commit.sha.as_str())
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(failed("find the commit's build"))?;
-    row.map(|row| Ok((BuildId(row.int("id")?), row.int("number")?))).transpose()
-}
-
 pub(super) async fn insert(
     tx: &mut Transaction,
     project: ProjectId,
@@ -223,44 +205,72 @@ pub(super) async fn insert(
     approval: &Approval,
     now: Timestamp,
 ) -> Result<(BuildId, i64)> {
-    let pull = build.pull_request.as_ref();
-    let fork = pull.and_then(|pull| pull.fork.as_ref());
-    let (approved_by, approved_at) = match approval {
-        Approval::Given { by, at } => (Some(by), Some(at.0)),
-        Approval::NotNeeded | Approval::Awaited => (None, None),
-    };
-    let row = sqlx::query(
-        "INSERT INTO builds (project_id, number, gh_commit_ref, gh_commit_sha, gh_commit_author, \
-         gh_commit_message, triggered_by, pull_request_number, pull_request_title, pull_request_author, \
-         pull_request_author_id, is_from_fork, fork_owner, fork_owner_id, approval, approved_by, \
-         approved_at, missed_because, sender, status, created_at) \
-         VALUES ($1, COALESCE((SELECT number FROM builds WHERE project_id = $1 ORDER BY number DESC LIMIT 1), 0) + 1, \
-         $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 'enqueued', $19) \
-         RETURNING id, number",
-    )
-    .bind(project.0)
-    .bind(build.git_ref.as_full())
-    .bind(build.commit.sha.as_str())
-    .bind(&build.commit.author)
-    .bind(&build.commit.message)
-    .bind(build.trigger.as_str())
-    .bind(pull.map(|pull| pull.number))
-    .bind(pull.map(|pull| &pull.title))
-    .bind(pull.map(|pull| &pull.author))
-    .bind(pull.and_then(|pull| pull.author_id))
-    .bind(i64::from(fork.is_some()))
-    .bind(fork.map(|fork| &fork.owner))
-    .bind(fork.and_then(|fork| fork.owner_id))
-    .bind(approval.as_str())
-    .bind(approved_by)
-    .bind(approved_at)
-    .bind(&build.missed_because)
-    .bind(&build.sender)
-    .bind(now.0)
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed("make a build"))?;
-    Ok((BuildId(row.int("id")?), row.int("number")?))
+    let mut made = insert_all(tx, &[(project, build, approval, now)]).await?;
+    made.pop().ok_or_else(|| StoreError::Refused("a build was not made".into()))
+}
+
+/// Each with the next number of its project, in their order. Call it with the projects locked.
+pub(super) async fn insert_all(
+    tx: &mut Transaction,
+    new: &[(ProjectId, &NewBuild, &Approval, Timestamp)],
+) -> Result<Vec<(BuildId, i64)>> {
+    let projects: BTreeSet<ProjectId> = new.iter().map(|(project, ..)| *project).collect();
+    let projects: Vec<ProjectId> = projects.into_iter().collect();
+    let mut latest = latest_numbers(tx, &projects).await?;
+    let mut numbered = Vec::with_capacity(new.len());
+    for of @ (project, ..) in new {
+        let number = latest.entry(*project).or_default();
+        *number += 1;
+        numbered.push((*number, of));
+    }
+    let mut made = HashMap::with_capacity(new.len());
+    for some in at_once(&numbered, 21) {
+        let text = format!(
+            "INSERT INTO builds (project_id, number, gh_commit_ref, gh_commit_sha, gh_commit_author, \
+             gh_commit_message, triggered_by, pull_request_number, pull_request_title, pull_request_author, \
+             pull_request_author_id, is_from_fork, fork_owner, fork_owner_id, approval, approved_by, \
+             approved_at, missed_because, sender, created_at, status) VALUES {} \
+             RETURNING id, project_id, number",
+            rows(some.len(), 21)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (number, (project, build, approval, now)) in some {
+            let pull = build.pull_request.as_ref();
+            let fork = pull.and_then(|pull| pull.fork.as_ref());
+            let (approved_by, approved_at) = match approval {
+                Approval::Given { by, at } => (Some(by), Some(at.0)),
+                Approval::NotNeeded | Approval::Awaited => (None, None),
+            };
+            query = query
+                .bind(project.0)
+                .bind(number)
+                .bind(build.git_ref.as_full())
+                .bind(build.commit.sha.as_str())
+                .bind(&build.commit.author)
+                .bind(&build.commit.message)
+                .bind(build.trigger.as_str())
+                .bind(pull.map(|pull| pull.number))
+                .bind(pull.map(|pull| &pull.title))
+                .bind(pull.map(|pull| &pull.author))
+                .bind(pull.and_then(|pull| pull.author_id))
+                .bind(i64::from(fork.is_some()))
+                .bind(fork.map(|fork| &fork.owner))
+                .bind(fork.and_then(|fork| fork.owner_id))
+                .bind(approval.as_str())
+                .bind(approved_by)
+                .bind(approved_at)
+                .bind(&build.missed_because)
+                .bind(&build.sender)
+                .bind(now.0)
+                .bind(BuildStatus::Enqueued.as_str());
+        }
+        for row in &query.fetch_all(&mut **tx).await.map_err(failed("make builds"))? {
+            let number = row.int("number")?;
+            made.insert((row.int("project_id")?, number), (BuildId(row.int("id")?), number));
+        }
+    }
+    let made = numbered.iter().filter_map(|(number, of)| made.remove(&(of.0.0, *number)));
+    Ok(made.collect())
 }
 
 /// Notes the pull request of a build that a push made first.
@@ -301,6 +311,7 @@ pub(super) async fn recompute_all(tx: &mut Transaction, builds: &[BuildId]) -> R
     let query = sqlx::query(AssertSqlSafe(text));
     let query = builds.iter().fold(query, |query, build| query.bind(build.0));
     let rows = query.fetch_all(&mut **tx).await.map_err(failed("read the jobs of builds"))?;
+    let mut computed = Vec::with_capacity(builds.len());
     for id in builds {
         let mut statuses = Vec::new();
         let (mut started, mut finished) = (None, None);
@@ -320,19 +331,21 @@ pub(super) async fn recompute_all(tx: &mut Transaction, builds: &[BuildId]) -> R
             BuildStatus::Enqueued if started.is_some() => BuildStatus::Pending,
             status => status,
         };
-        let updated = sqlx::query(
-            "UPDATE builds SET status = $1, started_at = $2, finished_at = $3 WHERE id = $4",
-        )
-        .bind(status.as_str())
-        .bind(started)
-        .bind(finished)
-        .bind(id.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(failed("update a build"))?;
-        if updated.rows_affected() == 0 {
-            return Err(StoreError::Refused(format!("build {id} is gone")));
-        }
+        computed.push((id, status, started, finished));
+    }
+    let text = format!(
+        "UPDATE builds SET status = column2, started_at = column3, finished_at = column4 \
+         FROM (VALUES {}) AS computed WHERE builds.id = column1",
+        typed_rows(computed.len(), &["BIGINT", "TEXT", "BIGINT", "BIGINT"])
+    );
+    let mut query = sqlx::query(AssertSqlSafe(text));
+    for (id, status, started, finished) in &computed {
+        query = query.bind(id.0).bind(status.as_str()).bind(started).bind(finished);
+    }
+    let updated = query.execute(&mut **tx).await.map_err(failed("update builds"))?;
+    if updated.rows_affected() < computed.len() as u64 {
+        let ids: Vec<String> = builds.iter().map(ToString::to_string).collect();
+        return Err(StoreError::Refused(format!("of the builds {} one is gone", ids.join(", "))));
     }
     Ok(())
 }

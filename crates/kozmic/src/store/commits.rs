@@ -1,15 +1,17 @@
 //! A commit on a ref becomes a build, once, however it became known: build, hook calls,
 //! jobs and first statuses.
 
+use std::collections::{HashMap, HashSet};
+
 use super::builds::{self, NewBuild};
 use super::deliveries::{Delivery, Recorded};
 use super::dialect::Dialect;
 use super::jobs::NewJob;
 use super::{
-    Columns as _, Result, Transaction, approvals, failed, hooks, order, outbox, phases,
-    read_options,
+    Columns as _, Result, StoreError, Transaction, approvals, failed, hooks, new_builds, order,
+    outbox, phases, read_options,
 };
-use crate::model::{Approval, BuildId, HookId, JobEnd, ProjectId, Timestamp};
+use crate::model::{BuildId, HookId, JobEnd, ProjectId, Timestamp};
 
 /// Where the commit became known.
 pub(super) struct Came<'a> {
@@ -24,11 +26,14 @@ pub(super) struct Came<'a> {
 impl Came<'_> {
     /// The first time makes the build and the jobs of *all* active hooks that want it;
     /// later ones find them. Call it with the project locked.
-    pub(super) async fn take(&self, tx: &mut Transaction) -> Result<Recorded> {
-        match builds::of_commit(tx, self.project, self.build).await? {
-            Some((id, number)) => self.attach(tx, id, number).await,
-            None => self.make(tx).await,
-        }
+    pub(super) async fn take(self, tx: &mut Transaction) -> Result<Recorded> {
+        let mut recorded = take_all(tx, &[self]).await?;
+        recorded.pop().ok_or_else(not_taken)
+    }
+
+    fn key(&self) -> (i64, String, String) {
+        let NewBuild { git_ref, commit, .. } = self.build;
+        (self.project.0, git_ref.as_full().to_owned(), commit.sha.as_str().to_owned())
     }
 
     async fn attach(&self, tx: &mut Transaction, id: BuildId, number: i64) -> Result<Recorded> {
@@ -52,7 +57,7 @@ impl Came<'_> {
         let call = sqlx::query(
             "UPDATE hook_calls SET gh_payload = COALESCE(gh_payload, $1) WHERE build_id = $2 AND hook_id = $3",
         )
-        .bind(&delivery.payload)
+        .bind(&*delivery.payload)
         .bind(id.0)
         .bind(delivery.hook.0)
         .execute(&mut **tx)
@@ -105,58 +110,6 @@ impl Came<'_> {
         Ok(joined)
     }
 
-    async fn make(&self, tx: &mut Transaction) -> Result<Recorded> {
-        let active = sqlx::query(
-            "SELECT hooks.id, title AS hook_title, docker_image, install_script, build_script, options, \
-             projects.env AS project_env FROM hooks \
-             JOIN projects ON projects.id = hooks.project_id \
-             WHERE project_id = $1 AND (is_active = 1 OR hooks.id = $2) ORDER BY hooks.id",
-        )
-        .bind(self.project.0)
-        // GitHub calls it, so it is active, whoever was cut off before noting so.
-        .bind(self.delivery.map(|delivery| delivery.hook.0))
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(failed("list the active hooks"))?;
-        let (mut wanting, mut others) = (Vec::new(), Vec::new());
-        for hook in &active {
-            match read_options(hook)?.wanted.why_not(&self.build.change) {
-                None => wanting.push(hook),
-                Some(reason) => others.push((hook.int("id")?, hook.text("hook_title")?, reason)),
-            }
-        }
-        if wanting.is_empty() {
-            let reasons = others.into_iter().map(|(_, title, reason)| format!("{title}: {reason}"));
-            return Ok(Recorded::NotWanted(reasons.collect::<Vec<_>>().join("; ")));
-        }
-        let approval = approvals::needed(tx, self.project, self.build).await?;
-        let (id, number) =
-            builds::insert(tx, self.project, self.build, &approval, self.now).await?;
-        for hook in &wanting {
-            self.call(tx, id, hook).await?;
-        }
-        for (hook, title, reason) in others {
-            sqlx::query(
-                "INSERT INTO hooks_not_run (build_id, hook_id, title, reason) VALUES ($1, $2, $3, $4)",
-            )
-            .bind(id.0)
-            .bind(hook)
-            .bind(title)
-            .bind(reason)
-            .execute(&mut **tx)
-            .await
-            .map_err(failed("keep why a hook does not run"))?;
-        }
-        order::settle(tx, id, self.now).await?;
-        outbox::build_changed(tx, id, self.now).await?;
-        self.supersede(tx, number).await?;
-        let jobs = wanting.len();
-        Ok(match approval {
-            Approval::Awaited => Recorded::Waits { build: id, number },
-            _ => Recorded::Built { build: id, number, jobs },
-        })
-    }
-
     /// One hook's call of the build, and its job.
     pub(super) async fn call(
         &self,
@@ -171,7 +124,7 @@ impl Came<'_> {
         )
         .bind(id.0)
         .bind(hook_id)
-        .bind(payload.map(|delivery| &delivery.payload))
+        .bind(payload.map(|delivery| &*delivery.payload))
         .bind(self.now.0)
         .fetch_one(&mut **tx)
         .await
@@ -193,7 +146,7 @@ impl Came<'_> {
 
     /// Older builds of the same ref are stopped: where the project wants it, and always
     /// those that only wait for an approval. What somebody asked for is what they asked for.
-    async fn supersede(&self, tx: &mut Transaction, number: i64) -> Result<()> {
+    pub(super) async fn supersede(&self, tx: &mut Transaction, number: i64) -> Result<()> {
         let Self { project, build, now, .. } = *self;
         let rows = sqlx::query(
             "SELECT builds.id FROM builds JOIN projects ON projects.id = builds.project_id \
@@ -225,6 +178,40 @@ impl Came<'_> {
         }
         Ok(())
     }
+}
+
+/// Several, whose projects are locked: those that come for the first time are made together.
+pub(super) async fn take_all(tx: &mut Transaction, came: &[Came<'_>]) -> Result<Vec<Recorded>> {
+    let known = new_builds::of_commits(tx, came).await?;
+    let mut keys = HashSet::new();
+    let is_new = |came: &&Came| {
+        let key = came.key();
+        !known.contains_key(&key) && keys.insert(key)
+    };
+    let new: Vec<&Came> = came.iter().filter(is_new).collect();
+    let mut made = new_builds::make(tx, &new).await?.into_iter();
+    let mut first: HashMap<(i64, String, String), Option<(BuildId, i64)>> = HashMap::new();
+    let mut recorded = Vec::with_capacity(came.len());
+    for came in came {
+        let key = came.key();
+        let build = known.get(&key).copied().map(Some).or_else(|| first.get(&key).copied());
+        recorded.push(match build {
+            // The commit is here.
+            Some(Some((id, number))) => came.attach(tx, id, number).await?,
+            // Another delivery of it came in the same moment, and its hook wanted nothing.
+            Some(None) => new_builds::make(tx, &[came]).await?.pop().ok_or_else(not_taken)?,
+            None => {
+                let recorded = made.next().ok_or_else(not_taken)?;
+                first.insert(key, recorded.build().zip(recorded.number()));
+                recorded
+            }
+        });
+    }
+    Ok(recorded)
+}
+
+fn not_taken() -> StoreError {
+    StoreError::Refused("a commit was not taken".into())
 }
 
 /// Stops the jobs of a build that is superseded; whether any is over by that.

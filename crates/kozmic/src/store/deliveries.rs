@@ -1,6 +1,14 @@
 //! What GitHub delivered, and what became of it, in one transaction.
 
-use super::commits::Came;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+
+use super::commits::{self, Came};
+use super::dialect::Dialect;
+use super::many::{at_once, rows, typed_rows};
+use super::together::{self, Together, Write};
 use super::{Columns as _, NewBuild, Result, Store, Transaction, commit, failed, seen_heads};
 use crate::model::{BuildId, Head, HookId, ProjectId, Timestamp, Trigger};
 
@@ -13,7 +21,7 @@ pub struct Delivery {
     pub guid: String,
     pub event: String,
     /// The body as it was signed.
-    pub payload: String,
+    pub payload: Arc<str>,
 }
 
 /// What became of a delivery.
@@ -37,16 +45,98 @@ pub enum Recorded {
     Seen(String),
 }
 
+/// A delivery that asks for a build.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    delivery: Delivery,
+    build: NewBuild,
+    now: Timestamp,
+}
+
+impl Write for Call {
+    type Kept = Recorded;
+
+    const WHAT: &'static str = "record a delivery";
+
+    fn waiting(store: &Store) -> &Together<Self> {
+        &store.calls
+    }
+
+    async fn keep(store: &Store, calls: &[Self]) -> Result<Vec<Result<Recorded>>> {
+        let mut tx = store.begin().await?;
+        let projects: BTreeSet<ProjectId> =
+            calls.iter().map(|call| call.delivery.project).collect();
+        for project in projects {
+            store.lock_project(&mut tx, project).await?;
+        }
+        let kept = record(&mut tx, calls, store.dialect).await?;
+        commit(tx).await?;
+        for recorded in &kept {
+            store.wake_for(recorded);
+        }
+        Ok(kept.into_iter().map(Ok).collect())
+    }
+}
+
+/// What becomes of each call.
+async fn record(tx: &mut Transaction, calls: &[Call], dialect: Dialect) -> Result<Vec<Recorded>> {
+    let deliveries: Vec<_> = calls.iter().map(|call| (&call.delivery, "", call.now)).collect();
+    let mut records = keep(tx, &deliveries).await?;
+    // One that came twice in the same moment is new once.
+    let records: Vec<Option<i64>> =
+        deliveries.iter().map(|(delivery, ..)| records.remove(&key(delivery))).collect();
+    let new = || calls.iter().zip(&records).filter_map(|(call, id)| Some((call, (*id)?)));
+    // A release does not say that its tag's own push arrived.
+    let tell_of_heads = new().filter(|(call, _)| call.build.trigger != Trigger::Release);
+    let heads = tell_of_heads.map(|(call, _)| (call.delivery.project, call.build.head(), call.now));
+    seen_heads::saw_all(tx, &heads.collect::<Vec<_>>()).await?;
+    let came = new().map(|(Call { delivery, build, now }, _)| {
+        let project = delivery.project;
+        Came { project, build, delivery: Some(delivery), dialect, now: *now }
+    });
+    let taken = commits::take_all(tx, &came.collect::<Vec<_>>()).await?;
+    let outcomes: Vec<_> = new().map(|(_, id)| id).zip(&taken).collect();
+    keep_outcomes(tx, &outcomes).await?;
+    let mut taken = taken.into_iter();
+    let mut recorded = Vec::with_capacity(calls.len());
+    for (call, id) in calls.iter().zip(&records) {
+        let is_new = id.and_then(|_| taken.next());
+        recorded.push(match is_new {
+            Some(recorded) => recorded,
+            None => {
+                let Delivery { hook, guid, .. } = &call.delivery;
+                Recorded::Seen(outcome(&mut **tx, *hook, guid).await?.unwrap_or_default())
+            }
+        });
+    }
+    Ok(recorded)
+}
+
+fn key(delivery: &Delivery) -> (i64, String) {
+    (delivery.hook.0, delivery.guid.clone())
+}
+
+async fn keep_outcomes(tx: &mut Transaction, outcomes: &[(i64, &Recorded)]) -> Result<()> {
+    for some in at_once(outcomes, 3) {
+        let text = format!(
+            "UPDATE deliveries SET outcome = column2, build_id = column3 \
+             FROM (VALUES {}) AS became WHERE deliveries.id = column1",
+            typed_rows(some.len(), &["BIGINT", "TEXT", "BIGINT"])
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (id, recorded) in some {
+            query = query.bind(id).bind(recorded.sentence());
+            query = query.bind(recorded.build().map(|build| build.0));
+        }
+        query.execute(&mut **tx).await.map_err(failed("keep deliveries' outcomes"))?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// The sentence that answered this delivery, when it was taken before.
     pub async fn delivery_outcome(&self, hook: HookId, guid: &str) -> Result<Option<String>> {
-        let row = sqlx::query("SELECT outcome FROM deliveries WHERE hook_id = $1 AND guid = $2")
-            .bind(hook.0)
-            .bind(guid)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("find a delivery"))?;
-        row.map(|row| row.text("outcome")).transpose()
+        outcome(&self.pool, hook, guid).await
     }
 
     /// A delivery that makes nothing, why, and where it said that a head stands.
@@ -58,14 +148,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        record(&mut tx, delivery, why, now).await?;
+        keep(&mut tx, &[(delivery, why, now)]).await?;
         if let Some(head) = head {
             seen_heads::saw(&mut tx, delivery.project, head, now).await?;
         }
         commit(tx).await
     }
 
-    /// GitHub called a hook for a commit. The first call makes the build and
+    /// GitHub called a hook for a commit. Calls that come at the same time are kept together. The first call makes the build and
     /// the jobs of *all* active hooks that want it; later calls find them.
     pub async fn hook_called(
         &self,
@@ -73,30 +163,8 @@ impl Store {
         build: &NewBuild,
         now: Timestamp,
     ) -> Result<Recorded> {
-        let mut tx = self.begin().await?;
-        self.lock_project(&mut tx, delivery.project).await?;
-        let Some(record_id) = record(&mut tx, delivery, "", now).await? else {
-            drop(tx);
-            let outcome = self.delivery_outcome(delivery.hook, &delivery.guid).await?;
-            return Ok(Recorded::Seen(outcome.unwrap_or_default()));
-        };
-        // A release does not say that its tag's own push arrived.
-        if build.trigger != Trigger::Release {
-            seen_heads::saw(&mut tx, delivery.project, &build.head(), now).await?;
-        }
-        let (project, dialect) = (delivery.project, self.dialect);
-        let came = Came { project, build, delivery: Some(delivery), dialect, now };
-        let recorded = came.take(&mut tx).await?;
-        sqlx::query("UPDATE deliveries SET outcome = $1, build_id = $2 WHERE id = $3")
-            .bind(recorded.sentence())
-            .bind(recorded.build().map(|build| build.0))
-            .bind(record_id)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("keep a delivery's outcome"))?;
-        commit(tx).await?;
-        self.wake_for(&recorded);
-        Ok(recorded)
+        let call = Call { delivery: delivery.clone(), build: build.clone(), now };
+        together::keep(self, self.dialect.group_of(delivery.project), call).await
     }
 
     pub(super) fn wake_for(&self, recorded: &Recorded) {
@@ -119,6 +187,18 @@ impl Recorded {
             Self::BeforeHook { .. } | Self::NotRun { .. } | Self::NotWanted(_) | Self::Seen(_) => {
                 None
             }
+        }
+    }
+
+    pub(super) fn number(&self) -> Option<i64> {
+        match self {
+            Self::Built { number, .. }
+            | Self::Waits { number, .. }
+            | Self::Joined { number, .. }
+            | Self::Attached { number, .. }
+            | Self::NotRun { number, .. }
+            | Self::BeforeHook { number } => Some(*number),
+            Self::NotWanted(_) | Self::Seen(_) => None,
         }
     }
 
@@ -155,24 +235,40 @@ impl Recorded {
     }
 }
 
-/// None when this delivery is known already.
-async fn record(
+async fn outcome(
+    database: impl sqlx::Executor<'_, Database = sqlx::Any>,
+    hook: HookId,
+    guid: &str,
+) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT outcome FROM deliveries WHERE hook_id = $1 AND guid = $2")
+        .bind(hook.0)
+        .bind(guid)
+        .fetch_optional(database)
+        .await
+        .map_err(failed("find a delivery"))?;
+    row.map(|row| row.text("outcome")).transpose()
+}
+
+/// The records of these deliveries that were not known, by hook and delivery id.
+async fn keep(
     tx: &mut Transaction,
-    delivery: &Delivery,
-    outcome: &str,
-    now: Timestamp,
-) -> Result<Option<i64>> {
-    let row = sqlx::query(
-        "INSERT INTO deliveries (hook_id, guid, event, outcome, received_at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (hook_id, guid) DO NOTHING RETURNING id",
-    )
-    .bind(delivery.hook.0)
-    .bind(&delivery.guid)
-    .bind(&delivery.event)
-    .bind(outcome)
-    .bind(now.0)
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(failed("record a delivery"))?;
-    row.map(|row| row.int("id")).transpose()
+    deliveries: &[(&Delivery, &str, Timestamp)],
+) -> Result<HashMap<(i64, String), i64>> {
+    let mut records = HashMap::with_capacity(deliveries.len());
+    for some in at_once(deliveries, 5) {
+        let text = format!(
+            "INSERT INTO deliveries (hook_id, guid, event, outcome, received_at) VALUES {} \
+             ON CONFLICT (hook_id, guid) DO NOTHING RETURNING id, hook_id, guid",
+            rows(some.len(), 5)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for (delivery, outcome, now) in some {
+            query = query.bind(delivery.hook.0).bind(&delivery.guid).bind(&delivery.event);
+            query = query.bind(outcome).bind(now.0);
+        }
+        for row in &query.fetch_all(&mut **tx).await.map_err(failed("record deliveries"))? {
+            records.insert((row.int("hook_id")?, row.text("guid")?), row.int("id")?);
+        }
+    }
+    Ok(records)
 }

@@ -109,6 +109,16 @@ impl Dialect {
         }
     }
 
+    /// Within which what is delivered to projects may be kept together. One writes at a time
+    /// to SQLite, whatever it writes; PostgreSQL commits those of several projects at once, and
+    /// together only keeps those waiting that wait for each other anyway.
+    pub(super) fn group_of(self, project: ProjectId) -> i64 {
+        match self {
+            Self::Sqlite => 0,
+            Self::Postgres => project.0,
+        }
+    }
+
     /// Keeps others from numbering a build of the same project meanwhile.
     pub(super) fn lock_project(self) -> &'static str {
         match self {

@@ -1,14 +1,11 @@
-//! The ends of jobs. Those that come while others are being kept are kept together by this
-//! process, in one transaction: what a commit costs is paid once for all of them. Whoever tells
-//! an end is answered after the commit.
+//! The ends of jobs: those that come at the same time are kept together.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Mutex;
 
 use sqlx::AssertSqlSafe;
-use tokio::sync::oneshot;
 
-use super::many::{places, with_ids};
+use super::many::{places, typed_rows, with_ids};
+use super::together::{self, Together, Write};
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, builds, commit, failed, order, outbox,
     phases,
@@ -16,12 +13,9 @@ use super::{
 use crate::model::{BuildId, JobEnd, JobId, Timestamp};
 use crate::telemetry::count;
 
-/// Ends of one transaction.
-const TOGETHER: usize = 64;
-
 /// The end of one attempt.
 #[derive(Debug, Clone)]
-struct Ended {
+pub(super) struct Ended {
     job: JobId,
     attempt: i64,
     end: JobEnd,
@@ -34,22 +28,20 @@ impl Ended {
     }
 }
 
-type Answer = oneshot::Sender<Result<()>>;
+impl Write for Ended {
+    type Kept = ();
 
-/// Ends that are to be kept.
-#[derive(Default)]
-pub(super) struct Ends(Mutex<Told>);
+    const WHAT: &'static str = "finish a job";
 
-#[derive(Default)]
-struct Told {
-    waiting: Vec<(Ended, Answer)>,
-    /// Somebody keeps some, and will look for more.
-    is_kept: bool,
-}
+    fn waiting(store: &Store) -> &Together<Self> {
+        &store.ends
+    }
 
-impl Ends {
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    async fn keep(store: &Store, ends: &[Self]) -> Result<Vec<Result<()>>> {
+        let kept = store.ends_together(ends).await?;
+        let answer =
+            |ended: &Ended| kept.contains(&ended.attempt()).then_some(()).ok_or(StoreError::Stale);
+        Ok(ends.iter().map(answer).collect())
     }
 }
 
@@ -63,23 +55,12 @@ impl Store {
         end: &JobEnd,
         now: Timestamp,
     ) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
-        let is_first = {
-            let mut told = self.ends.told();
-            told.waiting.push((Ended { job, attempt, end: end.clone(), now }, answer));
-            !std::mem::replace(&mut told.is_kept, true)
-        };
-        if is_first {
-            // A task of its own: who tells an end may be dropped, and others wait for theirs.
-            tokio::spawn(keep_ends(self.clone()));
-        }
-        let stopped =
-            |_| StoreError::Database { what: "finish a job", source: sqlx::Error::WorkerCrashed };
-        answered.await.map_err(stopped)?
+        let ended = Ended { job, attempt, end: end.clone(), now };
+        together::keep(self, 0, ended).await
     }
 
     /// Those that were kept; of others the attempt is stale.
-    async fn keep_together(&self, ends: &[Ended]) -> Result<HashSet<(JobId, i64)>> {
+    async fn ends_together(&self, ends: &[Ended]) -> Result<HashSet<(JobId, i64)>> {
         let mut tx = self.begin().await?;
         let jobs: Vec<JobId> = ends.iter().map(|ended| ended.job).collect();
         if let Some(lock) = self.dialect.lock_builds_of_jobs() {
@@ -114,68 +95,14 @@ impl Store {
     }
 }
 
-/// Whoever tells an end next begins anew, should the one who keeps them have panicked.
-struct Keeper<'a>(&'a Ends);
-
-impl Drop for Keeper<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.told().is_kept = false;
-        }
-    }
-}
-
-/// Until none is told any more.
-async fn keep_ends(store: Store) {
-    let _keeper = Keeper(&store.ends);
-    loop {
-        let told: Vec<_> = {
-            let mut told = store.ends.told();
-            let some = told.waiting.len().min(TOGETHER);
-            told.is_kept = some > 0;
-            told.waiting.drain(..some).collect()
-        };
-        if told.is_empty() {
-            return;
-        }
-        let (ends, answers): (Vec<Ended>, Vec<Answer>) = told.into_iter().unzip();
-        let kept = if ends.len() == 1 { None } else { store.keep_together(&ends).await.ok() };
-        for (ended, answer) in ends.iter().zip(answers) {
-            // What can't be kept together is kept one by one, so that each has its own answer.
-            let kept = match &kept {
-                Some(kept) => Ok(kept.contains(&ended.attempt())),
-                None => store
-                    .keep_together(std::slice::from_ref(ended))
-                    .await
-                    .map(|kept| kept.contains(&ended.attempt())),
-            };
-            // Who asked may be gone.
-            let _ = answer.send(kept.and_then(|kept| kept.then_some(()).ok_or(StoreError::Stale)));
-        }
-    }
-}
-
 /// The attempts that held their jobs, and the builds of these.
 async fn end(tx: &mut Transaction, ends: &[Ended]) -> Result<(Vec<(JobId, i64)>, Vec<BuildId>)> {
-    let row = |row: usize| {
-        let place = |column: usize| 7 * row + column;
-        format!(
-            "(CAST(${} AS BIGINT), CAST(${} AS BIGINT), ${}, ${}, ${}, CAST(${} AS BIGINT), CAST(${} AS BIGINT))",
-            place(1),
-            place(2),
-            place(3),
-            place(4),
-            place(5),
-            place(6),
-            place(7)
-        )
-    };
     let text = format!(
         "UPDATE jobs SET status = column3, reason = column4, cause = column5, return_code = column6, \
          finished_at = column7, lease_owner = NULL, lease_until = NULL FROM (VALUES {}) AS ended \
          WHERE jobs.id = column1 AND attempt = column2 AND jobs.status = 'pending' \
          RETURNING jobs.id, attempt, build_id",
-        (0..ends.len()).map(row).collect::<Vec<_>>().join(", ")
+        typed_rows(ends.len(), &["BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT"])
     );
     let mut query = sqlx::query(AssertSqlSafe(text));
     for Ended { job, attempt, end, now } in ends {

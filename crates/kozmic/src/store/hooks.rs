@@ -175,10 +175,9 @@ impl Store {
             .fetch_optional(&self.pool)
             .await
             .map_err(failed("find a hook"))?;
-        match row {
-            Some(row) => Ok(Some(self.read_hook(&row).await?)),
-            None => Ok(None),
-        }
+        let Some(row) = row else { return Ok(None) };
+        let tracked = tracked_paths(&self.pool, id).await?;
+        Ok(Some(self.read_hook(&row, &tracked)?))
     }
 
     /// A project's hooks, oldest first, also those that are not active yet.
@@ -190,20 +189,20 @@ impl Store {
             .map_err(failed("list the hooks"))?;
         let mut hooks = Vec::with_capacity(rows.len());
         for row in &rows {
-            hooks.push(self.read_hook(row).await?);
+            let tracked = tracked_paths(&self.pool, HookId(row.int("id")?)).await?;
+            hooks.push(self.read_hook(row, &tracked)?);
         }
         Ok(hooks)
     }
 
-    async fn read_hook(&self, row: &AnyRow) -> Result<Hook> {
+    fn read_hook(&self, row: &AnyRow, tracked: &[String]) -> Result<Hook> {
         let id = HookId(row.int("id")?);
-        let tracked = tracked_paths(&self.pool, id).await?;
         let secret = self.open_sealed(&secret_place(id), row.bytes_or_null("secret")?)?;
         Ok(Hook {
             id,
             project: ProjectId(row.int("project_id")?),
             gh_id: row.int_or_null("gh_id")?,
-            spec: hook_order::read_spec(row, &tracked)?,
+            spec: hook_order::read_spec(row, tracked)?,
             secret: secret.unwrap_or_default(),
         })
     }

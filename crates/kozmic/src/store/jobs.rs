@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
+use super::many::{at_once, rows};
 use super::queue::Line;
 use super::{
     Columns as _, Result, Store, StoreError, Transaction, builds, commit, failed, order, outbox,
@@ -230,60 +232,67 @@ pub(super) struct NewJob<'a> {
     pub(super) now: Timestamp,
 }
 
+/// A job that is to be enqueued.
+pub(super) struct NewRow {
+    build: BuildId,
+    project: ProjectId,
+    hook_call: i64,
+    title: String,
+    hook_title: String,
+    image: String,
+    install_script: Option<String>,
+    build_script: String,
+    options: HookOptions,
+    tracked: String,
+    reason: String,
+    place: i64,
+    now: Timestamp,
+}
+
 impl NewJob<'_> {
     /// A job for each of the hook's variants, or the only one of a hook that has none.
     pub(super) async fn enqueue_all(&self, tx: &mut Transaction) -> Result<()> {
-        let variants = read_options(self.source)?.variants;
-        if variants.is_empty() {
-            self.enqueue(tx, None, 0).await?;
-        }
-        for (place, variant) in (0..).zip(&variants) {
-            self.enqueue(tx, Some(variant), place).await?;
-        }
-        Ok(())
+        let jobs = insert_all(tx, &self.rows()?).await?;
+        phases::wait(tx, &jobs, self.now).await
     }
 
-    /// Behind those of its priority.
     pub(super) async fn enqueue(
         &self,
         tx: &mut Transaction,
         variant: Option<&Variant>,
         place: i64,
     ) -> Result<JobId> {
-        let options = self.options(variant)?;
+        let jobs = insert_all(tx, &[self.row(variant, place)?]).await?;
+        phases::wait(tx, &jobs, self.now).await?;
+        jobs.first().copied().ok_or_else(|| StoreError::Refused("a job was not enqueued".into()))
+    }
+
+    /// Those of [`NewJob::enqueue_all`].
+    pub(super) fn rows(&self) -> Result<Vec<NewRow>> {
+        let variants = read_options(self.source)?.variants;
+        if variants.is_empty() {
+            return Ok(vec![self.row(None, 0)?]);
+        }
+        (0..).zip(&variants).map(|(place, variant)| self.row(Some(variant), place)).collect()
+    }
+
+    fn row(&self, variant: Option<&Variant>, place: i64) -> Result<NewRow> {
         let hook_title = self.source.text("hook_title")?;
-        let line = Line { project: self.project, labels: options.labels.clone() };
-        let row = sqlx::query(
-            "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, build_script, \
-             options, tracked_paths, status, reason, created_at, attempt, script_started, lost, \
-             hook_title, place, line, queue_project, priority, queue_rank) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'enqueued', $10, $11, 0, 0, 0, $12, $13, $14, $15, \
-             $16, $17) \
-             RETURNING id",
-        )
-        .bind(JobUuid::random().to_string())
-        .bind(self.build.0)
-        .bind(self.hook_call)
-        .bind(variant.map_or_else(|| hook_title.clone(), |variant| variant.title(&hook_title)))
-        .bind(self.source.text("docker_image")?)
-        .bind(self.source.text_or_null("install_script")?)
-        .bind(self.source.text("build_script")?)
-        .bind(to_json(&options, "options")?)
-        .bind(self.tracked)
-        .bind(self.reason)
-        .bind(self.now.0)
-        .bind(&hook_title)
-        .bind(place)
-        .bind(line.to_string())
-        .bind(self.project.0)
-        .bind(options.priority.as_str())
-        .bind(options.priority.rank(self.now))
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(failed("enqueue a job"))?;
-        let job = JobId(row.int("id")?);
-        phases::waits(tx, job, self.now).await?;
-        Ok(job)
+        Ok(NewRow {
+            build: self.build,
+            project: self.project,
+            hook_call: self.hook_call,
+            title: variant.map_or_else(|| hook_title.clone(), |variant| variant.title(&hook_title)),
+            hook_title,
+            image: self.source.text("docker_image")?,
+            install_script: self.source.text_or_null("install_script")?,
+            build_script: self.source.text("build_script")?,
+            options: self.options(variant)?,
+            tracked: self.tracked.to_owned(),
+            reason: self.reason.to_owned(),
+            place,
+            now: self.now,
+        })
     }
 
     /// All that the job's container gets, so that the job keeps what it ran with.
@@ -293,4 +302,48 @@ impl NewJob<'_> {
         env.append(&mut options.env);
         Ok(HookOptions { env, variants: variant.cloned().into_iter().collect(), ..options })
     }
+}
+
+/// Each behind those of its priority.
+pub(super) async fn insert_all(tx: &mut Transaction, new: &[NewRow]) -> Result<Vec<JobId>> {
+    let mut jobs = Vec::with_capacity(new.len());
+    for some in at_once(new, 21) {
+        let text = format!(
+            "INSERT INTO jobs (uuid, build_id, hook_call_id, title, docker_image, install_script, \
+             build_script, options, tracked_paths, reason, created_at, hook_title, place, line, \
+             queue_project, priority, queue_rank, status, attempt, script_started, lost) \
+             VALUES {} RETURNING id",
+            rows(some.len(), 21)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for row in some {
+            let line = Line { project: row.project, labels: row.options.labels.clone() };
+            query = query
+                .bind(JobUuid::random().to_string())
+                .bind(row.build.0)
+                .bind(row.hook_call)
+                .bind(&row.title)
+                .bind(&row.image)
+                .bind(&row.install_script)
+                .bind(&row.build_script)
+                .bind(to_json(&row.options, "options")?)
+                .bind(&row.tracked)
+                .bind(&row.reason)
+                .bind(row.now.0)
+                .bind(&row.hook_title)
+                .bind(row.place)
+                .bind(line.to_string())
+                .bind(row.project.0)
+                .bind(row.options.priority.as_str())
+                .bind(row.options.priority.rank(row.now))
+                .bind(JobStatus::Enqueued.as_str())
+                .bind(0_i64)
+                .bind(0_i64)
+                .bind(0_i64);
+        }
+        for row in &query.fetch_all(&mut **tx).await.map_err(failed("enqueue jobs"))? {
+            jobs.push(JobId(row.int("id")?));
+        }
+    }
+    Ok(jobs)
 }

@@ -30,6 +30,19 @@ pub(super) fn rows(count: usize, values: usize) -> String {
     rows.join(", ")
 }
 
+/// `(CAST($1 AS BIGINT), CAST($2 AS TEXT))`: rows that are read from, whose types the
+/// statement does not tell by itself.
+pub(super) fn typed_rows(count: usize, types: &[&str]) -> String {
+    let row = |row: usize| {
+        let values: Vec<String> = (row * types.len() + 1..)
+            .zip(types)
+            .map(|(place, kind)| format!("CAST(${place} AS {kind})"))
+            .collect();
+        format!("({})", values.join(", "))
+    };
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// A query whose first places are these jobs.
 pub(super) fn with_ids(text: &str, ids: &[JobId]) -> Query<'static, Any, AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(text.to_owned()));

@@ -32,16 +32,28 @@ impl Store {
 
     /// The projects that a list shows, by name.
     pub async fn projects(&self, of: Listed) -> Result<Vec<Project>> {
-        // No user has the number 0.
-        let user = if let Listed::Of(user) = of { user.0 } else { 0 };
+        self.projects_behind(of, "", i64::MAX).await
+    }
+
+    /// Those of them whose names follow this one, at most `limit`.
+    pub async fn projects_behind(
+        &self,
+        of: Listed,
+        name: &str,
+        limit: i64,
+    ) -> Result<Vec<Project>> {
+        let [all, visible, user] = of.parameters();
         let rows = whole_rows(
-            "SELECT * FROM projects WHERE $1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) \
+            "SELECT * FROM projects WHERE ($1 = 1 OR ($2 = 1 AND is_visible_to_all = 1) \
              OR owner_id = $3 \
-             OR id IN (SELECT project_id FROM memberships WHERE user_id = $3) ORDER BY gh_full_name",
+             OR id IN (SELECT project_id FROM memberships WHERE user_id = $3)) \
+             AND gh_full_name > $4 ORDER BY gh_full_name LIMIT $5",
         )
-        .bind(i64::from(of == Listed::All))
-        .bind(i64::from(of == Listed::VisibleToAll))
+        .bind(all)
+        .bind(visible)
         .bind(user)
+        .bind(name)
+        .bind(limit)
         .fetch_all(&self.pool)
         .await
         .map_err(failed("list projects"))?;

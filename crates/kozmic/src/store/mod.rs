@@ -37,6 +37,7 @@ mod many;
 mod members;
 mod messages;
 mod named_logins;
+mod new_builds;
 mod order;
 mod outbox;
 mod phases;
@@ -54,6 +55,7 @@ mod sessions;
 mod snapshot;
 mod tables;
 mod test_reports;
+mod together;
 mod tokens;
 mod transfer;
 mod trees;
@@ -80,10 +82,12 @@ use sqlx::any::{AnyPoolOptions, AnyRow};
 use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
 use crate::seal::{Seal, SealError};
 use columns::Columns;
+use deliveries::Call;
 use dialect::Dialect;
-use ends::Ends;
+use ends::Ended;
 use listen::Others;
 use schema::whole_rows;
+use together::Together;
 use wakes::Wakes;
 use words::Searches;
 
@@ -198,7 +202,8 @@ pub struct Store {
     dialect: Dialect,
     seal: Arc<Seal>,
     wakes: Arc<Wakes>,
-    ends: Arc<Ends>,
+    ends: Arc<Together<Ended>>,
+    calls: Arc<Together<Call>>,
     /// Whose changes are made with it.
     actor: Arc<Actor>,
     searches: Searches,
@@ -241,6 +246,7 @@ impl Store {
             seal,
             wakes: Arc::default(),
             ends: Arc::default(),
+            calls: Arc::default(),
             actor,
             searches: Searches::default(),
             others,

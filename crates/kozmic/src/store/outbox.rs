@@ -218,10 +218,12 @@ pub(super) async fn builds_changed(
     builds: &[BuildId],
     now: Timestamp,
 ) -> Result<()> {
+    // Of the few builds of the commit: for the greatest number itself PostgreSQL goes down the
+    // whole table from its end until one fits, as long as it has no statistics.
     let text = format!(
         "SELECT id, project_id, number, gh_commit_ref, gh_commit_sha, status, started_at, finished_at, \
          approval, fork_owner, is_partial, announced, is_announced, triggered_by, \
-         (SELECT MAX(newer.id) FROM builds AS newer WHERE newer.project_id = builds.project_id \
+         (SELECT MAX(newer.id + 0) FROM builds AS newer WHERE newer.project_id = builds.project_id \
           AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try' \
           AND newer.is_partial = 0) AS newest FROM builds WHERE id IN ({})",
         places(0, builds.len())
@@ -256,7 +258,7 @@ async fn jobs_to_tell(tx: &mut Transaction, builds: &[BuildId]) -> Result<Vec<An
     let text = format!(
         "SELECT jobs.id, jobs.build_id, jobs.title, jobs.status, jobs.reason, jobs.cause, \
          jobs.started_at, jobs.finished_at, \
-         (SELECT MAX(newer.id) FROM builds AS newer JOIN jobs AS its ON its.build_id = newer.id \
+         (SELECT MAX(newer.id + 0) FROM builds AS newer JOIN jobs AS its ON its.build_id = newer.id \
           WHERE newer.project_id = builds.project_id AND newer.gh_commit_sha = builds.gh_commit_sha \
           AND newer.id > builds.id AND newer.triggered_by <> 'try' AND its.title = jobs.title) AS newer \
          FROM jobs JOIN builds ON builds.id = jobs.build_id \

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
-use super::many::places;
+use super::many::{at_once, places};
 use super::{Columns as _, Result, Store, Transaction, failed, whole_rows};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
 use crate::telemetry::count;
@@ -127,16 +127,21 @@ fn read(row: &AnyRow) -> Result<PhaseTime> {
 
 /// A job waits in the queue for its next attempt.
 pub(super) async fn waits(tx: &mut Transaction, job: JobId, now: Timestamp) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO phases (job_id, attempt, phase, started_at) \
-         SELECT id, attempt + 1, $1, $2 FROM jobs WHERE id = $3",
-    )
-    .bind(Phase::Queue.as_str())
-    .bind(now.0)
-    .bind(job.0)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed("note that a job waits"))?;
+    wait(tx, &[job], now).await
+}
+
+/// The same of several.
+pub(super) async fn wait(tx: &mut Transaction, jobs: &[JobId], now: Timestamp) -> Result<()> {
+    for some in at_once(jobs, 1) {
+        let text = format!(
+            "INSERT INTO phases (job_id, attempt, phase, started_at) \
+             SELECT id, attempt + 1, $1, $2 FROM jobs WHERE id IN ({})",
+            places(2, some.len())
+        );
+        let query = sqlx::query(AssertSqlSafe(text)).bind(Phase::Queue.as_str()).bind(now.0);
+        let query = some.iter().fold(query, |query, job| query.bind(job.0));
+        query.execute(&mut **tx).await.map_err(failed("note that jobs wait"))?;
+    }
     Ok(())
 }
 

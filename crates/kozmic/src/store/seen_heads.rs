@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::AssertSqlSafe;
+
 use super::commits::Came;
+use super::many::{at_once, rows};
 use super::{
     Columns as _, NewBuild, Project, Recorded, Result, Store, Transaction, commit, failed,
     whole_rows,
@@ -194,6 +197,33 @@ impl Store {
         self.wake_for(&recorded);
         Ok(recorded)
     }
+}
+
+/// GitHub told where heads stand, all of which are there; of one the last word holds.
+pub(super) async fn saw_all(
+    tx: &mut Transaction,
+    heads: &[(ProjectId, Head, Timestamp)],
+) -> Result<()> {
+    let mut last = BTreeMap::new();
+    for (project, head, now) in heads {
+        if let Some(sha) = &head.sha {
+            last.insert((project.0, head.name.as_str()), (sha.as_str(), now.0));
+        }
+    }
+    let last: Vec<_> = last.into_iter().collect();
+    for some in at_once(&last, 4) {
+        let text = format!(
+            "INSERT INTO seen_heads (project_id, name, sha, seen_at) VALUES {} \
+             ON CONFLICT (project_id, name) DO UPDATE SET sha = excluded.sha, seen_at = excluded.seen_at",
+            rows(some.len(), 4)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(text));
+        for ((project, name), (sha, at)) in some {
+            query = query.bind(project).bind(name).bind(sha).bind(at);
+        }
+        query.execute(&mut **tx).await.map_err(failed("note heads"))?;
+    }
+    Ok(())
 }
 
 /// GitHub told where a head stands.

@@ -1,6 +1,6 @@
 //! What jobs wait for, looked up when it is asked: it changes with every other job.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::listing::{QUEUE, VISIBLE};
@@ -30,6 +30,17 @@ impl Queue {
     /// The workers that could take a job which needs these.
     fn fit(&self, labels: &Labels) -> impl Iterator<Item = &WorkerState> {
         self.workers.iter().filter(|worker| worker.labels.include(labels))
+    }
+
+    /// No worker could take a job which needs these.
+    fn nobody_takes(&self, labels: &Labels) -> Option<Waiting> {
+        let none_fits = self.fit(labels).next().is_none();
+        let waiting = if self.workers.is_empty() {
+            Waiting::NoWorker
+        } else {
+            Waiting::Labels(labels.clone())
+        };
+        none_fits.then_some(waiting)
     }
 
     fn of_project(&self, project: ProjectId) -> Option<&Head> {
@@ -72,11 +83,6 @@ fn turns_before(of: Turn, other: Turn, had: i64) -> i64 {
     other.running + had - of.running + i64::from(is_first)
 }
 
-/// Each once.
-fn of_projects(lines: &[Counted]) -> BTreeSet<ProjectId> {
-    lines.iter().map(|counted| counted.head.line.project).collect()
-}
-
 fn waits(job: &Job) -> bool {
     job.status == JobStatus::Enqueued
 }
@@ -87,18 +93,24 @@ impl Store {
         if !jobs.iter().any(waits) {
             return Ok(());
         }
-        let lines = self.lines().await?;
-        let mut queue = Queue { workers: self.workers(now).await?, lines, before: HashMap::new() };
-        for project in of_projects(&queue.lines) {
-            let mut of_project = Vec::new();
-            for job in jobs.iter().filter(|job| waits(job) && !job.is_held) {
-                if Line::read(&job.line)?.project == project {
-                    of_project.push((job.rank, job.id));
-                }
+        let workers = self.workers(now).await?;
+        let mut queue = Queue { workers, lines: Vec::new(), before: HashMap::new() };
+        // A long queue is looked through only for those that somebody could take.
+        let mut takeable = Vec::new();
+        for job in jobs.iter().filter(|job| waits(job) && !job.is_held) {
+            let line = Line::read(&job.line)?;
+            if queue.nobody_takes(&line.labels).is_none() {
+                takeable.push((line.project, job.rank, job.id));
             }
-            of_project.sort_unstable();
+        }
+        if !takeable.is_empty() {
+            queue.lines = self.lines().await?;
+        }
+        takeable.retain(|(project, ..)| queue.reached(*project).is_none());
+        takeable.sort_unstable();
+        for of_project in takeable.chunk_by(|(one, ..), (other, ..)| one == other) {
             for some in of_project.chunks(COUNTED) {
-                self.count_before(&mut queue, project, some).await?;
+                self.count_before(&mut queue, some).await?;
             }
         }
         for job in jobs {
@@ -119,9 +131,8 @@ impl Store {
             return Ok(waiting);
         }
         let Line { project, labels } = Line::read(&job.line)?;
-        if queue.fit(&labels).next().is_none() {
-            let none = queue.workers.is_empty();
-            return Ok(if none { Waiting::NoWorker } else { Waiting::Labels(labels) });
+        if let Some(waiting) = queue.nobody_takes(&labels) {
+            return Ok(waiting);
         }
         if let Some(limit) = queue.reached(project) {
             return Ok(Waiting::ProjectLimit(limit));
@@ -177,14 +188,13 @@ impl Store {
     async fn count_before(
         &self,
         queue: &mut Queue,
-        project: ProjectId,
-        jobs: &[(i64, JobId)],
+        jobs: &[(ProjectId, i64, JobId)],
     ) -> Result<()> {
-        let Some((last_rank, last)) = jobs.last() else { return Ok(()) };
+        let Some((project, last_rank, last)) = jobs.last() else { return Ok(()) };
         let lines: Vec<String> = queue
             .lines
             .iter()
-            .filter(|counted| counted.head.line.project == project)
+            .filter(|counted| counted.head.line.project == *project)
             .map(|counted| counted.head.line.to_string())
             .collect();
         let mut place = String::from("CASE");
@@ -202,7 +212,7 @@ impl Store {
             places(2 * jobs.len() + 2, lines.len())
         );
         let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(last_rank).bind(last.0);
-        for (rank, id) in jobs {
+        for (_, rank, id) in jobs {
             query = query.bind(rank).bind(id.0);
         }
         let query = lines.iter().fold(query, sqlx::query::Query::bind);
@@ -210,7 +220,7 @@ impl Store {
         for row in &rows {
             let place = usize::try_from(row.int("place")?).unwrap_or(usize::MAX);
             let (line, count) = (Line::read(&row.text("line")?)?, row.int("count")?);
-            for (_, job) in jobs.get(place..).unwrap_or_default() {
+            for (.., job) in jobs.get(place..).unwrap_or_default() {
                 queue.before.entry(*job).or_default().push((line.clone(), count));
             }
         }

@@ -20,6 +20,9 @@ pub(super) fn begin() {
     for status in ["2xx", "3xx", "4xx", "5xx", "none"] {
         counter!("kozmic_github_calls_total", "status" => status).absolute(0);
     }
+    for what in ["sign_in", "code", "api", "stranger", "delivery"] {
+        counter!("kozmic_rate_limited_total", "what" => what).absolute(0);
+    }
     counter!("kozmic_leases_lost_total").absolute(0);
     for what in ["page", "log"] {
         gauge!("kozmic_live_viewers", "what" => what).set(0.0);
@@ -44,6 +47,11 @@ pub fn delivery(status: u16) {
         _ => "failed",
     };
     counter!("kozmic_deliveries_total", "result" => result).increment(1);
+}
+
+/// Something came too often.
+pub fn rate_limited(what: &'static str) {
+    counter!("kozmic_rate_limited_total", "what" => what).increment(1);
 }
 
 pub fn job_ended(status: &'static str, cause: &'static str) {

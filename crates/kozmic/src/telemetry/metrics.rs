@@ -75,6 +75,12 @@ pub const METRICS: &[Metric] = &[
         &["result"],
         "webhooks of GitHub: taken, refused (unsigned or not understood), failed (not stored)",
     ),
+    counter(
+        "kozmic_rate_limited_total",
+        &["what"],
+        "requests that came too often: sign_in, code (of a sign-in, made up), api, stranger \
+         (without a valid token), delivery (without a valid signature)",
+    ),
     gauge(
         "kozmic_queue_jobs",
         &["reason"],

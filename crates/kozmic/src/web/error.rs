@@ -2,6 +2,7 @@
 //! server's log, once, here.
 
 use std::any::Any;
+use std::time::Duration;
 
 use askama::Template;
 use axum::body::{Body, to_bytes};
@@ -41,6 +42,10 @@ pub(super) enum PageError {
     Internal,
     /// What everything here needs does not answer.
     Away,
+    /// Again after so long; what came too often, and for whom.
+    TooOften(Duration, String),
+    /// What was sent was too much, or something took too long.
+    Bounds(StatusCode, String),
 }
 
 #[derive(Template)]
@@ -62,6 +67,45 @@ impl PageError {
 
     pub(super) fn not_signed_in(status: StatusCode, sentence: &str) -> Self {
         Self::NotSignedIn(status, sentence.to_owned())
+    }
+
+    /// For programs that show what they are told: the sentence alone.
+    pub(super) fn plainly(self) -> Response {
+        let mut response = self.into_response();
+        if let Some(Told { sentence, .. }) = response.extensions_mut().remove() {
+            *response.body_mut() = Body::from(sentence);
+        }
+        response
+    }
+
+    /// The status, and what is told.
+    pub(super) fn told(self) -> (StatusCode, Told) {
+        let (status, title, sentence) = match self {
+            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
+            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
+            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
+            Self::Unauthorized(sentence) => {
+                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
+            }
+            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
+            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
+            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
+            Self::Bounds(status, sentence) => {
+                let title = match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => "Too much at once",
+                    StatusCode::REQUEST_TIMEOUT => "Too slow",
+                    _ => "Not done in time",
+                };
+                (status, title, sentence)
+            }
+            Self::TooOften(wait, sentence) => {
+                let seconds = whole_seconds(wait);
+                let sentence = format!("{sentence} Please try again in {seconds} s.");
+                (StatusCode::TOO_MANY_REQUESTS, "Too often", sentence)
+            }
+        };
+        (status, Told { title, sentence })
     }
 
     /// Logs what went wrong with `what` and hides it from the visitor.
@@ -94,18 +138,8 @@ pub(super) struct Told {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let (status, title, sentence) = match self {
-            Self::NotFound(sentence) => (StatusCode::NOT_FOUND, "Not found", sentence),
-            Self::BadRequest(sentence) => (StatusCode::BAD_REQUEST, "Not understood", sentence),
-            Self::Forbidden(sentence) => (StatusCode::FORBIDDEN, "Not allowed", sentence),
-            Self::Unauthorized(sentence) => {
-                (StatusCode::UNAUTHORIZED, NOT_SIGNED_IN, sentence.to_owned())
-            }
-            Self::NotSignedIn(status, sentence) => (status, NOT_SIGNED_IN, sentence),
-            Self::Conflict(sentence) => (StatusCode::CONFLICT, "Not possible now", sentence),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, BROKE, INTERNAL.to_owned()),
-            Self::Away => (StatusCode::SERVICE_UNAVAILABLE, "Not here right now", AWAY.to_owned()),
-        };
+        let wait = if let Self::TooOften(wait, _) = &self { Some(whole_seconds(*wait)) } else { None };
+        let (status, told) = self.told();
         let mut response = status.into_response();
         let head = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
@@ -114,9 +148,17 @@ impl IntoResponse for PageError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             head.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
         }
-        response.extensions_mut().insert(Told { title, sentence });
+        if let Some(wait) = wait {
+            head.insert(header::RETRY_AFTER, wait.into());
+        }
+        response.extensions_mut().insert(told);
         response
     }
+}
+
+/// The next second that is whole.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the layer hands it over")]

@@ -1,18 +1,19 @@
 //! Before every handler: who asks, and whether they may. The table of routes says
 //! for each who may enter; nothing else decides it.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{ConnectInfo, RawPathParams, Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::api::Problem;
 use super::error::PageError;
+use super::origin::Origin;
 use super::visitor::{Access, Account};
-use super::{App, admission};
+use super::{App, admission, pace};
 use crate::model::{Actor, BuildId, JobId, JobUuid, ProjectId, Role, Timestamp, TokenScope};
 use crate::store::{Project, StoreError};
 
@@ -65,8 +66,12 @@ pub(super) enum Refusal {
     BadToken(&'static str),
     /// It is not there, or they must not learn that it is.
     Missing(&'static str),
+    /// Their token may not do this, whatever they may.
+    Scope,
     /// They see it, and may not do this.
     Forbidden(&'static str),
+    /// It came too often: how long to wait, and what is to be said.
+    TooOften(Duration, String),
     Store(StoreError),
 }
 
@@ -84,7 +89,12 @@ pub(super) async fn enter(
     next: Next,
 ) -> Response {
     let mut renewed = None;
-    let account = match who_asks(&app, entry.door, request.headers(), &mut renewed).await {
+    let origin = Origin::of(request.extensions());
+    if let Err(refusal) = pace::signs_in(&app, entry, origin).await {
+        return refusal.told_at(entry.door, &request);
+    }
+    let asked = who_asks(&app, entry.door, request.headers(), &mut renewed).await;
+    let account = match pace::asks(&app, entry.door, origin, asked).await {
         Ok(account) => account,
         Err(refusal) => return refusal.told_at(entry.door, &request),
     };
@@ -95,7 +105,7 @@ pub(super) async fn enter(
         Ok(None) => {}
         Err(refusal) => return refusal.told_at(entry.door, &request),
     }
-    let actor = actor(account.as_ref(), &request);
+    let actor = actor(account.as_ref(), origin);
     request.extensions_mut().insert(actor);
     if let Some(account) = account {
         request.extensions_mut().insert(account);
@@ -109,9 +119,8 @@ pub(super) async fn enter(
 }
 
 /// Who the audit log says it was.
-fn actor(account: Option<&Account>, request: &Request) -> Actor {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = peer.map(|ConnectInfo(peer)| peer.ip());
+fn actor(account: Option<&Account>, origin: Origin) -> Actor {
+    let address = Some(origin.address);
     match account {
         Some(account) => Actor::person(account.id, &account.login, account.via, address),
         None => Actor::nobody(address),
@@ -174,7 +183,7 @@ async fn may_enter(
 ) -> Result<Option<Access>, Refusal> {
     let may_only_read = account.is_some_and(|account| account.token == Some(TokenScope::Read));
     if may_only_read && !is_reading(entry) {
-        return Err(Refusal::Forbidden("This token may only read; make one that may write."));
+        return Err(Refusal::Scope);
     }
     let needed = match (entry.who, account) {
         (Who::Anyone, _) | (Who::SignedIn, Some(_)) => return Ok(None),
@@ -304,7 +313,12 @@ impl<'a> Wanted<'a> {
 }
 
 impl Refusal {
+    const SCOPE: &str = "This token may only read; make one that may write.";
+
     fn told_at(self, door: Door, request: &Request) -> Response {
+        if let Self::TooOften(..) = self {
+            return PageError::from(self).into_response();
+        }
         match door {
             Door::Api => Problem::from(self).into_response(),
             Door::Socket if request.uri().path().starts_with("/api/") => {
@@ -338,7 +352,9 @@ impl From<Refusal> for PageError {
             }
             Refusal::BadToken(sentence) => Self::Unauthorized(sentence),
             Refusal::Missing(what) => Self::no_such(what),
+            Refusal::Scope => Self::Forbidden(Refusal::SCOPE.into()),
             Refusal::Forbidden(sentence) => Self::Forbidden(sentence.into()),
+            Refusal::TooOften(wait, sentence) => Self::TooOften(wait, sentence),
             Refusal::Store(error) => error.into(),
         }
     }
@@ -350,9 +366,11 @@ impl From<Refusal> for Problem {
             Refusal::Anonymous => Self::unauthorized(
                 "Send a token as `Authorization: Bearer …`; `kozmic token create` makes one.",
             ),
-            Refusal::BadToken(sentence) => Self::unauthorized(sentence),
+            Refusal::BadToken(sentence) => Self::bad_token(sentence),
             Refusal::Missing(what) => Self::not_found(what),
+            Refusal::Scope => Self::insufficient_scope(Refusal::SCOPE),
             Refusal::Forbidden(sentence) => Self::forbidden(sentence),
+            Refusal::TooOften(_, sentence) => Self::of(StatusCode::TOO_MANY_REQUESTS, sentence),
             Refusal::Store(error) => error.into(),
         }
     }

@@ -86,20 +86,30 @@ pub(super) struct Wanted {
     after: Option<String>,
 }
 
+/// What is empty is not looked for.
+pub(super) fn filter(
+    text: &str,
+    branch: &str,
+    author: &str,
+    status: Option<BuildStatus>,
+) -> BuildFilter {
+    let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let full = |branch: String| match GitRef::from_short(&branch) {
+        Ok(git_ref) => git_ref.as_full().to_owned(),
+        // No build has what is no ref.
+        Err(_) => branch,
+    };
+    BuildFilter {
+        git_ref: given(branch).map(full),
+        author: given(author),
+        status,
+        text: given(text),
+    }
+}
+
 impl Wanted {
     fn filter(&self) -> BuildFilter {
-        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let full = |branch: String| match GitRef::from_short(&branch) {
-            Ok(git_ref) => git_ref.as_full().to_owned(),
-            // No build has what is no ref.
-            Err(_) => branch,
-        };
-        BuildFilter {
-            git_ref: given(&self.branch).map(full),
-            author: given(&self.author),
-            status: self.status.parse::<BuildStatus>().ok(),
-            text: given(&self.text),
-        }
+        filter(&self.text, &self.branch, &self.author, self.status.parse().ok())
     }
 
     fn place(&self) -> Place {

@@ -5,12 +5,16 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use tokio::sync::Semaphore;
 
 use super::App;
+use super::error::PageError;
+use super::origin::Origin;
 use crate::github::{SIGNATURE_HEADER, SignatureError, verify};
 use crate::intake::{self, Answer};
 use crate::model::HookId;
+use crate::rates::What;
 use crate::store::{Delivery, StoreError};
 
 /// GitHub caps payloads at 25 MB ("Webhook events and payloads").
@@ -23,22 +27,50 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Most payloads are far smaller.
 const SMALL: u64 = 1024 * 1024;
 
-/// Bodies that are read at once: 12 of the largest are 300 MB, and 64 small ones 64 MB.
-/// Who sends large ones slowly, and signs nothing, holds up no small one.
-static LARGE_PLACES: Semaphore = Semaphore::const_new(12);
-static SMALL_PLACES: Semaphore = Semaphore::const_new(64);
+/// Bodies that are read at once. Who sends large ones slowly, and signs nothing, holds up no
+/// small one.
+struct Places {
+    large: Semaphore,
+    small: Semaphore,
+}
 
-/// Answers with a sentence, which GitHub shows beside the delivery.
+/// 8 of the largest are 200 MB, and 64 small ones 64 MB.
+static PLACES: Places = Places { large: Semaphore::const_new(8), small: Semaphore::const_new(64) };
+/// For addresses that sent too many which nobody signed, so that they hold up no other. GitHub
+/// is among them where it comes by a proxy that is not trusted, and is read as well.
+static DOUBTED: Places = Places { large: Semaphore::const_new(8), small: Semaphore::const_new(64) };
+
+/// Answers with a sentence, which GitHub shows beside the delivery. What is signed is taken,
+/// whatever else came from the address: only those that are not are counted.
 pub(super) async fn deliver(
     State(app): State<App>,
     Path(hook): Path<String>,
+    origin: Origin,
     headers: HeaderMap,
     body: Body,
+) -> Response {
+    let is_doubted = app.rates.is_over(What::Delivery, origin.who());
+    let places = if is_doubted { &DOUBTED } else { &PLACES };
+    let reply = answered(&app, &hook, &headers, body, places).await;
+    // Nobody has shown that it is GitHub.
+    let is_nobody_s = matches!(reply.0.as_u16(), 401 | 404 | 408 | 413);
+    if is_nobody_s && let Err(refusal) = app.counted(What::Delivery, origin.who()).await {
+        return PageError::from(refusal).plainly();
+    }
+    reply.into_response()
+}
+
+async fn answered(
+    app: &App,
+    hook: &str,
+    headers: &HeaderMap,
+    body: Body,
+    places: &'static Places,
 ) -> Reply {
-    match taken(&app, &hook, &headers, body).await {
+    match taken(app, hook, headers, body, places).await {
         Ok(reply) => reply,
         // Deleted while its delivery was on the way, and nothing of ours to mend.
-        Err(error) if is_gone(&app, &hook).await => {
+        Err(error) if is_gone(app, hook).await => {
             tracing::info!(%error, hook, "a delivery came for a hook that was being deleted");
             missing()
         }
@@ -65,6 +97,7 @@ async fn taken(
     hook: &str,
     headers: &HeaderMap,
     body: Body,
+    places: &'static Places,
 ) -> Result<Reply, StoreError> {
     let refused = |problem| (StatusCode::UNAUTHORIZED, format!("Refused: {problem}."));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
@@ -75,7 +108,7 @@ async fn taken(
     };
     // As large as it says, or as may be.
     let is_small = body.size_hint().upper().is_some_and(|size| size <= SMALL);
-    let places = if is_small { &SMALL_PLACES } else { &LARGE_PLACES };
+    let places = if is_small { &places.small } else { &places.large };
     let read = async {
         let place = places.acquire().await;
         (place, axum::body::to_bytes(body, BODY_LIMIT).await)
@@ -103,16 +136,22 @@ async fn taken(
     if payload.starts_with("payload=") {
         return Ok(bad("Set the webhook's content type to application/json."));
     }
-    let Some(project) = app.store.project(hook.project).await? else { return Ok(missing()) };
+    let Some((project, options)) = app.store.project_in_full(hook.project).await? else {
+        return Ok(missing());
+    };
     let delivery = Delivery {
         hook: hook.id,
         project: project.id,
         guid: guid.to_owned(),
         event: event.to_owned(),
-        payload,
+        payload: payload.into(),
     };
-    Ok(match intake::take(&app.store, &app.github, &project, &hook, &delivery).await? {
-        Answer::Ok(sentence) => (StatusCode::OK, sentence),
-        Answer::Refused(sentence) => (StatusCode::BAD_REQUEST, sentence),
-    })
+    Ok(
+        match intake::take(&app.store, &app.github, (&project, options.forks), &hook, &delivery)
+            .await?
+        {
+            Answer::Ok(sentence) => (StatusCode::OK, sentence),
+            Answer::Refused(sentence) => (StatusCode::BAD_REQUEST, sentence),
+        },
+    )
 }

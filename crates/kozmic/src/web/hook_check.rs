@@ -5,6 +5,7 @@
 use axum::extract::State;
 use axum::{Form, Json};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::error::PageError;
@@ -14,7 +15,7 @@ use super::visitor::Access;
 use crate::model::{DockerImage, Script, Timestamp};
 use crate::store::{HookPlan, Project, StoreError};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Checked {
     /// For which it would not be saved.
     problems: Vec<Said>,
@@ -22,7 +23,8 @@ pub(super) struct Checked {
     notes: Vec<Said>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Remark)]
 struct Said {
     /// Empty: of the hook as a whole.
     field: &'static str,
@@ -37,7 +39,15 @@ pub(super) async fn check(
     Access { project, .. }: Access,
     Form(form): Form<HookForm>,
 ) -> Result<Json<Checked>, PageError> {
-    let hook = form.hook(&app, &project).await?;
+    Ok(Json(checked(&app, &project, &form).await?))
+}
+
+pub(super) async fn checked(
+    app: &App,
+    project: &Project,
+    form: &HookForm,
+) -> Result<Checked, PageError> {
+    let hook = form.hook(app, project).await?;
     let mut problems = Vec::new();
     match form.parse() {
         Ok(spec) => {
@@ -64,9 +74,9 @@ pub(super) async fn check(
         }
     }
     if let Ok(image) = form.image().parse() {
-        notes.push(of_image(&app, &project, &image).await?);
+        notes.push(of_image(app, project, &image).await?);
     }
-    Ok(Json(Checked { problems, notes }))
+    Ok(Checked { problems, notes })
 }
 
 fn said(field: &'static str, sentence: String, is_trap: bool) -> Said {

@@ -71,19 +71,19 @@ impl Change {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct HookForm {
-    title: String,
-    image: String,
-    install_script: String,
+    pub(super) title: String,
+    pub(super) image: String,
+    pub(super) install_script: String,
     /// One a line.
-    tracked: String,
-    build_script: String,
+    pub(super) tracked: String,
+    pub(super) build_script: String,
     /// `name = value`, one a line.
-    options: String,
+    pub(super) options: String,
     /// What a try is made of; empty: the default branch.
     #[serde(rename = "ref")]
-    reference: String,
+    pub(super) reference: String,
     /// The number of the hook that is written; empty: a new one.
-    hook: String,
+    pub(super) hook: String,
 }
 
 /// What is wrong, each with the name of its field; with none: of the hook as a whole.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::error::PageError;
 use super::visitor::Access;
@@ -21,7 +22,8 @@ use crate::store::{Job, Project};
 /// Between two looks whether a job is over that is followed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Follow {
     /// Goes on until the job is over.
     #[serde(default)]

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::api::Problem;
@@ -30,15 +31,16 @@ const ERRORS: &str = r"(?x)
 static ERRORS_QUERY: LazyLock<Option<log::Query>> =
     LazyLock::new(|| log::Query::new(ERRORS, true, true).ok());
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Span {
     /// The first line; 1 when missing.
-    from: Option<u64>,
-    /// As many lines, at most [`LINES`].
-    count: Option<usize>,
+    from: Option<i64>,
+    /// As many lines, at most 1,000.
+    count: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct LinesAnswer {
     /// Complete lines so far; the unfinished last one counts when the job is over.
     total: u64,
@@ -48,7 +50,7 @@ pub(super) struct LinesAnswer {
     lines: Vec<LineAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LineAnswer {
     n: u64,
     /// Milliseconds since 1970 at which it was written; null where that is not known.
@@ -56,8 +58,10 @@ struct LineAnswer {
     html: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Sought {
+    /// What is looked for.
     #[serde(default)]
     q: String,
     /// `1`: a regular expression.
@@ -68,10 +72,11 @@ pub(super) struct Sought {
     errors: Option<String>,
     /// `1`: the first one is enough.
     first: Option<String>,
-    from: Option<u64>,
+    /// The first line to look at; 1 when missing.
+    from: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FoundAnswer {
     matches: Vec<MatchAnswer>,
     looked_to: u64,
@@ -79,7 +84,7 @@ pub(super) struct FoundAnswer {
     next: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct MatchAnswer {
     n: u64,
     text: String,
@@ -87,12 +92,12 @@ struct MatchAnswer {
     at: [usize; 2],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SectionsAnswer {
     sections: Vec<SectionAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SectionAnswer {
     title: String,
     first: u64,
@@ -118,8 +123,9 @@ pub(super) async fn lines(
         return Ok(Json(LinesAnswer { total: 0, finished, start, lines: Vec::new() }));
     };
     let unread = |error: LogError| Problem::unreadable(unreadable(&job, &error));
-    let (mut next, mut size) = (span.from.unwrap_or(1).max(1), 0);
-    let mut left = span.count.unwrap_or(LINES).min(LINES);
+    let (mut next, mut size) = (line(span.from), 0);
+    let left = span.count.map(|count| usize::try_from(count.max(0)).unwrap_or(LINES));
+    let mut left = left.unwrap_or(LINES).min(LINES);
     let mut lines = Vec::new();
     // A few at a time, so that very long ones do not pile up here.
     while left > 0 && size < HTML {
@@ -157,7 +163,7 @@ pub(super) async fn search(
         return Ok(Json(FoundAnswer { matches: Vec::new(), looked_to: 0, next: None }));
     };
     let most = if is_set(&sought.first) { 1 } else { log::MATCHES };
-    let found = reader.find_some(&query, sought.from.unwrap_or(1), most).await;
+    let found = reader.find_some(&query, line(sought.from), most).await;
     let found = found.map_err(|error| Problem::unreadable(unreadable(&job, &error)))?;
     let matches = found.matches.into_iter().map(|found| MatchAnswer {
         n: found.number,
@@ -189,6 +195,11 @@ pub(super) async fn sections(
         depth: section.depth,
     });
     Ok(Json(SectionsAnswer { sections: sections.collect() }))
+}
+
+/// Lines count from 1.
+fn line(from: Option<i64>) -> u64 {
+    from.and_then(|from| u64::try_from(from).ok()).unwrap_or(1).max(1)
 }
 
 async fn find(app: &App, project: &Project, job: i64) -> Result<Job, Problem> {

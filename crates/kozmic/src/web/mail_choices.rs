@@ -70,7 +70,16 @@ pub(super) async fn choose(
     if chosen.is_empty() {
         return Err(bad(Invalid::new("the form has no choice")));
     }
-    // Of others they learn nothing, and choose nothing.
+    self::chosen(&app, &account, chosen).await?;
+    Ok(Redirect::to("/account/settings/?done=mail-chosen#mail").into_response())
+}
+
+/// Each of a project, or of all. Of others' projects they learn nothing, and choose nothing.
+pub(super) async fn chosen(
+    app: &App,
+    account: &Account,
+    chosen: Vec<(Option<ProjectId>, Option<MailChoice>)>,
+) -> Result<(), StoreError> {
     let known = app.store.mail_choices(account.id).await?;
     for (project, choice) in chosen {
         match project {
@@ -84,7 +93,7 @@ pub(super) async fn choose(
             }
         }
     }
-    Ok(Redirect::to("/account/settings/?done=mail-chosen#mail").into_response())
+    Ok(())
 }
 
 #[derive(Template)]

@@ -23,9 +23,11 @@ mod artifacts;
 mod audit;
 mod avatars;
 mod badge;
+mod bounds;
 mod builds;
 mod cache_folders;
 mod chart;
+mod connection;
 mod cookies;
 mod error;
 mod exchanges;
@@ -46,6 +48,8 @@ mod log_page;
 mod log_view;
 mod mail_choices;
 mod notifications;
+mod origin;
+mod pace;
 mod page;
 mod phases;
 mod plain_log;
@@ -74,7 +78,8 @@ use secrecy::SecretString;
 use crate::config::{Admission, InForce};
 use crate::github::{Client, OAuthApp};
 use crate::log::{Bus, Logs};
-use crate::model::MailChoice;
+use crate::model::{MailChoice, Networks};
+use crate::rates::Rates;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::terminal::Terminals;
@@ -125,6 +130,10 @@ pub struct App {
     pub public_url: String,
     /// Where GitHub's pages are, for links to commits; without a trailing slash.
     pub github_url: String,
+    /// Whose word counts on whom they ask for.
+    pub proxies: Arc<Networks>,
+    /// How often who may ask.
+    pub rates: Rates,
     /// Names under which browsers may reach this server.
     pub hosts: Arc<[String]>,
     /// What administrators are shown.

@@ -11,7 +11,7 @@ use super::App;
 use super::error::PageError;
 use super::page::{Page, Sidebar, Time, render};
 use super::visitor::{Account, Acting, Visitor};
-use crate::model::Timestamp;
+use crate::model::{FullName, ProjectId, Timestamp};
 use crate::store::Offer;
 use crate::upkeep::UpkeepError;
 
@@ -67,24 +67,36 @@ pub(super) async fn on(
     account: Account,
     Path(gh_id): Path<i64>,
 ) -> Result<Response, PageError> {
-    let Some(offer) = app.store.offer(account.id, gh_id).await? else {
+    match turned_on(&app, &account, gh_id).await? {
+        (_, Ok(project)) => {
+            Ok(Redirect::to(&format!("/projects/{project}/hooks/add/")).into_response())
+        }
+        (name, Err(error)) => {
+            let trouble = format!("{name} was not turned on: {}", told(error)?);
+            Ok(page(&app, account, Some(trouble), "").await?.into_response())
+        }
+    }
+}
+
+/// One that the user administers becomes a project: its name, and the project.
+pub(super) async fn turned_on(
+    app: &App,
+    account: &Account,
+    gh_id: i64,
+) -> Result<(FullName, Result<ProjectId, UpkeepError>), PageError> {
+    let Some(Offer { full_name, .. }) = app.store.offer(account.id, gh_id).await? else {
         let sentence = "It is not among the repositories that you administer, as far as GitHub has \
                         told. Synchronize, and look again.";
         return Err(PageError::NotFound(sentence.into()));
     };
-    match app.upkeep.turn_on(account.id, &offer.full_name).await {
-        Ok(turned_on) => {
-            let project = turned_on.project;
-            for trouble in turned_on.troubles {
-                tracing::warn!(%project, trouble, "GitHub did not tell all of a new project");
-            }
-            Ok(Redirect::to(&format!("/projects/{project}/hooks/add/")).into_response())
+    let turned_on = app.upkeep.turn_on(account.id, &full_name).await.map(|turned_on| {
+        let project = turned_on.project;
+        for trouble in turned_on.troubles {
+            tracing::warn!(%project, trouble, "GitHub did not tell all of a new project");
         }
-        Err(error) => {
-            let trouble = format!("{} was not turned on: {}", offer.full_name, told(error)?);
-            Ok(page(&app, account, Some(trouble), "").await?.into_response())
-        }
-    }
+        project
+    });
+    Ok((full_name, turned_on))
 }
 
 async fn page(app: &App, account: Account, trouble: Option<String>, query: &str) -> Page {

@@ -1,9 +1,6 @@
 //! The router is built from the table of routes (see `routes`), so that there is none
 //! whose visitors nobody has thought of; and what holds for all of them.
 
-use std::io;
-use std::net::SocketAddr;
-
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::Next;
@@ -18,11 +15,11 @@ use tower_http::csrf::CsrfLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::api::Problem;
+use super::api::{self, Problem};
 use super::error::{self, PageError};
 use super::gate::{self, Door};
 use super::routes::{self, Route};
-use super::{App, access, watch};
+use super::{App, access, bounds, connection, origin, watch};
 
 /// Nothing from elsewhere, no inline script and no inline style.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -30,26 +27,38 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      frame-ancestors 'none'";
 
 /// Serves until shutdown. Open requests are finished; sockets are told to go.
-pub async fn serve(listener: TcpListener, app: App) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, app: App) {
     let shutdown = app.shutdown.clone();
     // Outside of the router: a path with and without its last slash is one route.
     let service = NormalizePathLayer::trim_trailing_slash().layer(router(app));
-    let service =
-        axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move { shutdown.requested().await })
-        .await
+    connection::serve(listener, service, shutdown).await;
 }
 
 fn router(app: App) -> Router {
     // Pages, their logs and sockets are what browsers show; the rest is for programs.
     let (mut pages, mut rest) = (Router::new(), Router::new());
-    for Route { entry, handler } in routes::table() {
+    for Route { entry, handler, operation } in routes::table() {
+        let handler = match operation {
+            Some(operation) => {
+                let conduct = api::Conduct::of(entry, &operation);
+                handler.layer(middleware::from_fn(move |request: Request, next: Next| {
+                    api::keep(conduct.clone(), request, next)
+                }))
+            }
+            None => handler,
+        };
         let gate = middleware::from_fn_with_state((app.clone(), entry), gate::enter);
         let watched = middleware::from_fn(move |request: Request, next: Next| {
             watch::around(entry, request, next)
         });
-        let handler = handler.layer(gate).layer(watched);
+        let body = middleware::from_fn(move |request: Request, next: Next| {
+            bounds::body(entry, request, next)
+        });
+        let time = middleware::from_fn(move |request: Request, next: Next| {
+            bounds::time(entry, request, next)
+        });
+        // The last is the first to see a request.
+        let handler = handler.layer(body).layer(gate).layer(time).layer(watched);
         // Logs and artifacts come as they are: they may be followed, or be compressed already.
         let handler = match entry.door {
             Door::Page => compressed(handler),
@@ -79,6 +88,7 @@ fn router(app: App) -> Router {
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "same-origin"))
         .layer(middleware::from_fn(error::finish))
+        .layer(middleware::from_fn_with_state(app.clone(), origin::find))
         .with_state(app)
 }
 

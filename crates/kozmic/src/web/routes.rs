@@ -17,6 +17,8 @@ use super::{
 pub(super) struct Route {
     pub(super) entry: Entry,
     pub(super) handler: MethodRouter<App>,
+    /// Of the API: what it takes and answers.
+    pub(super) operation: Option<api::Operation>,
 }
 
 pub(super) fn get<T: 'static>(
@@ -26,7 +28,7 @@ pub(super) fn get<T: 'static>(
     handler: impl Handler<T, App>,
 ) -> Route {
     let entry = Entry { method: "GET", path, door, who };
-    Route { entry, handler: axum::routing::get(handler) }
+    Route { entry, operation: None, handler: axum::routing::get(handler) }
 }
 
 pub(super) fn post<T: 'static>(
@@ -36,7 +38,7 @@ pub(super) fn post<T: 'static>(
     handler: impl Handler<T, App>,
 ) -> Route {
     let entry = Entry { method: "POST", path, door, who };
-    Route { entry, handler: axum::routing::post(handler) }
+    Route { entry, operation: None, handler: axum::routing::post(handler) }
 }
 
 pub(super) fn put<T: 'static>(
@@ -46,7 +48,17 @@ pub(super) fn put<T: 'static>(
     handler: impl Handler<T, App>,
 ) -> Route {
     let entry = Entry { method: "PUT", path, door, who };
-    Route { entry, handler: axum::routing::put(handler) }
+    Route { entry, operation: None, handler: axum::routing::put(handler) }
+}
+
+pub(super) fn patch<T: 'static>(
+    path: &'static str,
+    door: Door,
+    who: Who,
+    handler: impl Handler<T, App>,
+) -> Route {
+    let entry = Entry { method: "PATCH", path, door, who };
+    Route { entry, operation: None, handler: axum::routing::patch(handler) }
 }
 
 pub(super) fn delete<T: 'static>(
@@ -56,7 +68,7 @@ pub(super) fn delete<T: 'static>(
     handler: impl Handler<T, App>,
 ) -> Route {
     let entry = Entry { method: "DELETE", path, door, who };
-    Route { entry, handler: axum::routing::delete(handler) }
+    Route { entry, operation: None, handler: axum::routing::delete(handler) }
 }
 
 /// Every route there is. A last slash is left out, and may be sent.

@@ -213,6 +213,11 @@ fn clocked(schedule: Schedule, now: Timestamp) -> Clocked {
 
 /// Webhooks and key as they must be at GitHub.
 pub(super) async fn ensure_hooks(Acting(app): Acting, visitor: Visitor, access: Access) -> Page {
+    let said = ensured(&app, &access).await?;
+    page(&app, visitor, access, said).await
+}
+
+pub(super) async fn ensured(app: &App, access: &Access) -> Result<Said, PageError> {
     let mut said = Said { about: "hooks", ..Said::default() };
     for hook in app.store.hooks(access.project.id).await? {
         let title = &hook.spec.title;
@@ -233,24 +238,28 @@ pub(super) async fn ensure_hooks(Acting(app): Acting, visitor: Visitor, access: 
         Ok(false) => {}
         Err(error) => said.troubles.push(format!("The deploy key: {}", told(error)?)),
     }
-    let mut event = of_project(Action::HooksEnsured, &access);
+    let mut event = of_project(Action::HooksEnsured, access);
     event.details.extend([("done".into(), said.done.clone().into())]);
     app.store.noted(event).await?;
-    page(&app, visitor, access, said).await
+    Ok(said)
 }
 
 /// Names, members and all else that GitHub knows of the project.
 pub(super) async fn sync(Acting(app): Acting, visitor: Visitor, access: Access) -> Page {
+    let said = synchronized(&app, &access).await?;
+    page(&app, visitor, access, said).await
+}
+
+pub(super) async fn synchronized(app: &App, access: &Access) -> Result<Said, PageError> {
     let about = "members";
-    app.store.noted(of_project(Action::ProjectSynchronized, &access)).await?;
-    let said = match app.upkeep.synchronize(&access.project).await {
+    app.store.noted(of_project(Action::ProjectSynchronized, access)).await?;
+    Ok(match app.upkeep.synchronize(&access.project).await {
         Ok(troubles) if troubles.is_empty() => {
             Said { about, done: vec!["Up to date with GitHub.".into()], troubles }
         }
         Ok(troubles) => Said { about, done: Vec::new(), troubles },
         Err(error) => Said { about, done: Vec::new(), troubles: vec![told(error)?] },
-    };
-    page(&app, visitor, access, said).await
+    })
 }
 
 fn of_project(action: Action, Access { project, .. }: &Access) -> Event {

@@ -13,11 +13,13 @@ use serde::Deserialize;
 
 use super::cookies::UnderWay;
 use super::error::PageError;
+use super::origin::Origin;
 use super::page::{Page, render};
 use super::visitor::{Account, Acting, Visitor};
 use super::{App, admission};
 use crate::github::{GithubError, Granted, OAuthApp, OAuthError};
 use crate::model::{Action, Actor, Event, Timestamp, UserId, Via};
+use crate::rates::{TooOften, What};
 
 /// Where GitHub sends people back to; registered there.
 const CALLBACK: &str = "/_auth/auth-callback/";
@@ -80,9 +82,13 @@ pub(super) async fn login(
 /// To GitHub.
 pub(super) async fn begin(
     State(app): State<App>,
+    origin: Origin,
     Query(next): Query<Next>,
 ) -> Result<Response, PageError> {
     let Some(oauth) = &app.oauth else { return Ok(Redirect::to("/login/").into_response()) };
+    if origin.is_plain && app.public_url.starts_with("https://") {
+        return Err(app.plain());
+    }
     let sealing = |error| PageError::internal("a sign-in", &error);
     let under_way = UnderWay::new(next.path(), Timestamp::now()).map_err(sealing)?;
     let url = oauth.authorize_url(&app.callback(), &under_way.state, &under_way.verifier);
@@ -102,6 +108,7 @@ pub(super) struct Answer {
 pub(super) async fn callback(
     Acting(app): Acting,
     Visitor(before): Visitor,
+    origin: Origin,
     answer: Result<Query<Answer>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
@@ -109,7 +116,7 @@ pub(super) async fn callback(
     let now = Timestamp::now();
     let Query(answer) = answer.map_err(|_| unknown())?;
     let (under_way, code) = expected(&app, &headers, answer, now)?;
-    let secret = app.signed_in(oauth, &code, &under_way.verifier, now).await?;
+    let secret = app.signed_in(oauth, origin, (&code, &under_way.verifier), now).await?;
     // The browser's session before is of no more use.
     if let Some(session) = before.and_then(|account| account.session) {
         app.store.session_ended(session).await?;
@@ -191,17 +198,24 @@ impl App {
     async fn granted(
         &self,
         oauth: &OAuthApp,
-        code: &str,
-        verifier: &str,
+        origin: Origin,
+        (code, verifier): (&str, &str),
     ) -> Result<Granted, PageError> {
         let Some(_place) = self.exchanges.place().await else {
             let sentence = "Too many sign-ins that GitHub did not know came within a minute, so it \
                             is not asked for now. Please begin yours again in a minute.";
             return Err(PageError::not_signed_in(StatusCode::TOO_MANY_REQUESTS, sentence));
         };
+        // Who makes them up does not use up what is there for all.
+        if self.rates.is_over(What::Code, origin.who()) {
+            self.counted(What::Code, origin.who()).await?;
+        }
         let granted = oauth.exchange(code, &self.callback(), verifier).await;
         if let Err(OAuthError::BadCode) = granted {
             self.exchanges.unknown(Instant::now());
+            if let Err(TooOften(_)) = self.rates.take(What::Code, origin.who()).await {
+                tracing::info!(address = %origin.address, "made-up codes of sign-ins come from it");
+            }
         }
         granted.map_err(|error| self.explained(&error))
     }
@@ -210,11 +224,11 @@ impl App {
     async fn signed_in(
         &self,
         oauth: &OAuthApp,
-        code: &str,
-        verifier: &str,
+        origin: Origin,
+        code: (&str, &str),
         now: Timestamp,
     ) -> Result<String, PageError> {
-        let granted = self.granted(oauth, code, verifier).await?;
+        let granted = self.granted(oauth, origin, code).await?;
         let missing = granted.missing();
         if !missing.is_empty() {
             let sentence = format!(
@@ -307,6 +321,17 @@ impl App {
             OAuthError::Other(word) => self
                 .misconfigured(error, &format!("GitHub refused with `{word}`. Please try again.")),
         }
+    }
+
+    /// Cookies would not come back.
+    fn plain(&self) -> PageError {
+        let sentence = format!(
+            "You came by http, and who is signed in is kept in a cookie for https alone. Please go \
+             to {}/login/. If you are there, the proxy says otherwise: an administrator lets it set \
+             X-Forwarded-Proto to what the browser has used.",
+            self.public_url
+        );
+        PageError::not_signed_in(StatusCode::BAD_REQUEST, &sentence)
     }
 
     fn misconfigured(&self, error: &OAuthError, sentence: &str) -> PageError {

@@ -6,14 +6,16 @@ use std::time::Instant;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use secrecy::ExposeSecret as _;
 use tracing::Instrument as _;
 
 use super::App;
-use super::error::RequestId;
+use super::error::{PageError, RequestId};
 use super::gate::{self, Door, Entry, Refusal};
+use super::origin::Origin;
 use crate::model::Timestamp;
+use crate::rates::What;
 use crate::seal::sha256_hex;
 use crate::store::StoreError;
 use crate::telemetry::{self, count};
@@ -23,22 +25,26 @@ const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"
 /// Prometheus' text format.
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-type Answer = (StatusCode, [(header::HeaderName, &'static str); 1], String);
-
 /// For who asks from this machine, and not by a proxy here; from elsewhere with the token
 /// of the settings, or an administrator's.
 pub(super) async fn metrics(
     State(app): State<App>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
+    origin: Origin,
     headers: HeaderMap,
-) -> Answer {
-    let told = |status, text: &str| (status, [(header::CONTENT_TYPE, FORMAT)], text.to_owned());
+) -> Response {
+    let told = |status: StatusCode, text: &str| {
+        (status, [(header::CONTENT_TYPE, FORMAT)], text.to_owned()).into_response()
+    };
     let is_proxied = FORWARDED.iter().any(|name| headers.contains_key(*name));
     let is_local = from.ip().to_canonical().is_loopback() && !is_proxied;
     let may_read = if is_local { Ok(true) } else { may_read(&app, &headers).await };
     match may_read {
         Ok(true) => {}
         Ok(false) => {
+            if let Err(refusal) = app.counted(What::Stranger, origin.who()).await {
+                return PageError::from(refusal).plainly();
+            }
             return told(
                 StatusCode::UNAUTHORIZED,
                 "Metrics are for who asks from this machine. From elsewhere, send the value of \

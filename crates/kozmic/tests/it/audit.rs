@@ -28,6 +28,9 @@ const NOT_WRITTEN: &[(&str, &str, &str)] = &[
         "/projects/{project}/deliveries/{delivery}/again",
         "it sends a message again, and changes nothing",
     ),
+    ("POST", "/api/v1/projects/{project}/hooks/check", "as on the page"),
+    ("POST", "/api/v1/projects/{project}/webhooks/{webhook}/test", "as on the page"),
+    ("POST", "/api/v1/projects/{project}/deliveries/{delivery}/again", "as on the page"),
     (
         "POST",
         "/unsubscribe/{token}",
@@ -197,6 +200,49 @@ impl Change {
         .await;
     }
 
+    /// By the API, what pages do.
+    async fn by_calls(&mut self) {
+        const PROJECT: &str = "/api/v1/projects/{project}";
+        let of = |rest: &str| format!("{PROJECT}/{rest}");
+        let path = "/api/v1/projects/1/options";
+        let body = r#"{"jobs_at_once": "2", "variables": {"MODE": "fast"}}"#;
+        let (_, row) = self.by(("PATCH", &of("options")), path, body, Action::ProjectOptions).await;
+        assert_eq!(row.details["jobs_at_once"], 2);
+        let path = "/api/v1/projects/1/sync";
+        self.by(("POST", &of("sync")), path, "", Action::ProjectSynchronized).await;
+        let path = "/api/v1/projects/1/hooks";
+        let body = r##"{"title": "Style", "image": "busybox", "build_script": "#!/bin/sh\ntrue\n",
+                        "options": ["label = nobodys"]}"##;
+        let (_, added) = self.by(("POST", &of("hooks")), path, body, Action::HookAdded).await;
+        let path = format!("/api/v1/projects/1/hooks/{}", added.subject_id.unwrap());
+        let edited = body.replace("Style", "Looks");
+        let (_, row) =
+            self.by(("PUT", &of("hooks/{hook}")), &path, &edited, Action::HookEdited).await;
+        assert_eq!(row.details["title_before"], "Style");
+        self.by(("DELETE", &of("hooks/{hook}")), &path, "", Action::HookDeleted).await;
+        let path = "/api/v1/projects/1/hooks/ensure";
+        self.by(("POST", &of("hooks/ensure")), path, "", Action::HooksEnsured).await;
+        let path = "/api/v1/projects/1/hooks/try";
+        let body = format!(r#"{{"written": {body}, "ref": "main"}}"#);
+        self.by(("POST", &of("hooks/try")), path, &body, Action::BuildTried).await;
+        let path = "/api/v1/account/mail";
+        self.by(("PUT", path), path, r#"{"choice": "own"}"#, Action::MailChosen).await;
+        for path in ["/api/v1/account/sync", "/api/v1/repositories/sync"] {
+            self.by(("POST", path), path, "", Action::UserSynchronized).await;
+        }
+        let make = ("POST", "/account/tokens/create");
+        let form = "name=desktop&scope=read&days=";
+        let (_, row) = self.by(make, "/account/tokens/create/", form, Action::TokenMade).await;
+        let path = format!("/api/v1/account/tokens/{}", row.subject_id.unwrap());
+        let revoke = ("DELETE", "/api/v1/account/tokens/{token}");
+        self.by(revoke, &path, "", Action::TokenRevoked).await;
+        self.world.sign_in(&self.server.url, "octo").await;
+        let begun = self.newest(Action::SignedIn).await;
+        let path = format!("/api/v1/account/sessions/{}", begun.subject_id.unwrap());
+        let end = ("DELETE", "/api/v1/account/sessions/{session}");
+        self.by(end, &path, "", Action::SessionEnded).await;
+    }
+
     async fn webhooks(&mut self) {
         let route = ("POST", "/projects/{project}/webhooks/add");
         let form = format!(
@@ -319,9 +365,10 @@ impl Change {
         self.by(end, &path, "", Action::SessionEnded).await;
     }
 
-    /// Another project: on, taken over, deleted.
-    async fn another(&mut self) {
-        let comet = self.world.sim.add_repository("octo", "comet").await.unwrap();
+    /// Another project: on, taken over, deleted; by pages or by the API.
+    async fn another(&mut self, by_api: bool) {
+        let name = if by_api { "moon" } else { "comet" };
+        let repository = self.world.sim.add_repository("octo", name).await.unwrap();
         self.by(
             ("POST", "/repositories/sync"),
             "/repositories/sync/",
@@ -329,13 +376,21 @@ impl Change {
             Action::UserSynchronized,
         )
         .await;
-        let on = ("POST", "/repositories/{repository}/on");
-        let path = format!("/repositories/{comet}/on/");
-        let (_, row) = self.by(on, &path, "", Action::ProjectAdded).await;
+        let (_, row) = if by_api {
+            let path = "/api/v1/projects";
+            let body = format!(r#"{{"repository": {repository}}}"#);
+            self.by(("POST", path), path, &body, Action::ProjectAdded).await
+        } else {
+            let on = ("POST", "/repositories/{repository}/on");
+            let path = format!("/repositories/{repository}/on/");
+            self.by(on, &path, "", Action::ProjectAdded).await
+        };
         let id = row.project.unwrap().0;
         // Somebody owned it who has left.
-        self.world.sim.add_user("gone").await.unwrap();
-        self.world.visitor(&self.server.url, "gone").await;
+        if !by_api {
+            self.world.sim.add_user("gone").await.unwrap();
+            self.world.visitor(&self.server.url, "gone").await;
+        }
         self.world
             .change(&format!(
                 "UPDATE projects SET owner_id = (SELECT id FROM users WHERE gh_login = 'gone') WHERE id = {id}"
@@ -347,13 +402,22 @@ impl Change {
                  SELECT {id}, id, 1, 1 FROM users WHERE gh_login = 'octo'"
             ))
             .await;
-        let take = ("POST", "/projects/{project}/take-over");
-        let path = format!("/projects/{id}/take-over/");
-        self.by(take, &path, "", Action::ProjectTakenOver).await;
-        let delete = ("POST", "/projects/{project}/delete");
-        let path = format!("/projects/{id}/delete/");
-        let (_, row) = self.by(delete, &path, "full_name=octo/comet", Action::ProjectDeleted).await;
-        assert_eq!(row.project_name.as_deref(), Some("octo/comet"));
+        let (take, path) = if by_api {
+            ("/api/v1/projects/{project}/take-over", format!("/api/v1/projects/{id}/take-over"))
+        } else {
+            ("/projects/{project}/take-over", format!("/projects/{id}/take-over/"))
+        };
+        self.by(("POST", take), &path, "", Action::ProjectTakenOver).await;
+        let (_, row) = if by_api {
+            let path = format!("/api/v1/projects/{id}?full_name=octo/moon");
+            let delete = ("DELETE", "/api/v1/projects/{project}");
+            self.by(delete, &path, "", Action::ProjectDeleted).await
+        } else {
+            let delete = ("POST", "/projects/{project}/delete");
+            let path = format!("/projects/{id}/delete/");
+            self.by(delete, &path, "full_name=octo/comet", Action::ProjectDeleted).await
+        };
+        assert_eq!(row.project_name, Some(format!("octo/{name}")));
     }
 
     /// As `kozmic try` does, of a tree with one file.
@@ -387,9 +451,11 @@ async fn every_route_that_changes_something_is_written_down() {
     change.project().await;
     change.webhooks().await;
     change.builds().await;
+    change.by_calls().await;
     change.forks().await;
     change.tries().await;
-    change.another().await;
+    change.another(false).await;
+    change.another(true).await;
     let (answer, _) = change.by(("POST", "/logout"), "/logout/", "", Action::SignedOut).await;
     assert_eq!(location(&answer), "/login/");
     let declared = entries().into_iter().filter(|entry| entry.method != "GET");

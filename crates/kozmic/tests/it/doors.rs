@@ -38,6 +38,7 @@ const OWNER: Expected =
 /// Others don't learn that it is there.
 const ADMINISTRATORS: Expected =
     (SignsIn, [Status(404), Status(404), Status(404), Status(404), Enters], [SignsIn; 5]);
+const API_OWNER: Expected = (Status(401), [Status(401); 5], OWNER.1);
 const API_ADMINISTRATORS: Expected = (Status(401), [Status(401); 5], ADMINISTRATORS.1);
 const FILE: Expected = (SignsIn, MEMBERS.1, MEMBERS.1);
 const SOCKET: Expected = (Status(401), MEMBERS.1, MEMBERS.1);
@@ -362,6 +363,122 @@ const ROUTES: &[(&str, &str, &str, u16, Expected)] = &[
     ("GET", "/administration/projects", "/administration/projects/", 200, ADMINISTRATORS),
     ("GET", "/administration/audit", "/administration/audit/", 200, ADMINISTRATORS),
     ("GET", "/api/v1/audit", "/api/v1/audit", 200, API_ADMINISTRATORS),
+    ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", 200, FOR_ALL),
+    // Without a body.
+    ("POST", "/api/v1/projects", "/api/v1/projects", 400, API),
+    // Without the name.
+    ("DELETE", "/api/v1/projects/{project}", "/api/v1/projects/1", 400, API_OWNER),
+    ("GET", "/api/v1/projects/{project}/options", "/api/v1/projects/1/options", 200, API_MEMBERS),
+    (
+        "PATCH",
+        "/api/v1/projects/{project}/options",
+        "/api/v1/projects/1/options",
+        400,
+        API_MANAGERS,
+    ),
+    ("GET", "/api/v1/projects/{project}/members", "/api/v1/projects/1/members", 200, API_MEMBERS),
+    ("POST", "/api/v1/projects/{project}/sync", "/api/v1/projects/1/sync", 200, API_MANAGERS),
+    // Nobody may: its owner has not left.
+    (
+        "POST",
+        "/api/v1/projects/{project}/take-over",
+        "/api/v1/projects/1/take-over",
+        409,
+        API_MANAGERS,
+    ),
+    ("GET", "/api/v1/projects/{project}/changes", "/api/v1/projects/1/changes", 200, API_MANAGERS),
+    ("GET", "/api/v1/projects/{project}/badge", "/api/v1/projects/1/badge", 200, API_MEMBERS),
+    ("GET", "/api/v1/projects/{project}/hooks", "/api/v1/projects/1/hooks", 200, API_MEMBERS),
+    ("POST", "/api/v1/projects/{project}/hooks", "/api/v1/projects/1/hooks", 400, API_MANAGERS),
+    (
+        "POST",
+        "/api/v1/projects/{project}/hooks/ensure",
+        "/api/v1/projects/1/hooks/ensure",
+        200,
+        API_MANAGERS,
+    ),
+    (
+        "POST",
+        "/api/v1/projects/{project}/hooks/check",
+        "/api/v1/projects/1/hooks/check",
+        400,
+        API_MANAGERS,
+    ),
+    (
+        "POST",
+        "/api/v1/projects/{project}/hooks/try",
+        "/api/v1/projects/1/hooks/try",
+        400,
+        API_MANAGERS,
+    ),
+    (
+        "GET",
+        "/api/v1/projects/{project}/hooks/{hook}",
+        "/api/v1/projects/1/hooks/1",
+        200,
+        API_MEMBERS,
+    ),
+    (
+        "PUT",
+        "/api/v1/projects/{project}/hooks/{hook}",
+        "/api/v1/projects/1/hooks/1",
+        400,
+        API_MANAGERS,
+    ),
+    (
+        "DELETE",
+        "/api/v1/projects/{project}/hooks/{hook}",
+        "/api/v1/projects/1/hooks/99",
+        404,
+        API_MANAGERS_OF_NOTHING,
+    ),
+    (
+        "GET",
+        "/api/v1/projects/{project}/hooks/{hook}/changes",
+        "/api/v1/projects/1/hooks/1/changes",
+        200,
+        API_MANAGERS,
+    ),
+    (
+        "POST",
+        "/api/v1/projects/{project}/webhooks/{webhook}/test",
+        "/api/v1/projects/1/webhooks/9/test",
+        404,
+        API_MANAGERS_OF_NOTHING,
+    ),
+    (
+        "POST",
+        "/api/v1/projects/{project}/deliveries/{delivery}/again",
+        "/api/v1/projects/1/deliveries/9/again",
+        404,
+        API_MANAGERS_OF_NOTHING,
+    ),
+    ("GET", "/api/v1/projects/{project}/tests", "/api/v1/projects/1/tests", 200, API_MEMBERS),
+    ("GET", "/api/v1/account", "/api/v1/account", 200, API),
+    ("POST", "/api/v1/account/sync", "/api/v1/account/sync", 204, API),
+    ("GET", "/api/v1/account/tokens", "/api/v1/account/tokens", 200, API),
+    ("DELETE", "/api/v1/account/tokens/{token}", "/api/v1/account/tokens/999", 404, API),
+    ("GET", "/api/v1/account/sessions", "/api/v1/account/sessions", 200, API),
+    ("DELETE", "/api/v1/account/sessions/{session}", "/api/v1/account/sessions/999", 404, API),
+    ("GET", "/api/v1/account/mail", "/api/v1/account/mail", 200, API),
+    ("PUT", "/api/v1/account/mail", "/api/v1/account/mail", 400, API),
+    ("GET", "/api/v1/repositories", "/api/v1/repositories", 200, API),
+    ("POST", "/api/v1/repositories/sync", "/api/v1/repositories/sync", 204, API),
+    ("GET", "/api/v1/administration", "/api/v1/administration", 200, API_ADMINISTRATORS),
+    (
+        "GET",
+        "/api/v1/administration/workers",
+        "/api/v1/administration/workers",
+        200,
+        API_ADMINISTRATORS,
+    ),
+    (
+        "GET",
+        "/api/v1/administration/projects",
+        "/api/v1/administration/projects",
+        200,
+        API_ADMINISTRATORS,
+    ),
     // Whose it is decides what is seen: see administration.rs.
     ("GET", "/avatars/{user}", "/avatars/1/", 200, FOR_ALL),
     // The last one: it ends the session. Everybody ends up at `/login/`.
@@ -384,7 +501,9 @@ struct Doors {
 
 impl Doors {
     async fn new() -> Self {
-        let world = World::with(&[("KOZMIC_ADMINS", "Admin")]).await;
+        // Everybody comes from one address.
+        let unlimited = ("KOZMIC_STRANGER_RATE", "0");
+        let world = World::with(&[("KOZMIC_ADMINS", "Admin"), unlimited]).await;
         let service = format!("# kozmic: service = web: {}\n", web_image().await);
         let script = "\
             echo '<testsuite><testcase name=\"t\"/></testsuite>' > $KOZMIC_REPORTS/junit.xml\n\
@@ -529,6 +648,9 @@ async fn a_project_that_is_visible_to_all_is_looked_at_by_all_and_changed_by_few
         let (method, template, path, enters, _) = found.unwrap();
         let changed = [Status(403), Status(403), Enters, Enters, Enters];
         let expected = match (entry.who, entry.door) {
+            (Who::Insider, Door::Api) => {
+                (Status(401), [Status(401); 5], [Status(403), Enters, Enters, Enters, Enters])
+            }
             (Who::Insider, _) => {
                 (SignsIn, [Status(403), Enters, Enters, Enters, Enters], [SignsIn; 5])
             }

@@ -84,7 +84,7 @@ async fn a_deployment_waits_until_all_is_green_and_runs_after_a_restart_that_is(
     let build = world.finished(&server.url, &sha).await;
     assert_eq!(build.status, "success");
     assert_eq!(world.log_text(build.job("Deploy")).await, "deployed\n");
-    assert_eq!(world.states(&sha, "Kozmic-CI/Deploy").await.last().unwrap(), "success");
+    world.told(&sha, "Kozmic-CI/Deploy", "success").await;
 
     let sha = world.push(&[("b", b"red\n")]).await;
     let told = world.told(&sha, "Kozmic-CI/Deploy", "error").await;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{Approval, BuildId, JobId, Timestamp, Waiting};
 use crate::store::{Build, Job, KeptContainer, KeptStep, PhaseTime, Project, StoreError};
 use crate::web::App;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProjectAnswer {
     id: i64,
     full_name: String,
@@ -17,7 +18,7 @@ pub(super) struct ProjectAnswer {
     url: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct BuildAnswer {
     id: i64,
     project_id: i64,
@@ -61,13 +62,13 @@ pub(super) struct BuildAnswer {
     jobs: Vec<JobAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct NotRunAnswer {
     hook: String,
     reason: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct JobAnswer {
     id: i64,
     build_id: i64,
@@ -105,7 +106,7 @@ pub(super) struct JobFacts {
     pub(super) kept: Option<KeptContainer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct InstallStepAnswer {
     /// `found` in the cache, `made` by the install script, or `unfinished`.
     outcome: &'static str,
@@ -122,7 +123,7 @@ pub(super) struct InstallStepAnswer {
 }
 
 /// A part of one attempt. Fetch, image and services go on at the same time.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct PhaseAnswer {
     /// `queue`, `fetch`, `image`, `install`, `services` or `build`.
     phase: &'static str,

@@ -1,25 +1,29 @@
 //! Artifacts of a job.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::model::JobId;
 use crate::store::Job;
 use crate::web::App;
 use crate::web::artifacts::{Found, find, in_url, removed, serve};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ArtifactsAnswer {
     artifacts: Vec<ArtifactAnswer>,
     /// Why there are none any more.
     removed: Option<String>,
+    /// To be sent as `after`; null: these were the last.
+    next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ArtifactAnswer {
     path: String,
     size: u64,
@@ -35,11 +39,14 @@ async fn job(app: &App, id: i64) -> Result<Job, Problem> {
 pub(super) async fn list(
     State(app): State<App>,
     Path(id): Path<i64>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<ArtifactsAnswer>, Problem> {
     let job = job(&app, id).await?;
     let collection = app.store.collection(job.id).await?;
-    let artifacts = app.store.artifacts(job.id).await?.into_iter();
-    let artifacts = artifacts.map(|artifact| ArtifactAnswer {
+    let artifacts = app.store.artifacts(job.id).await?;
+    let (artifacts, next) =
+        paging::part(artifacts, &paging, "artifacts", |artifact| artifact.path.clone())?;
+    let artifacts = artifacts.into_iter().map(|artifact| ArtifactAnswer {
         url: format!(
             "{}/api/v1/jobs/{}/artifacts/{}",
             app.public_url,
@@ -53,6 +60,7 @@ pub(super) async fn list(
     Ok(Json(ArtifactsAnswer {
         artifacts: artifacts.collect(),
         removed: collection.as_ref().and_then(removed),
+        next,
     }))
 }
 

@@ -4,16 +4,20 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
+use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::model::ProjectId;
 use crate::store::{AuditPart, AuditRow};
 use crate::web::App;
 
-/// Rows in one answer, at the most.
+const LIST: &str = "audit";
+/// Rows in one answer, unless more are wanted.
 const PAGE: i64 = 200;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// Only of this project.
     project: Option<i64>,
@@ -21,14 +25,16 @@ pub(super) struct Wanted {
     before: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct AuditAnswer {
     events: Vec<EventAnswer>,
-    /// To be asked for next; null: there is nothing before these.
+    /// The last of these, when something came before it.
     before: Option<i64>,
+    /// To be sent as `after`; null: there is nothing before these.
+    next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventAnswer {
     id: i64,
     at: String,
@@ -67,18 +73,28 @@ impl From<AuditRow> for EventAnswer {
     }
 }
 
-/// Newest first, at most 200.
+/// Newest first.
 pub(super) async fn list(
     State(app): State<App>,
     Query(wanted): Query<Wanted>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<AuditAnswer>, Problem> {
-    let part = AuditPart {
-        project: wanted.project.map(ProjectId),
-        before: wanted.before,
-        limit: PAGE + 1,
-    };
+    let project = wanted.project.map(ProjectId);
+    Ok(Json(page(&app, project, wanted.before, &paging).await?))
+}
+
+/// Of one project, or of all.
+pub(super) async fn page(
+    app: &App,
+    project: Option<ProjectId>,
+    before: Option<i64>,
+    paging: &Paging,
+) -> Result<AuditAnswer, Problem> {
+    let (limit, after) = (paging.limit(PAGE)?, paging.after::<i64>(LIST)?);
+    let part = AuditPart { project, before: after.or(before), limit: limit + 1 };
     let mut rows = app.store.audit(part).await?;
-    let has_more = crate::web::page::cut(&mut rows, PAGE);
-    let before = rows.last().map(|row| row.id).filter(|_| has_more);
-    Ok(Json(AuditAnswer { events: rows.into_iter().map(EventAnswer::from).collect(), before }))
+    let next = paging::page(&mut rows, limit, LIST, |row| row.id);
+    let before = rows.last().map(|row| row.id).filter(|_| next.is_some());
+    let events = rows.into_iter().map(EventAnswer::from).collect();
+    Ok(AuditAnswer { events, before, next })
 }

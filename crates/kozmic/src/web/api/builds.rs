@@ -3,50 +3,85 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::answers::{self, BuildAnswer};
+use super::body::Body;
+use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::intake::{self, Start};
 use crate::model::{BuildId, CommitSha, Invalid, Timestamp};
-use crate::web::App;
+use crate::store::Place;
 use crate::web::visitor::{Access, Account, Acting};
+use crate::web::{App, history};
 
-/// Builds in one answer.
+const LIST: &str = "builds";
+/// Builds in one answer, unless more are wanted.
 const PAGE: i64 = 50;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Builds {
     builds: Vec<BuildAnswer>,
+    /// To be sent as `after`; null: these were the oldest.
+    next: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Range {
+    /// Only builds with smaller numbers.
     before: Option<i64>,
 }
 
-#[derive(Deserialize)]
+/// As the history's page has it.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// Words of the commit's message.
+    #[serde(default)]
+    text: String,
+    /// A branch, a tag, or another ref in full.
+    #[serde(default)]
+    branch: String,
+    /// The commit's author.
+    #[serde(default)]
+    author: String,
+    /// `enqueued`, `pending`, `success`, `failure`, `error` or `cancelled`.
+    status: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Only the jobs that are not green.
     #[serde(default)]
     failed: bool,
 }
 
-/// A project's builds below number `before`, newest first, at most 50.
+/// A project's builds, newest first.
 pub(super) async fn list(
     State(app): State<App>,
     Access { project, .. }: Access,
     Query(range): Query<Range>,
+    Query(filter): Query<Filter>,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<Builds>, Problem> {
-    let builds = app.store.builds_before(project.id, range.before, PAGE).await?;
-    Ok(Json(Builds { builds: answers::builds(&app, builds).await? }))
+    let (limit, after) = (paging.limit(PAGE)?, paging.after::<i64>(LIST)?);
+    let refused = |problem: Invalid| Problem::bad_request(format!("`status`: {problem}."));
+    let status = filter.status.as_deref().map(str::parse).transpose().map_err(refused)?;
+    let filter = history::filter(&filter.text, &filter.branch, &filter.author, status);
+    let place = after.or(range.before).map_or(Place::Newest, Place::Before);
+    let part = app.store.history(project.id, &filter, place, limit).await?;
+    let last = part.builds.last().filter(|_| part.has_older);
+    let next = last.map(|build| paging::cursor(LIST, build.number));
+    Ok(Json(Builds { builds: answers::builds(&app, part.builds).await?, next }))
 }
 
 /// What to build; `{}` is the head of the default branch.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartBody {
     /// A branch, a tag, or a commit's id.
@@ -65,11 +100,8 @@ pub(super) async fn start(
     Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
-    body: Bytes,
+    Body(body): Body<StartBody>,
 ) -> Result<(StatusCode, Json<BuildAnswer>), Problem> {
-    let body: StartBody = serde_json::from_slice(&body).map_err(|problem| {
-        Problem::bad_request(format!("The body is not as it must be: {problem}."))
-    })?;
     let variables = body.variables.into_iter().map(|(name, value)| format!("{name}={value}"));
     let start =
         Start { reference: body.reference, hooks: body.hooks, variables: variables.collect() };
@@ -108,7 +140,8 @@ pub(super) async fn restart(
     answer(&app, build).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Approval {
     /// The commit that was looked at; refused when the build is of another one.
     sha: Option<String>,

@@ -1,20 +1,24 @@
 //! Cache folders of a project.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::store::KeptFolder;
 use crate::web::App;
 use crate::web::visitor::{Access, Account, Acting};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct FoldersAnswer {
     cache_folders: Vec<FolderAnswer>,
+    /// To be sent as `after`; null: these were the last.
+    next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FolderAnswer {
     id: i64,
     name: String,
@@ -29,7 +33,7 @@ struct FolderAnswer {
     in_use: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DroppedAnswer {
     id: i64,
     name: String,
@@ -38,8 +42,10 @@ pub(super) struct DroppedAnswer {
 pub(super) async fn list(
     State(app): State<App>,
     Access { project, .. }: Access,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<FoldersAnswer>, Problem> {
-    let folders = app.store.cache_folders_of(project.id).await?.into_iter();
+    let folders = app.store.cache_folders_of(project.id).await?;
+    let (folders, next) = paging::part(folders, &paging, "cache-folders", |folder| folder.id)?;
     let answer = |folder: KeptFolder| FolderAnswer {
         id: folder.id,
         name: folder.name,
@@ -49,7 +55,7 @@ pub(super) async fn list(
         used_at: folder.used_at.to_string(),
         in_use: folder.is_used,
     };
-    Ok(Json(FoldersAnswer { cache_folders: folders.map(answer).collect() }))
+    Ok(Json(FoldersAnswer { cache_folders: folders.into_iter().map(answer).collect(), next }))
 }
 
 /// The next job begins with an empty one; one that has it now goes on with it.

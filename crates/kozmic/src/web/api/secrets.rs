@@ -4,7 +4,9 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::model::{ProjectId, SecretName, SecretValue, Timestamp};
 use crate::store::SecretScope;
@@ -12,12 +14,14 @@ use crate::web::App;
 use crate::web::secrets::remarks;
 use crate::web::visitor::{Access, Account, Acting};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Secrets {
     secrets: Vec<SecretAnswer>,
+    /// To be sent as `after`; null: these were the last.
+    next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SecretAnswer {
     name: String,
     /// The title of the only hook whose jobs get it.
@@ -26,7 +30,8 @@ struct SecretAnswer {
     updated_by: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SetSecret)]
 pub(super) struct SetAnswer {
     name: String,
     hook: Option<String>,
@@ -36,13 +41,15 @@ pub(super) struct SetAnswer {
     remarks: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RemovedSecret)]
 pub(super) struct RemovedAnswer {
     name: String,
     hook: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct OfHook {
     /// A hook's title; none: of all the project's hooks.
     hook: Option<String>,
@@ -61,15 +68,20 @@ impl OfHook {
 pub(super) async fn list(
     State(app): State<App>,
     Access { project, .. }: Access,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<Secrets>, Problem> {
-    let secrets = app.store.secrets(project.id).await?.into_iter();
-    let answer = secrets.map(|secret| SecretAnswer {
+    let secrets = app.store.secrets(project.id).await?;
+    // A name stands once for each hook, and once for all of them.
+    let (secrets, next) = paging::part(secrets, &paging, "secrets", |secret| {
+        format!("{}\0{}", secret.name, secret.hook_title.as_deref().unwrap_or_default())
+    })?;
+    let answer = secrets.into_iter().map(|secret| SecretAnswer {
         name: secret.name,
         hook: secret.hook_title,
         updated_at: secret.updated_at.to_string(),
         updated_by: secret.updated_by,
     });
-    Ok(Json(Secrets { secrets: answer.collect() }))
+    Ok(Json(Secrets { secrets: answer.collect(), next }))
 }
 
 /// The request's body is the value, byte by byte.

@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 use crate::model::{Action, JobId};
@@ -43,9 +44,12 @@ impl From<Refusal> for Problem {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// The terminal's width; without both there are pipes.
     columns: Option<u16>,
+    /// The terminal's height.
     rows: Option<u16>,
 }
 

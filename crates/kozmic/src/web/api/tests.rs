@@ -3,17 +3,23 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::paging::{Paging, cursor};
 use super::problem::Problem;
 use crate::model::{JobId, is_flaky};
 use crate::store::{TestResult, Which};
 use crate::web::App;
+use crate::web::page::cut;
 use crate::web::visitor::Access;
 
+const LIST: &str = "tests";
+/// The slowest tests that are told of.
+const SLOWEST: i64 = 20;
 /// Tests, or results, of one answer.
 const LIMIT: i64 = 1_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct TestsAnswer {
     total: i64,
     passed: i64,
@@ -26,9 +32,11 @@ pub(super) struct TestsAnswer {
     notes: Vec<String>,
     /// Those that failed first.
     tests: Vec<TestAnswer>,
+    /// To be sent as `after`; null: these were the last.
+    next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TestAnswer {
     /// For its history.
     id: String,
@@ -43,13 +51,20 @@ struct TestAnswer {
     output: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Range {
     /// Only those that failed or could not be carried out.
     #[serde(default)]
     failed: bool,
+    /// So many of the first are left out.
     #[serde(default)]
+    #[param(minimum = 0)]
     skip: i64,
+    /// `next` of an answer: what follows it.
+    after: Option<String>,
+    /// How many, at the most; 0: only the counts.
+    #[param(minimum = 0, maximum = 1000)]
     limit: Option<i64>,
 }
 
@@ -64,8 +79,16 @@ pub(super) async fn of_job(
     let collection = app.store.collection(job.id).await?;
     let counts = collection.as_ref().map(|it| it.tests).unwrap_or_default();
     let which = if range.failed { Which::Bad } else { Which::All };
-    let limit = range.limit.unwrap_or(LIMIT).clamp(0, LIMIT);
-    let results = app.store.test_results(job.id, which, range.skip.max(0), limit).await?;
+    let limit = range.limit.unwrap_or(LIMIT);
+    if !(0..=LIMIT).contains(&limit) || range.skip < 0 {
+        let sentence = format!("`limit` goes from 0 to {LIMIT}, and `skip` from 0.");
+        return Err(Problem::bad_request(sentence));
+    }
+    // What a job's reports have told does not change any more.
+    let skip = Paging::behind(range.after).after::<i64>(LIST)?.unwrap_or(range.skip).max(0);
+    let mut results = app.store.test_results(job.id, which, skip, limit + 1).await?;
+    let next = cut(&mut results, limit) && limit > 0;
+    let next = next.then(|| cursor(LIST, skip.saturating_add(limit)));
     Ok(Json(TestsAnswer {
         total: counts.total(),
         passed: counts.passed,
@@ -76,6 +99,7 @@ pub(super) async fn of_job(
         duration_ms: collection.as_ref().map_or(0, |it| it.duration),
         notes: collection.map(|it| it.notes).unwrap_or_default(),
         tests: results.into_iter().map(answer).collect(),
+        next,
     }))
 }
 
@@ -94,7 +118,7 @@ fn answer(result: TestResult) -> TestAnswer {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct HistoryAnswer {
     hook: String,
     suite: String,
@@ -105,7 +129,7 @@ pub(super) struct HistoryAnswer {
     results: Vec<RunAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RunAnswer {
     outcome: &'static str,
     duration_ms: Option<i64>,
@@ -147,5 +171,42 @@ pub(super) async fn history(
         name: test.name,
         is_flaky: is_flaky(&past),
         results: results.collect(),
+    }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProjectTestsAnswer {
+    /// Those that failed lately, and passed without a change.
+    flaky: Vec<NamedTest>,
+    /// The number of the build whose slowest tests these are; null: none had any.
+    slowest_of: Option<i64>,
+    slowest: Vec<TestAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct NamedTest {
+    id: String,
+    hook: String,
+    suite: String,
+    class: String,
+    name: String,
+}
+
+pub(super) async fn of_project(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+) -> Result<Json<ProjectTestsAnswer>, Problem> {
+    let flaky = app.store.flaky_tests(project.id).await?.into_iter().map(|test| NamedTest {
+        id: format!("{:016x}", test.key.cast_unsigned()),
+        hook: test.hook,
+        suite: test.suite,
+        class: test.class,
+        name: test.name,
+    });
+    let (slowest_of, slowest) = app.store.slowest_tests(project.id, SLOWEST).await?.unzip();
+    Ok(Json(ProjectTestsAnswer {
+        flaky: flaky.collect(),
+        slowest_of,
+        slowest: slowest.unwrap_or_default().into_iter().map(answer).collect(),
     }))
 }

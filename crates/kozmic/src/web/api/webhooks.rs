@@ -1,11 +1,13 @@
 //! Webhooks of a project: where its builds are told of. No answer holds a URL or a secret.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::body::Body;
+use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::model::{Timestamp, WebhookSpec};
 use crate::store::{SentMessage, Webhook};
@@ -15,12 +17,14 @@ use crate::web::visitor::{Access, Account, Acting};
 /// Deliveries of each that are told of.
 const DELIVERIES: i64 = 10;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct WebhooksAnswer {
     webhooks: Vec<WebhookAnswer>,
+    /// To be sent as `after`; null: these were the last.
+    next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct WebhookAnswer {
     id: i64,
     /// `json` or `slack`.
@@ -35,8 +39,9 @@ pub(super) struct WebhookAnswer {
     deliveries: Vec<DeliveryAnswer>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DeliveryAnswer {
+    id: i64,
     delivery: String,
     event: String,
     build_id: Option<i64>,
@@ -50,7 +55,8 @@ struct DeliveryAnswer {
     at: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewWebhook {
     format: String,
     url: String,
@@ -59,7 +65,8 @@ pub(super) struct NewWebhook {
     events: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RemovedWebhook)]
 pub(super) struct RemovedAnswer {
     id: i64,
     host: String,
@@ -68,26 +75,24 @@ pub(super) struct RemovedAnswer {
 pub(super) async fn list(
     State(app): State<App>,
     Access { project, .. }: Access,
+    Query(paging): Query<Paging>,
 ) -> Result<Json<WebhooksAnswer>, Problem> {
+    let found = app.store.webhooks(project.id).await?;
+    let (found, next) = paging::part(found, &paging, "webhooks", |webhook| webhook.id)?;
     let mut webhooks = Vec::new();
-    for webhook in app.store.webhooks(project.id).await? {
+    for webhook in found {
         let deliveries = app.store.deliveries_of(webhook.id, DELIVERIES).await?;
         webhooks.push(answer(webhook, deliveries));
     }
-    Ok(Json(WebhooksAnswer { webhooks }))
+    Ok(Json(WebhooksAnswer { webhooks, next }))
 }
 
 pub(super) async fn add(
     Acting(app): Acting,
     account: Account,
     Access { project, .. }: Access,
-    body: Bytes,
+    Body(new): Body<NewWebhook>,
 ) -> Result<(StatusCode, Json<WebhookAnswer>), Problem> {
-    let new: NewWebhook = serde_json::from_slice(&body).map_err(|problem| {
-        Problem::bad_request(format!(
-            "The body must be JSON with format, url, secret and events: {problem}."
-        ))
-    })?;
     let events = new.events.iter().map(String::as_str);
     let spec =
         WebhookSpec::parse(&new.format, &new.url, &new.secret, events).map_err(|problem| {
@@ -119,8 +124,35 @@ pub(super) async fn remove(
     Ok(Json(RemovedAnswer { id, host }))
 }
 
+/// A message that tells of nothing; what became of it is among the deliveries.
+pub(super) async fn test(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+    Path((_, webhook)): Path<(i64, i64)>,
+) -> Result<StatusCode, Problem> {
+    if app.store.webhook_tested(project.id, webhook, Timestamp::now()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("webhook"))
+    }
+}
+
+/// Sends once more what was sent before.
+pub(super) async fn again(
+    State(app): State<App>,
+    Access { project, .. }: Access,
+    Path((_, delivery)): Path<(i64, i64)>,
+) -> Result<StatusCode, Problem> {
+    if app.store.delivery_again(project.id, delivery, Timestamp::now()).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("delivery"))
+    }
+}
+
 fn answer(webhook: Webhook, deliveries: Vec<SentMessage>) -> WebhookAnswer {
     let delivery = |sent: SentMessage| DeliveryAnswer {
+        id: sent.id,
         delivery: sent.uuid,
         event: sent.event,
         build_id: sent.build.map(|(id, _)| id.0),
