@@ -138,7 +138,8 @@ pub(super) struct Told {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let wait = if let Self::TooOften(wait, _) = &self { Some(whole_seconds(*wait)) } else { None };
+        let wait =
+            if let Self::TooOften(wait, _) = &self { Some(whole_seconds(*wait)) } else { None };
         let (status, told) = self.told();
         let mut response = status.into_response();
         let head = response.headers_mut();
