@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::container::own_volume;
-use super::network::{Network, placed};
+use super::network::Network;
 use super::{Container, ContainerLimits, Engine, Labels, Result, Step, label, parse_time};
 use crate::model::{JobUuid, ReadyCheck, Service, Timestamp};
 
@@ -157,13 +157,17 @@ impl Engine {
             host_config: Some(HostConfig {
                 log_config: Some(self.product.service_log_config()),
                 mounts: Some(volumes),
-                ..self.bounds(*limits)
+                ..self.bounds(*limits, false)
             }),
             labels: Some(all),
             ..Default::default()
         };
         let (network, at) = network;
-        let container = self.create_from(placed(body, network.service(at).as_ref())).await?;
+        let body = match network.service(at) {
+            Some(place) => self.in_place(body, &place, labels).await?,
+            None => body,
+        };
+        let container = self.create_from(body).await?;
         let started = self.docker.start_container(&container.id, None::<StartContainerOptions>);
         match started.await {
             Ok(()) => Ok(container),
@@ -253,7 +257,7 @@ impl Container<'_> {
     }
 
     /// Runs a program in it, as its own user; its code and what it wrote.
-    async fn check(&self, words: &[String]) -> Result<(Option<i64>, String)> {
+    pub(super) async fn check(&self, words: &[String]) -> Result<(Option<i64>, String)> {
         let engine = self.engine();
         let failed = |error: ApiError| engine.failed("look into a service", error);
         let options = CreateExecOptions {
