@@ -25,7 +25,7 @@ const ROUTES: &str = "/proc/net/route";
 /// A network that was made for one attempt of a job.
 #[derive(Debug, Clone)]
 pub struct Network {
-    pub(super) id: String,
+    id: String,
     subnet: Subnet,
     services: Vec<ServiceName>,
 }
@@ -43,6 +43,17 @@ pub struct Place {
 }
 
 impl Network {
+    /// One that is there.
+    pub(super) fn found(found: bollard::models::Network) -> Option<Self> {
+        let mut blocks = found.ipam?.config?.into_iter();
+        let subnet = blocks.find_map(|block| block.subnet?.parse().ok())?;
+        Some(Self { id: found.id?, subnet, services: Vec::new() })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The build script's.
     pub fn script(&self) -> Place {
         self.place(FIRST, None)

@@ -344,9 +344,7 @@ async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInc
 }
 
 async fn remove_networks(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
-    if let Err(error) = worker.engine.reclaim_sandboxes().await {
-        tracing::warn!(job = %job.uuid, %error, "a network is free only after the sweep");
-    }
+    worker.engine.sandbox_is_over();
     if job.options.services.is_empty() {
         return;
     }

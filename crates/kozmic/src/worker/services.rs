@@ -122,9 +122,9 @@ async fn free_network(
         match engine.create_network(labels, names.clone()).await {
             Err(error @ EngineError::NoNetwork(_)) if start.elapsed() < NETWORK_TIME => {
                 tell(Progress::Prepares(format!("waiting for a network: {error}")));
+                tokio::time::sleep(NETWORK_EVERY).await;
                 // Those that are kept ready for other jobs have addresses, too.
                 engine.remove_free_sandboxes().await?;
-                tokio::time::sleep(NETWORK_EVERY).await;
             }
             made => return made,
         }

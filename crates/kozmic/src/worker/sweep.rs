@@ -24,6 +24,7 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
                 remove_leavings(&worker).await;
                 beside::remove_dropped(&worker).await;
             }
+            () = worker.engine.sandboxes_changed() => tend_networks(&worker).await,
             _ = look.tick() => {
                 let (free, used) = worker.engine.sandboxes();
                 count::job_networks(free, used);
@@ -41,10 +42,15 @@ async fn remove_leavings(worker: &Worker) {
 }
 
 /// Some are ready before there is a job; not where there is no project yet.
-async fn tend_networks(worker: &Worker) -> Result<(), String> {
-    let has_projects = worker.store.has_projects().await.map_err(|error| error.to_string())?;
-    let ready = if has_projects { worker.concurrency.get() } else { 0 };
-    worker.engine.tend_sandboxes(ready).await.map_err(|error| error.to_string())
+async fn tend_networks(worker: &Worker) {
+    let tended = async {
+        let has_projects = worker.store.has_projects().await.map_err(|error| error.to_string())?;
+        let ready = if has_projects { worker.concurrency.get() } else { 0 };
+        worker.engine.tend_sandboxes(ready).await.map_err(|error| error.to_string())
+    };
+    if let Err(error) = tended.await {
+        tracing::warn!(error, "networks of jobs could not be looked after");
+    }
 }
 
 async fn sweep(worker: &Worker) {
@@ -66,9 +72,7 @@ async fn sweep(worker: &Worker) {
         tracing::warn!(%error, "what deleted projects have left here could not be removed");
     }
     beside::sweep(worker).await;
-    if let Err(error) = tend_networks(worker).await {
-        tracing::warn!(error, "networks of jobs could not be looked after");
-    }
+    tend_networks(worker).await;
     artifacts::sweep(worker).await;
     trees::sweep(worker).await;
     if let Err(error) = worker.engine.remove_nameless().await {

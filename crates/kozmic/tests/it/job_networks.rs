@@ -1,11 +1,11 @@
 //! Networks of jobs: each has one of its own, in which it does not reach what the settings
-//! name, and which another job gets when it is over.
+//! name, and which another job gets when it is over, with nothing of what was in it.
 
 use std::collections::BTreeSet;
 
 use tokio::net::TcpListener;
 
-use crate::crash::{free_url, said, start};
+use crate::crash::{free_url, said, start, terminate};
 use crate::harness::{
     BASE, Build, World, as_root, docker, eventually, free_port, hook, remove_cached_images,
     web_image, with_header,
@@ -28,6 +28,21 @@ impl World {
         let label = format!("label=kozmic.sandbox={}", self.instance().await);
         let listed = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]).await;
         listed.lines().map(str::to_owned).collect()
+    }
+
+    /// The networks that these hold.
+    async fn networks_of(&self, holders: &[String]) -> BTreeSet<String> {
+        let format = "{{index .Config.Labels \"kozmic.network\"}}";
+        let words = ["inspect", "--format", format].into_iter();
+        let words: Vec<&str> = words.chain(holders.iter().map(String::as_str)).collect();
+        docker(&words).await.lines().map(str::to_owned).collect()
+    }
+
+    /// The networks of its jobs that the engine has.
+    async fn job_networks(&self) -> BTreeSet<String> {
+        let label = format!("label=kozmic.sandbox={}", self.instance().await);
+        let words = ["network", "ls", "--quiet", "--no-trunc", "--filter", &label];
+        docker(&words).await.lines().map(str::to_owned).collect()
     }
 
     async fn network_mode(&self, container: &str) -> String {
@@ -171,9 +186,9 @@ async fn jobs_do_not_reach_one_another_and_the_next_one_has_the_network() {
     let build = world.is_written(&server.url, &first, "at 10.213.").await;
     let log = world.log_text(build.job("Tests")).await;
     let at = log.lines().find_map(|line| line.strip_prefix("at ")).unwrap().trim().to_owned();
-    let [holder] = &world.holders().await[..] else { panic!("one network") };
     let [script] = &world.containers("build").await[..] else { panic!("one script") };
-    assert_eq!(world.network_mode(script).await, format!("container:{holder}"));
+    let mode = world.network_mode(script).await;
+    assert!(world.holders().await.iter().any(|holder| mode == format!("container:{holder}")));
     let connect = format!("timeout 3 bash -c ': 3<>/dev/tcp/{at}/7000' && echo reached || :");
     // By itself it is.
     let told = docker(&["exec", script, "bash", "-c", &connect]).await;
@@ -185,23 +200,59 @@ async fn jobs_do_not_reach_one_another_and_the_next_one_has_the_network() {
     assert_ne!(world.network_mode(other).await, world.network_mode(script).await);
     let told = docker(&["exec", other, "bash", "-c", &connect]).await;
     assert_eq!(told.trim(), "");
+    let mut modes = Vec::new();
+    for script in &scripts {
+        modes.push(world.network_mode(script).await);
+    }
+    let of_jobs: Vec<String> = modes.iter().map(|mode| mode.replace("container:", "")).collect();
+    let of_jobs = world.networks_of(&of_jobs).await;
     for script in &scripts {
         docker(&["exec", script, "touch", "/tmp/go"]).await;
     }
     for sha in [&first, &second] {
         assert_eq!(world.finished(&server.url, sha).await.status, "success");
     }
-    // What they had is there for others, and no more is made.
-    let had: BTreeSet<String> = world.holders().await.into_iter().collect();
+    // Their networks are there for others, held by containers that no job has had.
+    let had: BTreeSet<String> = modes.into_iter().collect();
+    let ready = eventually("networks to be ready again", async || {
+        let holders = world.holders().await;
+        let is_new = holders.iter().all(|holder| !had.contains(&format!("container:{holder}")));
+        (is_new && holders.len() == 2).then_some(holders)
+    })
+    .await;
+    let networks = world.networks_of(&ready).await;
+    assert!(networks.is_superset(&of_jobs), "{networks:?} {of_jobs:?}");
     let third = world.push(&[("c", b"c")]).await;
     world.is_written(&server.url, &third, "at 10.213.").await;
     let [script] = &world.containers("build").await[..] else { panic!("one script") };
     let mode = world.network_mode(script).await;
-    assert!(had.contains(mode.trim_start_matches("container:")), "{mode}: {had:?}");
-    assert!(world.holders().await.iter().all(|holder| had.contains(holder)));
+    assert!(ready.iter().any(|holder| mode.ends_with(holder)), "{mode}: {ready:?}");
     docker(&["exec", script, "touch", "/tmp/go"]).await;
+    assert_eq!(world.finished(&server.url, &third).await.status, "success");
     world.end(server).await;
-    assert!(world.holders().await.is_empty());
+    assert!(world.holders().await.is_empty() && world.job_networks().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_root_wrote_about_names_is_not_there_for_the_next_job() {
+    let world = World::with(&[("KOZMIC_CONCURRENCY", "1")]).await;
+    let script = "#!/bin/bash\nfiles='/etc/hosts /etc/resolv.conf /etc/hostname'\n\
+                  cat $files | grep -c forged\n\
+                  for file in $files; do echo '# forged' | sudo tee -a $file >/dev/null; done\n\
+                  cat $files | grep -c forged\n";
+    let server = world.serve_with(script).await;
+    let mut networks = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let sha = world.push(&[(name, b"x")]).await;
+        let build = world.finished(&server.url, &sha).await;
+        let log = world.log_text(build.job("Tests")).await;
+        assert_eq!((build.status.as_str(), log.as_str()), ("success", "0\n3\n"), "{name}");
+        networks.push(world.job_networks().await);
+    }
+    // No more of them than there are jobs at once, and one that is ready.
+    assert!(networks.iter().all(|networks| networks.len() <= 2), "{networks:?}");
+    world.end(server).await;
+    assert!(world.job_networks().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,6 +276,8 @@ async fn forty_jobs_run_at_once() {
         modes.insert(world.network_mode(script).await);
     }
     assert_eq!(modes.len(), JOBS, "{modes:?}");
+    let holders: Vec<String> = modes.iter().map(|mode| mode.replace("container:", "")).collect();
+    assert_eq!(world.networks_of(&holders).await.len(), JOBS);
     assert!(modes.iter().all(|mode| mode.starts_with("container:")), "{modes:?}");
     for script in &scripts {
         docker(&["exec", script, "touch", "/tmp/go"]).await;
@@ -234,8 +287,10 @@ async fn forty_jobs_run_at_once() {
         let counted = (build.status.as_str(), build.jobs.len());
         assert_eq!(counted, ("success", HOOKS), "{:?}", build.jobs);
     }
+    // Few stay for the next jobs.
+    eventually("holders to go", async || (world.holders().await.len() <= 4).then_some(())).await;
     world.end(server).await;
-    assert!(world.holders().await.is_empty());
+    assert!(world.holders().await.is_empty() && world.job_networks().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,19 +306,34 @@ async fn a_network_outlives_its_server_and_goes_when_its_job_is_over() {
     world.is_written(&url, &sha, "begun").await;
     let [script] = &world.containers("build").await[..] else { panic!("one script") };
     let mode = world.network_mode(script).await;
+    let of_killed = world.holders().await;
+    let of_job = of_killed.iter().find(|holder| mode.ends_with(*holder)).unwrap().clone();
+    let networks_of_killed = world.job_networks().await;
     server.kill().await.unwrap();
+    // Nobody has tidied up.
+    assert_eq!(world.holders().await, of_killed);
+    assert_eq!(world.job_networks().await, networks_of_killed);
     let mut server = start(&world, &url).await;
+    eventually("what no job has to go", async || {
+        let mut left = world.holders().await;
+        left.retain(|holder| of_killed.contains(holder));
+        (left == [of_job.as_str()]).then_some(())
+    })
+    .await;
     docker(&["exec", script, "touch", "/tmp/go"]).await;
     let build = world.finished(&url, &sha).await;
     let log = world.log_text(build.job("Tests")).await;
     assert_eq!(build.status, "success", "{log} {}", said(&world));
     assert_eq!(log, "begun\nPermission denied\n");
     // One of another server's settings is nobody's afterwards.
-    eventually("the network to go", async || {
+    eventually("the networks of the server that was killed to go", async || {
         let holders = world.holders().await;
-        holders.iter().all(|holder| !mode.ends_with(holder)).then_some(())
+        let is_held = holders.iter().any(|holder| of_killed.contains(holder));
+        let is_there = !world.job_networks().await.is_disjoint(&networks_of_killed);
+        (!is_held && !is_there).then_some(())
     })
     .await;
     world.nothing_left().await;
-    server.kill().await.unwrap();
+    terminate(&mut server, &world).await;
+    assert!(world.holders().await.is_empty() && world.job_networks().await.is_empty());
 }

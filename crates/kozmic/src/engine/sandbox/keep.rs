@@ -1,17 +1,36 @@
 //! What becomes of networks that no job has any more, of this process or the one before it.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
 use bollard::query_parameters::{InspectContainerOptions, ListNetworksOptionsBuilder};
 
 use super::{HELD_BY, NETWORK, NODE, SANDBOX, Sandbox, Sandboxes, Taken};
+use crate::engine::network::Network;
 use crate::engine::{Engine, EngineError, Result, Step, label};
 use crate::model::JobUuid;
 
-/// As many that nobody has are kept at the most.
+/// As many that nobody has are kept at the most, while there are jobs.
 const MOST_FREE: usize = 4;
+/// As many when no job has taken one for so long.
+const AT_REST: usize = 1;
+const REST_AFTER: Duration = Duration::from_mins(10);
+
+impl Sandboxes {
+    /// One that is free beyond so many.
+    fn surplus_of(&self, free: usize) -> Option<Sandbox> {
+        let mut pool = self.pool();
+        if pool.free.len() > free { pool.free.pop() } else { None }
+    }
+
+    /// A network that nothing holds beyond so many.
+    fn bare_of(&self, bare: usize) -> Option<Network> {
+        let mut pool = self.pool();
+        if pool.bare.len() > bare { pool.bare.pop() } else { None }
+    }
+}
 
 impl Engine {
     /// Removes what holds the networks of a job's services.
@@ -29,48 +48,72 @@ impl Engine {
     }
 
     /// Frees what nobody has joined any more, removes what is too much, and makes what is
-    /// missing of `ready`.
-    pub async fn tend_sandboxes(&self, ready: usize) -> Result<()> {
+    /// missing where so many jobs may run; less when none has come for long.
+    pub async fn tend_sandboxes(&self, jobs: usize) -> Result<()> {
         let Some(sandboxes) = &self.sandboxes else { return Ok(()) };
         sandboxes.adopted.get_or_try_init(async || self.adopt(sandboxes).await).await?;
         self.reclaim(sandboxes).await?;
-        let surplus = {
-            let mut pool = sandboxes.pool();
-            let kept = pool.free.len().min(MOST_FREE);
-            pool.free.split_off(kept)
+        let last = sandboxes.pool().last_taken;
+        let (free, bare) = match last {
+            Some(last) if last.elapsed() < REST_AFTER => (MOST_FREE, jobs),
+            Some(_) | None => (AT_REST, 0),
         };
-        for Sandbox { holder, network } in surplus {
-            self.remove_sandbox(&holder, &network).await?;
-        }
-        for _ in self.sandboxes().0 + self.sandboxes().1..ready.min(MOST_FREE) {
+        let free = free.min(jobs);
+        while sandboxes.pool().free.len() < free {
             match self.make_sandbox(sandboxes).await {
                 // Told when a job wants one.
                 Err(EngineError::NoSandbox(_) | EngineError::NoNetwork(_)) => break,
                 made => made?,
             }
         }
+        self.shrink(sandboxes, free, bare).await
+    }
+
+    /// Removes what is beyond so many.
+    async fn shrink(&self, sandboxes: &Sandboxes, free: usize, bare: usize) -> Result<()> {
+        while let Some(surplus) = sandboxes.surplus_of(free) {
+            let removed = self.container(&surplus.holder).remove().await;
+            let mut pool = sandboxes.pool();
+            match removed {
+                Ok(()) => pool.bare.push(surplus.network),
+                Err(error) => {
+                    pool.free.push(surplus);
+                    return Err(error);
+                }
+            }
+        }
+        while let Some(network) = sandboxes.bare_of(bare) {
+            if let Err(error) = self.remove_network(network.id()).await {
+                sandboxes.pool().bare.push(network);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
-    /// Frees what nobody has joined any more.
-    pub async fn reclaim_sandboxes(&self) -> Result<()> {
-        match &self.sandboxes {
-            Some(sandboxes) => self.reclaim(sandboxes).await,
-            None => Ok(()),
+    /// A job is over: what it had is to be looked after.
+    pub fn sandbox_is_over(&self) {
+        if let Some(sandboxes) = &self.sandboxes {
+            sandboxes.changed.notify_one();
         }
     }
 
-    /// Removes what nobody has: this process ends.
+    /// Returns when there is something to look after; never where jobs have no networks.
+    pub async fn sandboxes_changed(&self) {
+        match &self.sandboxes {
+            Some(sandboxes) => sandboxes.changed.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Removes what nobody has: others want the addresses, or this process ends.
     pub async fn remove_free_sandboxes(&self) -> Result<()> {
         let Some(sandboxes) = &self.sandboxes else { return Ok(()) };
         self.reclaim(sandboxes).await?;
-        let free = std::mem::take(&mut sandboxes.pool().free);
-        for Sandbox { holder, network } in free {
-            self.remove_sandbox(&holder, &network).await?;
-        }
-        Ok(())
+        self.shrink(sandboxes, 0, 0).await
     }
 
+    /// Takes the networks that nobody has joined any more from what held them.
     pub(super) async fn reclaim(&self, sandboxes: &Sandboxes) -> Result<()> {
         // Before the engine is asked: who joins one of these has done so.
         let candidates: Vec<String> = {
@@ -82,18 +125,23 @@ impl Engine {
             return Ok(());
         }
         let joined = self.joined_holders().await?;
-        let mut stale = Vec::new();
-        {
+        for holder in candidates.into_iter().filter(|holder| !joined.contains(holder)) {
+            let taken = sandboxes.pool().taken.remove(&holder);
+            let Some(taken) = taken else { continue };
+            let freed = if taken.is_inherited {
+                self.remove_sandbox(&holder, taken.network.id()).await
+            } else {
+                self.container(&holder).remove().await
+            };
             let mut pool = sandboxes.pool();
-            for holder in candidates.into_iter().filter(|holder| !joined.contains(holder)) {
-                let Some(taken) = pool.taken.remove(&holder) else { continue };
-                let sandbox = Sandbox { holder, network: taken.network };
-                let whereto = if taken.is_inherited { &mut stale } else { &mut pool.free };
-                whereto.push(sandbox);
+            if let Err(error) = freed {
+                // For the next time.
+                pool.taken.insert(holder, taken);
+                return Err(error);
             }
-        }
-        for Sandbox { holder, network } in stale {
-            self.remove_sandbox(&holder, &network).await?;
+            if !taken.is_inherited {
+                pool.bare.push(taken.network);
+            }
         }
         Ok(())
     }
@@ -118,35 +166,34 @@ impl Engine {
         let is_ours = |labels: &HashMap<String, String>| {
             labels.get(SANDBOX) == Some(&self.instance) && labels.get(NODE) == Some(&sandboxes.node)
         };
-        let joined = self.joined_holders().await?;
-        let mut in_use = HashSet::new();
-        for found in self.list(&filters).await? {
-            let (Some(holder), Some(labels)) = (found.id, found.labels) else { continue };
-            let Some(network) = labels.get(NETWORK).filter(|_| is_ours(&labels)).cloned() else {
-                continue;
-            };
-            if joined.contains(&holder) {
-                in_use.insert(network.clone());
-                let taken = Taken { network, is_pending: false, is_inherited: true };
-                sandboxes.pool().taken.insert(holder, taken);
-            } else {
-                self.container(&holder).remove().await?;
-            }
-        }
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
         let networks = self.docker.list_networks(Some(options)).await;
-        for network in networks.map_err(|e| self.failed("list networks", e))? {
-            if let (Some(id), Some(labels)) = (network.id, network.labels)
-                && is_ours(&labels)
-                && !in_use.contains(&id)
-            {
-                self.remove_network(&id).await?;
+        let networks = networks.map_err(|e| self.failed("list networks", e))?.into_iter();
+        let networks = networks.filter(|found| found.labels.as_ref().is_some_and(is_ours));
+        let mut networks: HashMap<String, Network> = networks
+            .filter_map(Network::found)
+            .map(|network| (network.id().to_owned(), network))
+            .collect();
+        let joined = self.joined_holders().await?;
+        for found in self.list(&filters).await? {
+            let (Some(holder), Some(labels)) = (found.id, found.labels) else { continue };
+            if !is_ours(&labels) {
+                continue;
             }
+            if !joined.contains(&holder) {
+                self.container(&holder).remove().await?;
+            } else if let Some(network) = labels.get(NETWORK).and_then(|id| networks.remove(id)) {
+                let taken = Taken { network, is_pending: false, is_inherited: true };
+                sandboxes.pool().taken.insert(holder, taken);
+            }
+        }
+        for id in networks.keys() {
+            self.remove_network(id).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn remove_sandbox(&self, holder: &str, network: &str) -> Result<()> {
+    async fn remove_sandbox(&self, holder: &str, network: &str) -> Result<()> {
         self.container(holder).remove().await?;
         self.remove_network(network).await
     }

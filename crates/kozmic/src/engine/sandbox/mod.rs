@@ -1,6 +1,7 @@
 //! Networks of jobs, made ahead: each is a network of its own and a container that holds its
-//! namespace, in which rules keep whoever joins it from some addresses. One is given to
-//! another job when all who joined it are gone.
+//! namespace, in which rules keep whoever joins it from some addresses. When all who joined
+//! it are gone, the container goes, and the network is given to another one: who joins a
+//! container has its `/etc/hosts` and `/etc/resolv.conf`, and root may write them.
 //!
 //! The holder runs `ip monitor`, which waits, in an image of nothing else. It alone has
 //! NET_ADMIN, and shares nothing but the network with the job.
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::StartContainerOptions;
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 use tokio::time::Instant;
 
 use super::network::{Network, Place, placed};
@@ -52,27 +53,32 @@ pub(super) struct Sandboxes {
     image: OnceCell<IpImage>,
     adopted: OnceCell<()>,
     pool: Mutex<Pool>,
+    /// A job is over.
+    changed: Notify,
 }
 
 #[derive(Default)]
 struct Pool {
     free: Vec<Sandbox>,
+    /// Networks that nothing holds.
+    bare: Vec<Network>,
     /// By the holder's id.
     taken: HashMap<String, Taken>,
+    last_taken: Option<Instant>,
     has_warned: bool,
 }
 
-/// A holder, and its network.
+/// A holder that nobody has joined yet, and its network.
 struct Sandbox {
     holder: String,
-    network: String,
+    network: Network,
 }
 
 struct Taken {
-    network: String,
+    network: Network,
     /// Nothing has joined it yet.
     is_pending: bool,
-    /// Its rules may be of other settings.
+    /// It is of the process before; its addresses may be of other settings.
     is_inherited: bool,
 }
 
@@ -119,6 +125,7 @@ impl Sandboxes {
         let Sandbox { holder, network } = pool.free.pop()?;
         let taken = Taken { network, is_pending: true, is_inherited: false };
         pool.taken.insert(holder.clone(), taken);
+        pool.last_taken = Some(Instant::now());
         Some(Ticket { sandboxes: self, holder })
     }
 }
@@ -134,6 +141,7 @@ impl Engine {
             image: OnceCell::new(),
             adopted: OnceCell::new(),
             pool: Mutex::default(),
+            changed: Notify::new(),
         };
         Self { sandboxes: Some(sandboxes), ..self }
     }
@@ -158,6 +166,7 @@ impl Engine {
             match self.make_sandbox(sandboxes).await {
                 Ok(()) => {}
                 Err(EngineError::NoNetwork(_)) if start.elapsed() < NETWORK_TIME => {
+                    self.reclaim(sandboxes).await?;
                     tokio::time::sleep(NETWORK_EVERY).await;
                 }
                 Err(EngineError::NoSandbox(problem)) if !sandboxes.blocks.is_must => {
@@ -176,19 +185,12 @@ impl Engine {
 
     /// One that is there and that nobody has.
     async fn free_sandbox<'a>(&self, sandboxes: &'a Sandboxes) -> Result<Option<Ticket<'a>>> {
-        if sandboxes.pool().free.is_empty() {
-            self.reclaim(sandboxes).await?;
-        }
         while let Some(ticket) = sandboxes.pop() {
-            // The engine may have ended it, with itself.
+            // The engine may have ended it, with itself. It is let go then, and looked after.
             match self.container(&ticket.holder).is_running().await {
                 Ok(true) => return Ok(Some(ticket)),
-                Ok(false) | Err(EngineError::Refused { .. }) => {}
+                Ok(false) | Err(EngineError::Refused { .. }) => sandboxes.changed.notify_one(),
                 Err(error) => return Err(error),
-            }
-            let taken = sandboxes.pool().taken.remove(&ticket.holder);
-            if let Some(Taken { network, .. }) = taken {
-                self.remove_sandbox(&ticket.holder, &network).await?;
             }
         }
         Ok(None)
@@ -201,14 +203,19 @@ impl Engine {
             (SANDBOX.to_owned(), self.instance.clone()),
             (NODE.to_owned(), sandboxes.node.clone()),
         ]);
-        let name = format!("kozmic-sandbox-{}", JobUuid::random());
-        let network = self.create_network_as(&name, &labels, Vec::new()).await;
-        let network = network.map_err(not_made)?;
+        let bare = sandboxes.pool().bare.pop();
+        let network = match bare {
+            Some(network) => network,
+            None => {
+                let name = format!("kozmic-sandbox-{}", JobUuid::random());
+                let made = self.create_network_as(&name, &labels, Vec::new()).await;
+                made.map_err(not_made)?
+            }
+        };
         let mut of_holder = labels;
         of_holder.insert(NETWORK.to_owned(), network.id().to_owned());
         match self.make_holder(sandboxes, &network.script(), of_holder, None).await {
             Ok(holder) => {
-                let network = network.id().to_owned();
                 sandboxes.pool().free.push(Sandbox { holder: holder.id, network });
                 Ok(())
             }
@@ -323,11 +330,5 @@ fn not_made(error: EngineError) -> EngineError {
             EngineError::NoSandbox(format!("the engine could not {what}: {problem}"))
         }
         other => other,
-    }
-}
-
-impl Network {
-    fn id(&self) -> &str {
-        &self.id
     }
 }
