@@ -10,7 +10,7 @@ use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 use bollard::query_parameters::{LogsOptionsBuilder, StartContainerOptions};
 use futures_util::StreamExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::container::own_volume;
 use super::network::Network;
@@ -19,6 +19,8 @@ use crate::model::{JobUuid, ReadyCheck, Service, Timestamp};
 
 /// How long one look at a service may take.
 const LOOK_TIME: Duration = Duration::from_secs(10);
+/// Between two looks for the code of one that has ended.
+const CODE_EVERY: Duration = Duration::from_millis(10);
 /// Bytes of a check's output that are kept.
 const SAID_LIMIT: usize = 1 << 18;
 /// Prints the kernel's tables of TCP sockets (proc(5)) with nothing but the shell's builtins.
@@ -278,7 +280,13 @@ impl Container<'_> {
                 }
             }
         }
-        let inspected = engine.docker.inspect_exec(&created.id).await.map_err(failed)?;
+        let mut inspected = engine.docker.inspect_exec(&created.id).await.map_err(failed)?;
+        // Its output is over a moment before its end is known.
+        let start = Instant::now();
+        while inspected.running == Some(true) && start.elapsed() < LOOK_TIME {
+            tokio::time::sleep(CODE_EVERY).await;
+            inspected = engine.docker.inspect_exec(&created.id).await.map_err(failed)?;
+        }
         let text = String::from_utf8_lossy(&said).into_owned();
         Ok((inspected.exit_code, text))
     }

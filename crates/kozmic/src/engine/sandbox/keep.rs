@@ -61,8 +61,11 @@ impl Engine {
         let free = free.min(jobs);
         while sandboxes.pool().free.len() < free {
             match self.make_sandbox(sandboxes).await {
-                // Told when a job wants one.
-                Err(EngineError::NoSandbox(_) | EngineError::NoNetwork(_)) => break,
+                // Told again when a job wants one.
+                Err(error @ (EngineError::NoSandbox(_) | EngineError::NoNetwork(_))) => {
+                    tracing::debug!(%error, "no network is ready for the next job");
+                    break;
+                }
                 made => made?,
             }
         }
