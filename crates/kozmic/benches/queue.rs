@@ -192,6 +192,8 @@ async fn measure(url: &str, jobs: usize) {
         );
     }
     enqueue(url, jobs).await;
+    // As the database does by itself before long.
+    sqlx::raw_sql("ANALYZE").execute(&mut connection).await.unwrap();
     let finished = "SELECT COUNT(*) FROM jobs WHERE status = 'success'";
     let count = async |connection: &mut AnyConnection, text: &'static str| -> i64 {
         sqlx::query(text).fetch_one(connection).await.unwrap().get(0)

@@ -7,8 +7,8 @@ mod missed;
 mod reconcile;
 
 use crate::github::{Client, Repository};
-use crate::model::{ForkPolicy, Head, Timestamp};
-use crate::store::{Delivery, Hook, Project, Recorded, Store, StoreError};
+use crate::model::{Head, Timestamp};
+use crate::store::{Delivery, Destination, Recorded, Store, StoreError};
 use ask::Ask;
 
 pub use ask::{AskError, ask_github};
@@ -30,15 +30,15 @@ pub enum Answer {
 pub async fn take(
     store: &Store,
     github: &Client,
-    (project, forks): (&Project, ForkPolicy),
-    hook: &Hook,
+    to: &Destination,
     delivery: &Delivery,
 ) -> Result<Answer, StoreError> {
+    let project = &to.project;
     let event = match crate::github::parse(&delivery.event, delivery.payload.as_bytes()) {
         Ok(event) => event,
         Err(problem) => return Ok(Answer::Refused(problem.to_string())),
     };
-    let decision = decide(&event, project.repository.gh_id, hook.gh_id, forks);
+    let decision = decide(&event, project.repository.gh_id, to.gh_id, to.forks);
     let current = event.repository().and_then(Repository::current);
     let renamed = current.filter(|current| *current != project.repository);
     // One that was taken before asks GitHub for nothing and renames nothing.
@@ -47,7 +47,7 @@ pub async fn take(
         Decision::Release(_) => true,
         _ => false,
     };
-    if does_more && let Some(outcome) = store.delivery_outcome(hook.id, &delivery.guid).await? {
+    if does_more && let Some(outcome) = store.delivery_outcome(to.hook, &delivery.guid).await? {
         return Ok(Answer::Ok(Recorded::Seen(outcome).sentence()));
     }
     // Renamed, transferred, made private: what is built from is known before it is.

@@ -35,6 +35,8 @@ pub struct Logs {
     elsewhere: Option<Elsewhere>,
     live: Arc<Mutex<HashMap<PathBuf, Weak<Live>>>>,
     kept: Arc<Mutex<LruCache<JobUuid, Arc<Kept>>>>,
+    /// Held while a log is archived: two who archive the same one would pack it into one file.
+    archiving: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What became of a log that was to be archived.
@@ -50,7 +52,8 @@ impl Logs {
     pub fn new(data_dir: &Path, objects: Objects) -> Self {
         let kept = Arc::new(Mutex::new(LruCache::unbounded()));
         let folder = LogFolder::new(data_dir);
-        Self { folder, objects, elsewhere: None, live: Arc::default(), kept }
+        let (live, archiving) = (Arc::default(), Arc::default());
+        Self { folder, objects, elsewhere: None, live, kept, archiving }
     }
 
     /// With the logs that other processes write.
@@ -158,6 +161,7 @@ impl Logs {
     /// Moves a log that nobody writes any more to the objects. Cut off anywhere, it
     /// leaves the live log, or the archive, or both; then it can be done again.
     pub async fn archive(&self, job: JobUuid) -> Result<Archived, LogError> {
+        let _alone = self.archiving.lock().await;
         let path = self.folder.path(job);
         let packed = path.with_extension("zst.new");
         let (from, into) = (path.clone(), packed.clone());

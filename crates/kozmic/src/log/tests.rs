@@ -387,6 +387,24 @@ fn archiving_that_was_cut_off_is_done_again() {
 }
 
 #[test]
+fn who_archives_at_the_same_time_archives_once() {
+    run(async {
+        let mut place = Place::new();
+        let log: Vec<u8> = (0..200_000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
+        place.live().append(&log).unwrap();
+        let archive = |_| {
+            let (logs, job) = (place.logs.clone(), place.job);
+            tokio::spawn(async move { logs.archive(job).await.unwrap() })
+        };
+        let archived = futures_util::future::join_all((0..4).map(archive)).await;
+        let did = archived.into_iter().filter(|it| *it.as_ref().unwrap() != Archived::Nothing);
+        assert_eq!(did.count(), 1);
+        place.logs = logs_in(place.folder.path());
+        assert!(all_bytes(place.reader().await, 0).await == log);
+    });
+}
+
+#[test]
 fn an_archive_is_unpacked_by_other_programs() {
     run(async {
         let mut place = Place::new();

@@ -19,7 +19,7 @@ use crate::github::{Client, GithubError};
 use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
 use crate::store::{Report, Store, StoreError};
-use retry::pause_before_retry;
+use retry::{is_of_others, pause_before_retry};
 
 pub use mail::try_mail_server;
 pub use notify::{Notifier, notify};
@@ -171,10 +171,16 @@ impl Reporter {
             return Ok(true);
         };
         let why = error.to_string();
+        let goes_on = !is_of_others(&error);
+        let failed_attempts = if goes_on { report.attempts } else { failed_attempts };
         if let Some(pause) = pause_before_retry(&error, report.attempts, failed_attempts) {
             tracing::warn!(%error, retry_in_s = pause.as_secs(), "a report did not arrive");
-            self.store.reports_postponed(report.project, &self.name, &why, pause, now).await?;
-            return Ok(false);
+            if goes_on {
+                self.store.report_postponed(report, &self.name, &why, pause, now).await?;
+            } else {
+                self.store.reports_postponed(report.project, &self.name, &why, pause, now).await?;
+            }
+            return Ok(goes_on);
         }
         tracing::error!(%error, "a report was given up");
         self.store.report_settled(report, &self.name, Some(&why), now).await?;

@@ -35,6 +35,12 @@ pub(super) fn pause_before_retry(
     Some(doubled(FIRST_PAUSE, LONGEST_PAUSE, failed_attempts).max(asked))
 }
 
+/// Whether others of its project would fare the same. What GitHub says of a commit says nothing
+/// of other commits: that it does not know it, or that it has too many statuses.
+pub(super) fn is_of_others(error: &ReportError) -> bool {
+    !matches!(error, ReportError::Github(GithubError::Refused { status: 422, .. }))
+}
+
 /// The first pause, twice as long each time, but no longer than the longest.
 pub(super) fn doubled(first: Duration, longest: Duration, times: i64) -> Duration {
     let doublings = u32::try_from(times.clamp(0, 16)).unwrap_or(16);

@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sqlx::AssertSqlSafe;
+
 use super::builds::{self, NewBuild};
 use super::deliveries::{Delivery, Recorded};
 use super::dialect::Dialect;
@@ -146,22 +148,27 @@ impl Came<'_> {
 
     /// Older builds of the same ref are stopped: where the project wants it, and always
     /// those that only wait for an approval. What somebody asked for is what they asked for.
-    pub(super) async fn supersede(&self, tx: &mut Transaction, number: i64) -> Result<()> {
+    pub(super) async fn supersede(
+        &self,
+        tx: &mut Transaction,
+        number: i64,
+        cancels: bool,
+    ) -> Result<()> {
         let Self { project, build, now, .. } = *self;
-        let rows = sqlx::query(
-            "SELECT builds.id FROM builds JOIN projects ON projects.id = builds.project_id \
-             WHERE projects.id = $1 \
-             AND (projects.cancels_superseded = 1 OR builds.approval = 'awaited') \
-             AND builds.gh_commit_ref = $2 AND builds.number < $3 \
-             AND builds.triggered_by NOT IN ('manual', 'cron', 'try') \
-             AND builds.status IN ('enqueued', 'pending', 'failure', 'error') ORDER BY builds.id",
-        )
-        .bind(project.0)
-        .bind(build.git_ref.as_full())
-        .bind(number)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(failed("find superseded builds"))?;
+        let which = if cancels { "" } else { " AND approval = 'awaited'" };
+        let text = format!(
+            "SELECT id FROM builds WHERE project_id = $1 AND gh_commit_ref = $2 AND number < $3 \
+             AND triggered_by NOT IN ('manual', 'cron', 'try') \
+             AND status IN ('enqueued', 'pending', 'failure', 'error') AND finished_at IS NULL{which} \
+             ORDER BY id"
+        );
+        let rows = sqlx::query(AssertSqlSafe(text))
+            .bind(project.0)
+            .bind(build.git_ref.as_full())
+            .bind(number)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(failed("find superseded builds"))?;
         let why = format!("superseded by build #{number}");
         for row in &rows {
             let older = BuildId(row.int("id")?);

@@ -6,9 +6,10 @@ use sqlx::any::AnyRow;
 use super::hook_changes::remember;
 use super::hook_order::{self, HookPlan};
 use super::{
-    Columns as _, Result, Store, Transaction, commit, failed, schedules, to_json, whole_rows,
+    Columns as _, Project, Result, Store, Transaction, commit, failed, schedules, to_json,
+    whole_rows,
 };
-use crate::model::{Action, Event, HookId, HookSpec, ProjectId, Script, Timestamp};
+use crate::model::{Action, Event, ForkPolicy, HookId, HookSpec, ProjectId, Script, Timestamp};
 
 #[derive(Debug, Clone)]
 pub struct Hook {
@@ -19,6 +20,17 @@ pub struct Hook {
     pub spec: HookSpec,
     /// Signs the webhook's deliveries.
     pub secret: SecretString,
+}
+
+/// What the webhook of a hook delivers for.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    pub hook: HookId,
+    /// The webhook's id at GitHub, once it is known.
+    pub gh_id: Option<i64>,
+    pub secret: SecretString,
+    pub project: Project,
+    pub forks: ForkPolicy,
 }
 
 impl Store {
@@ -178,6 +190,31 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let tracked = tracked_paths(&self.pool, id).await?;
         Ok(Some(self.read_hook(&row, &tracked)?))
+    }
+
+    /// What a delivery to a hook's address is for. Asked with each one, so it is one query, whose
+    /// plan is kept.
+    pub async fn destination(&self, id: HookId) -> Result<Option<Destination>> {
+        let row = sqlx::query(
+            "SELECT hooks.gh_id AS hook_gh_id, hooks.secret, projects.id, projects.owner_id, \
+             projects.gh_id, projects.gh_full_name, projects.gh_ssh_clone_url, \
+             projects.gh_https_clone_url, projects.gh_default_branch, projects.is_public, \
+             projects.is_visible_to_all, projects.is_archived, projects.fork_policy \
+             FROM hooks JOIN projects ON projects.id = hooks.project_id WHERE hooks.id = $1",
+        )
+        .bind(id.0)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("find a hook"))?;
+        let Some(row) = row else { return Ok(None) };
+        let secret = self.open_sealed(&secret_place(id), row.bytes_or_null("secret")?)?;
+        Ok(Some(Destination {
+            hook: id,
+            gh_id: row.int_or_null("hook_gh_id")?,
+            secret: secret.unwrap_or_default(),
+            project: Project::read(&row)?,
+            forks: row.text("fork_policy")?.parse()?,
+        }))
     }
 
     /// A project's hooks, oldest first, also those that are not active yet.

@@ -27,6 +27,8 @@ pub struct Job {
     pub status: JobStatus,
     /// Why it is where it is, one sentence.
     pub reason: String,
+    /// Who has it, or had it last: its log is theirs.
+    pub worker: Option<String>,
     pub return_code: Option<i64>,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -58,6 +60,7 @@ impl Job {
             image: row.text("docker_image")?,
             status: row.text("status")?.parse()?,
             reason: row.text("reason")?,
+            worker: row.text_or_null("worker")?,
             return_code: row.int_or_null("return_code")?,
             created_at: Timestamp(row.int("created_at")?),
             started_at: row.int_or_null("started_at")?.map(Timestamp),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use super::claimed::read_one;
+use super::claimed::read_claimed;
 use super::{
     ClaimedJob, Columns as _, Result, Store, StoreError, commit, failed, phases, read_options,
 };
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// A worker takes up a job, in the same attempt, whose own worker is gone. None
-    /// when its lease did not run out after all.
+    /// when its lease did not run out after all, and when it can't be read, and so has ended.
     pub async fn job_adopted(
         &self,
         job: JobId,
@@ -163,9 +163,16 @@ impl Store {
         if adopted.rows_affected() == 0 {
             return Ok(None);
         }
-        let job = read_one(&mut tx, job).await?;
+        let read = read_claimed(&mut tx, &[job]).await?.pop();
         commit(tx).await?;
-        Ok(Some(job))
+        match read {
+            Some((_, Ok(job))) => Ok(Some(job)),
+            Some((_, Err(problem))) => {
+                self.job_unreadable(job, &problem, now).await?;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
     }
 
     /// A job's worker is gone. None when its lease did not run out after all.
@@ -205,7 +212,9 @@ impl Store {
         .map_err(failed("read a lost job"))?;
         let Some(row) = row else { return Ok(None) };
         let lost = row.int("lost")? + row.int("script_started")?;
-        let end = why_not_again(gone, read_options(&row)?.retry, lost, row.int("attempt")?);
+        // Options that can't be read are found when a worker takes the job again.
+        let may_retry = read_options(&row).map_or(true, |options| options.retry);
+        let end = why_not_again(gone, may_retry, lost, row.int("attempt")?);
         let retried = end.is_none();
         let (status, reason, cause) = match &end {
             None => ("enqueued", format!("{gone} was lost; waiting to start again"), None),

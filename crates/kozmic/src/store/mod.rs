@@ -107,7 +107,7 @@ pub use disk::{ImageNews, KeptImage, KeptLog};
 pub use history::{BuildFilter, HistoryPart, Place};
 pub use hook_changes::HookChange;
 pub use hook_order::HookPlan;
-pub use hooks::Hook;
+pub use hooks::{Destination, Hook};
 pub use install_steps::KeptStep;
 pub use jobs::Job;
 pub use kept::{KeptContainer, Opening};

@@ -71,7 +71,7 @@ async fn hooks(tx: &mut Transaction, came: &[&Came<'_>]) -> Result<HashMap<i64, 
     let projects: Vec<i64> = projects.into_iter().collect();
     let text = format!(
         "SELECT hooks.id, title AS hook_title, docker_image, install_script, build_script, options, \
-         is_active, projects.env AS project_env, hooks.project_id FROM hooks \
+         is_active, projects.env AS project_env, projects.cancels_superseded, hooks.project_id FROM hooks \
          JOIN projects ON projects.id = hooks.project_id \
          WHERE project_id IN ({}) ORDER BY hooks.id",
         places(0, projects.len())
@@ -163,10 +163,32 @@ async fn insert(tx: &mut Transaction, wanted: &[Wanted<'_>]) -> Result<Vec<(Buil
     }
     let ids: Vec<BuildId> = made.iter().map(|(build, _)| *build).collect();
     outbox::builds_changed(tx, &ids, *now).await?;
-    for (of, (_, number)) in wanted.iter().zip(&made) {
-        of.came.supersede(tx, *number).await?;
-    }
+    supersede(tx, wanted, &made).await?;
     Ok(made)
+}
+
+/// Of each ref the newest of these builds supersedes all before it, those among these too.
+async fn supersede(
+    tx: &mut Transaction,
+    wanted: &[Wanted<'_>],
+    made: &[(BuildId, i64)],
+) -> Result<()> {
+    let mut newest: BTreeMap<(ProjectId, &str), (&Wanted, i64)> = BTreeMap::new();
+    for (of, (_, number)) in wanted.iter().zip(made) {
+        let key = (of.came.project, of.came.build.git_ref.as_full());
+        let newer = newest.entry(key).or_insert((of, *number));
+        if newer.1 < *number {
+            *newer = (of, *number);
+        }
+    }
+    for (of, number) in newest.into_values() {
+        let cancels = match of.wanting.first() {
+            Some(hook) => hook.row.flag("cancels_superseded")?,
+            None => false,
+        };
+        of.came.supersede(tx, number, cancels).await?;
+    }
+    Ok(())
 }
 
 impl Hook {

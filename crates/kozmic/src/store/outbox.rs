@@ -84,17 +84,26 @@ struct Payload {
 impl Store {
     /// Projects with something that is due, the longest-waiting first, at most `limit`.
     pub async fn projects_to_report(&self, now: Timestamp, limit: i64) -> Result<Vec<ProjectId>> {
+        // Each step of the recursion finds the next project by the index, however much waits of
+        // the one before.
         let rows = sqlx::query(
-            "SELECT project_id, MIN(next_attempt_at) AS at FROM outbox \
-             WHERE version > sent_version AND next_attempt_at <= $1 AND claimed_until <= $1 \
-             GROUP BY project_id ORDER BY at, project_id LIMIT $2",
+            "WITH RECURSIVE waiting (project) AS ( \
+             SELECT MIN(project_id) FROM outbox WHERE version > sent_version \
+             UNION ALL \
+             SELECT (SELECT MIN(outbox.project_id) FROM outbox WHERE version > sent_version \
+                     AND outbox.project_id > waiting.project) FROM waiting WHERE waiting.project IS NOT NULL) \
+             SELECT project FROM (SELECT project, \
+             (SELECT outbox.next_attempt_at FROM outbox WHERE outbox.project_id = waiting.project \
+              AND version > sent_version AND claimed_until <= $1 \
+              ORDER BY outbox.next_attempt_at LIMIT 1) AS at FROM waiting) AS each \
+             WHERE at <= $1 ORDER BY at, project LIMIT $2",
         )
         .bind(now.0)
         .bind(limit)
         .fetch_all(&self.pool)
         .await
         .map_err(failed("read the outbox"))?;
-        rows.iter().map(|row| Ok(ProjectId(row.int("project_id")?))).collect()
+        rows.iter().map(|row| Ok(ProjectId(row.int("project")?))).collect()
     }
 
     /// What is due of a project, at most `limit`: first what failed least, so that one which
@@ -133,18 +142,21 @@ impl Store {
         Ok(reports)
     }
 
-    /// When the next report after this time becomes due, if any waits.
+    /// When to look for what is due again after this time, if anything waits: a report becomes
+    /// due, or is nobody's any more.
     pub async fn next_report_after(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         let row = sqlx::query(
-            "SELECT MIN(CASE WHEN claimed_until > next_attempt_at THEN claimed_until \
-             ELSE next_attempt_at END) AS at FROM outbox \
-             WHERE version > sent_version AND (next_attempt_at > $1 OR claimed_until > $1)",
+            "SELECT (SELECT MIN(next_attempt_at) FROM outbox \
+                     WHERE version > sent_version AND next_attempt_at > $1) AS due, \
+                    (SELECT MIN(claimed_until) FROM outbox \
+                     WHERE version > sent_version AND claimed_until > $1) AS given_back",
         )
         .bind(now.0)
         .fetch_one(&self.pool)
         .await
         .map_err(failed("read the outbox"))?;
-        Ok(row.int_or_null("at")?.map(Timestamp))
+        let times = [row.int_or_null("due")?, row.int_or_null("given_back")?];
+        Ok(times.into_iter().flatten().min().map(Timestamp))
     }
 
     /// What could not be reported of a build so far, each reason once.
@@ -218,14 +230,14 @@ pub(super) async fn builds_changed(
     builds: &[BuildId],
     now: Timestamp,
 ) -> Result<()> {
-    // Of the few builds of the commit: for the greatest number itself PostgreSQL goes down the
-    // whole table from its end until one fits, as long as it has no statistics.
+    // What speaks is chosen among the few builds of the commit: as a condition, PostgreSQL would
+    // look through all builds that speak as long as it has no statistics of them.
     let text = format!(
         "SELECT id, project_id, number, gh_commit_ref, gh_commit_sha, status, started_at, finished_at, \
          approval, fork_owner, is_partial, announced, is_announced, triggered_by, \
-         (SELECT MAX(newer.id + 0) FROM builds AS newer WHERE newer.project_id = builds.project_id \
-          AND newer.gh_commit_sha = builds.gh_commit_sha AND newer.triggered_by <> 'try' \
-          AND newer.is_partial = 0) AS newest FROM builds WHERE id IN ({})",
+         (SELECT MAX(CASE WHEN newer.triggered_by <> 'try' AND newer.is_partial = 0 THEN newer.id END) \
+          FROM builds AS newer WHERE newer.project_id = builds.project_id \
+          AND newer.gh_commit_sha = builds.gh_commit_sha) AS newest FROM builds WHERE id IN ({})",
         places(0, builds.len())
     );
     let query = sqlx::query(AssertSqlSafe(text));

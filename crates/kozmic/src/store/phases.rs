@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 use super::many::{at_once, places};
-use super::{Columns as _, Result, Store, Transaction, failed, whole_rows};
+use super::{Columns as _, Result, Store, Transaction, failed};
 use crate::model::{BuildId, JobId, Phase, Timestamp};
 use crate::telemetry::count;
 
@@ -97,8 +97,12 @@ impl Store {
     /// How long the parts of attempts that have ended took. That they are not counted is no
     /// failure of their jobs.
     pub(super) async fn count_phases(&self, jobs: &[(JobId, i64)]) {
-        let text = format!("SELECT * FROM phases WHERE job_id IN ({})", places(0, jobs.len()));
-        let query = whole_rows(AssertSqlSafe(text));
+        let text = format!(
+            "SELECT job_id, attempt, phase, started_at, finished_at, is_interrupted FROM phases \
+             WHERE job_id IN ({})",
+            places(0, jobs.len())
+        );
+        let query = sqlx::query(AssertSqlSafe(text));
         let query = jobs.iter().fold(query, |query, (job, _)| query.bind(job.0));
         let rows = query.fetch_all(&self.pool).await;
         for row in rows.iter().flatten() {

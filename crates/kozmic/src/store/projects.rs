@@ -215,21 +215,12 @@ impl Store {
     }
 
     pub async fn project(&self, id: ProjectId) -> Result<Option<Project>> {
-        Ok(self.project_in_full(id).await?.map(|(project, _)| project))
-    }
-
-    /// The project with its options.
-    pub async fn project_in_full(
-        &self,
-        id: ProjectId,
-    ) -> Result<Option<(Project, ProjectOptions)>> {
         let row = whole_rows("SELECT * FROM projects WHERE id = $1")
             .bind(id.0)
             .fetch_optional(&self.pool)
             .await
             .map_err(failed("find a project"))?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some((Project::read(&row)?, ProjectOptions::read(&row)?)))
+        row.as_ref().map(Project::read).transpose()
     }
 
     pub async fn project_options(&self, project: ProjectId) -> Result<ProjectOptions> {

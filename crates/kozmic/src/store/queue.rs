@@ -46,22 +46,28 @@ impl Line {
 }
 
 /// The lines there are, each with its first job and with how its project stands. Each step of
-/// the recursion finds the next line by the index, however long the one before is.
+/// the recursion finds the next line by the index, however long the one before is. Each value is
+/// asked for by itself: PostgreSQL, which takes a recursion for 100 rows, would join them with
+/// all jobs there ever were, and look through the whole queue for the least line.
 const HEADS: &str = "WITH RECURSIVE lines (line) AS ( \
-     SELECT MIN(line) FROM jobs WHERE status = 'enqueued' AND is_held = 0 \
+     SELECT (SELECT jobs.line FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
+             ORDER BY jobs.line LIMIT 1) \
      UNION ALL \
-     SELECT (SELECT MIN(jobs.line) FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
-             AND jobs.line > lines.line) FROM lines WHERE lines.line IS NOT NULL) \
-     SELECT lines.line, head.id, head.queue_rank, projects.jobs_at_once, \
-     (SELECT COUNT(*) FROM jobs AS running \
-      WHERE running.status = 'pending' AND running.queue_project = head.queue_project) AS running, \
-     (SELECT MAX(started.started_at) FROM jobs AS started \
-      WHERE started.queue_project = head.queue_project AND started.started_at IS NOT NULL) AS served, \
-     (SELECT workers.labels FROM workers WHERE workers.name = $1) AS labels \
-     FROM lines JOIN jobs AS head ON head.id = \
+     SELECT (SELECT jobs.line FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
+             AND jobs.line > lines.line ORDER BY jobs.line LIMIT 1) FROM lines WHERE lines.line IS NOT NULL), \
+     heads (line, id) AS (SELECT line, \
      (SELECT jobs.id FROM jobs WHERE jobs.status = 'enqueued' AND jobs.is_held = 0 \
-      AND jobs.line = lines.line ORDER BY jobs.queue_rank, jobs.id LIMIT 1) \
-     JOIN projects ON projects.id = head.queue_project WHERE lines.line IS NOT NULL";
+      AND jobs.line = lines.line ORDER BY jobs.queue_rank, jobs.id LIMIT 1) FROM lines WHERE line IS NOT NULL), \
+     firsts (line, id, project) AS (SELECT line, id, \
+     (SELECT jobs.queue_project FROM jobs WHERE jobs.id = heads.id) FROM heads) \
+     SELECT line, id, (SELECT jobs.queue_rank FROM jobs WHERE jobs.id = firsts.id) AS queue_rank, \
+     (SELECT projects.jobs_at_once FROM projects WHERE projects.id = project) AS jobs_at_once, \
+     (SELECT COUNT(*) FROM jobs AS running \
+      WHERE running.status = 'pending' AND running.queue_project = project) AS running, \
+     (SELECT started.started_at FROM jobs AS started \
+      WHERE started.queue_project = project AND started.started_at IS NOT NULL \
+      ORDER BY started.started_at DESC LIMIT 1) AS served, \
+     (SELECT workers.labels FROM workers WHERE workers.name = $1) AS labels FROM firsts";
 
 /// What decides whose turn it is: the least has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -306,7 +312,10 @@ impl Store {
                 // It would be at the head of the queue for ever.
                 Err(problem) => {
                     tracing::error!(job = %id, %problem, "a job can't be read");
-                    self.job_unreadable(id, &problem, claim.now).await?;
+                    if let Err(error) = self.job_unreadable(id, &problem, claim.now).await {
+                        // Its lease runs out; the others are this worker's.
+                        tracing::error!(job = %id, %error, "a job that can't be read goes on");
+                    }
                 }
             }
         }

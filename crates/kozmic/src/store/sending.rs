@@ -83,6 +83,31 @@ impl Store {
         Ok(settled.rows_affected() > 0)
     }
 
+    /// One report did not arrive, which says nothing of others: it alone again after `delay`.
+    pub async fn report_postponed(
+        &self,
+        report: &Report,
+        by: &str,
+        why: &str,
+        delay: Duration,
+        now: Timestamp,
+    ) -> Result<()> {
+        sqlx::query(
+            "UPDATE outbox SET failure = $1, next_attempt_at = $2, updated_at = $3, \
+             claimed_by = NULL, claimed_until = 0 \
+             WHERE id = $4 AND version > sent_version AND claimed_by = $5",
+        )
+        .bind(why)
+        .bind(now.plus(delay).0)
+        .bind(now.0)
+        .bind(report.id)
+        .bind(by)
+        .execute(&self.writer)
+        .await
+        .map_err(failed("postpone a report"))?;
+        Ok(())
+    }
+
     /// One report of a project did not arrive, and the others would not either: all of them
     /// again after `delay`.
     pub async fn reports_postponed(

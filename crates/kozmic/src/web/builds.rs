@@ -10,6 +10,7 @@ use super::install_step::ShownInstall;
 use super::page::{
     Page, Sidebar, StatusMark, Time, TokenTrouble, duration, render, subject, token_trouble,
 };
+use super::tailer::log_id;
 use super::visitor::{Access, Visitor};
 use super::words::problems::{self, Thing};
 use super::{App, artifacts, jobs, kept, log_page, phases, services, tests, words};
@@ -93,6 +94,8 @@ struct ShownJob {
     started: Option<Time>,
     took: Option<String>,
     tailer: String,
+    /// Tells its log from another one of the job; empty before anybody has it.
+    log_id: String,
     log_url: String,
     /// What a downloaded log is called, without its ending.
     log_name: String,
@@ -320,6 +323,7 @@ async fn shown_job(
         is_finished: job.status.is_finished(),
     });
     let collection = app.store.collection(job.id).await?;
+    let log_id = job.worker.as_ref().map(|_| log_id(&job)).unwrap_or_default();
     Ok(ShownJob {
         tests: match &collection {
             Some(collection) => tests::of_job(app, project, &job, collection).await?,
@@ -353,6 +357,7 @@ async fn shown_job(
         started: job.started_at.map(|at| Time::new(at, now)),
         took: duration(job.started_at, job.finished_at, now),
         tailer: format!("/tailer/{}/", job.uuid),
+        log_id,
         log_url: format!("/projects/{}/jobs/{}/log/", project.id, job.id),
         is_finished: job.status.is_finished(),
     })

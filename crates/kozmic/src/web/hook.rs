@@ -101,7 +101,7 @@ async fn taken(
 ) -> Result<Reply, StoreError> {
     let refused = |problem| (StatusCode::UNAUTHORIZED, words::refused(problem));
     let Ok(id) = hook.parse() else { return Ok(missing()) };
-    let Some(hook) = app.store.hook(HookId(id)).await? else { return Ok(missing()) };
+    let Some(to) = app.store.destination(HookId(id)).await? else { return Ok(missing()) };
     // Nothing is read of a body that nobody claims to have signed.
     let Some(signature) = headers.get(SIGNATURE_HEADER) else {
         return Ok(refused(SignatureError::Missing));
@@ -119,7 +119,7 @@ async fn taken(
     let Ok(body) = body else {
         return Ok((StatusCode::PAYLOAD_TOO_LARGE, words::TOO_LARGE.into()));
     };
-    if let Err(problem) = verify(signature.as_bytes(), &body, &hook.secret) {
+    if let Err(problem) = verify(signature.as_bytes(), &body, &to.secret) {
         return Ok(refused(problem));
     }
     let text =
@@ -134,22 +134,15 @@ async fn taken(
     if payload.starts_with("payload=") {
         return Ok(bad(words::NOT_JSON));
     }
-    let Some((project, options)) = app.store.project_in_full(hook.project).await? else {
-        return Ok(missing());
-    };
     let delivery = Delivery {
-        hook: hook.id,
-        project: project.id,
+        hook: to.hook,
+        project: to.project.id,
         guid: guid.to_owned(),
         event: event.to_owned(),
         payload: payload.into(),
     };
-    Ok(
-        match intake::take(&app.store, &app.github, (&project, options.forks), &hook, &delivery)
-            .await?
-        {
-            Answer::Ok(sentence) => (StatusCode::OK, sentence),
-            Answer::Refused(sentence) => (StatusCode::BAD_REQUEST, sentence),
-        },
-    )
+    Ok(match intake::take(&app.store, &app.github, &to, &delivery).await? {
+        Answer::Ok(sentence) => (StatusCode::OK, sentence),
+        Answer::Refused(sentence) => (StatusCode::BAD_REQUEST, sentence),
+    })
 }

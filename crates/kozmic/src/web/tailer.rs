@@ -1,9 +1,13 @@
 //! The tailer: streams a job's log to a web socket. First what is there, from
 //! line `?from=` on, then what is written, then `finished`. With `?partial=1` the
-//! line under way is sent as well, again and again until it has its end.
+//! line under way is sent as well, again and again until it has its end. Who gives `?log=`
+//! with what they were told is told which log it is: a job whose worker was lost begins
+//! another one elsewhere, of which they have no line (`restart`).
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use aws_lc_rs::digest;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -18,6 +22,7 @@ use super::tail::Tail;
 use super::words::problems::{self, Thing};
 use super::{App, access};
 use crate::model::JobUuid;
+use crate::store::Job;
 use crate::telemetry::count::Viewer as Viewed;
 
 /// A client that says nothing is asked whether it is there.
@@ -33,6 +38,8 @@ pub(super) struct Resume {
     from: Option<u64>,
     /// Whether the line under way is wanted, too.
     partial: Option<String>,
+    /// Which log the lines before that are of, empty when none is known.
+    log: Option<String>,
 }
 
 pub(super) async fn tail(
@@ -50,6 +57,7 @@ pub(super) async fn tail(
     app.store.job_by_uuid(uuid).await?.ok_or_else(missing)?;
     let viewer = Viewer {
         uuid,
+        log: resume.log,
         next: resume.from.unwrap_or(1).max(1),
         wants_unfinished: resume.partial.is_some_and(|value| value != "0"),
     };
@@ -63,8 +71,17 @@ pub(super) async fn tail(
     }))
 }
 
+/// Tells logs of one job from each other, without the name of who has them.
+pub(super) fn log_id(job: &Job) -> String {
+    let of = format!("{} {}", job.uuid, job.worker.as_deref().unwrap_or_default());
+    let digest = digest::digest(&digest::SHA256, of.as_bytes());
+    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 struct Viewer {
     uuid: JobUuid,
+    /// Which log its lines are of, until that was compared; none when it need not be.
+    log: Option<String>,
     /// The number of the line that it lacks.
     next: u64,
     wants_unfinished: bool,
@@ -73,6 +90,9 @@ struct Viewer {
 impl Viewer {
     async fn stream(mut self, app: &App, mut socket: WebSocket) -> anyhow::Result<()> {
         if app.is_over(self.uuid).await {
+            if !self.has_its_log(app, &mut socket).await? {
+                return Ok(());
+            }
             self.send_all(app, &mut socket).await?;
         } else if !self.follow(app, &mut socket).await? {
             return Ok(());
@@ -81,6 +101,22 @@ impl Viewer {
         send(&mut socket, finished.to_string().into()).await?;
         tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(None))).await??;
         Ok(())
+    }
+
+    /// Tells which log it is. False: the lines that the viewer has are of another one, which
+    /// it is told, too.
+    async fn has_its_log(&mut self, app: &App, socket: &mut WebSocket) -> anyhow::Result<bool> {
+        let Some(known) = self.log.take() else { return Ok(true) };
+        let job = app.store.job_by_uuid(self.uuid).await?.context("the job is gone")?;
+        let log = log_id(&job);
+        let is_same = self.next == 1 || known.is_empty() || known == log;
+        let told = if is_same {
+            serde_json::json!({"type": "log", "content": log})
+        } else {
+            serde_json::json!({"type": "restart"})
+        };
+        send(socket, told.to_string().into()).await?;
+        Ok(is_same)
     }
 
     /// The rest of a log that is over.
@@ -102,6 +138,12 @@ impl Viewer {
         let mut unfinished_sent = None;
         loop {
             let step = shown.borrow_and_update().after(self.next);
+            // Not before there is something: who waits may wait for another worker.
+            if let Step::Send(_) | Step::Read(_) | Step::Over = step
+                && !self.has_its_log(app, socket).await?
+            {
+                return Ok(false);
+            }
             match step {
                 Step::Send(piece) => {
                     behind = None;

@@ -17,6 +17,8 @@ const EVERY: Duration = Duration::from_mins(1);
 const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 /// The last ones of a worker that ends may take so long.
 const LAST: Duration = Duration::from_mins(1);
+/// Before the storage is tried again by a worker that ends.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Logs that are removed in one go.
 const AT_ONCE: i64 = 1_000;
 
@@ -55,8 +57,9 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
 }
 
 /// One after the other: jobs that run have the processors. One that can't be archived
-/// stays where it is, where it is read as well.
-async fn archive_all(worker: &Worker) {
+/// stays where it is, where it is read as well; false when any does.
+async fn archive_all(worker: &Worker) -> bool {
+    let mut are_all = true;
     for job in worker.logs.live_jobs() {
         if worker.held.contains(job) {
             continue;
@@ -66,11 +69,16 @@ async fn archive_all(worker: &Worker) {
             Err(error @ Failure::Log(LogError::Objects(_))) => {
                 tracing::warn!(%job, %error, "finished logs stay in the data folder for now");
                 // The next one would wait as long for the storage.
-                return say_where_they_are(worker).await;
+                say_where_they_are(worker).await;
+                return false;
             }
-            Err(error) => tracing::warn!(%job, %error, "a finished log stays in the data folder"),
+            Err(error) => {
+                are_all = false;
+                tracing::warn!(%job, %error, "a finished log stays in the data folder");
+            }
         }
     }
+    are_all
 }
 
 /// An attempt that lost its lease has written what belongs to no log, if another worker has
@@ -108,7 +116,12 @@ async fn say_where_they_are(worker: &Worker) {
 
 /// What a worker that ends has on its disk is read by nobody until it starts again.
 pub(super) async fn archive_at_end(worker: &Worker) {
-    if tokio::time::timeout(LAST, archive_all(worker)).await.is_err() {
+    let archived = async {
+        while !archive_all(worker).await {
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    if tokio::time::timeout(LAST, archived).await.is_err() {
         tracing::warn!("finished logs stay in the data folder until the next start");
     }
 }

@@ -11,17 +11,20 @@ const LATE = 2000;
 
 export class Tail {
   /**
-   * `keeps()` tells whether the lines themselves are of use now, or only how many.
+   * `log` is as pages and the tailer name it. `keeps()` tells whether the lines themselves are of use now, or only how many.
    * @param {{
    *   url: string,
+   *   log: string,
    *   lines: import("./lines.js").Lines,
    *   keeps: () => boolean,
    *   say: (text: string) => void,
    *   onEnd: () => void,
    * }} of
    */
-  constructor({ url, lines, keeps, say, onEnd }) {
+  constructor({ url, log, lines, keeps, say, onEnd }) {
     this.url = url;
+    /** Which log the lines are of. */
+    this.log = log;
     this.lines = lines;
     this.keeps = keeps;
     this.say = say;
@@ -34,7 +37,7 @@ export class Tail {
   }
 
   #connect() {
-    const socket = socketTo(`${this.url}?from=${this.lines.total + 1}&partial=1`);
+    const socket = socketTo(`${this.url}?from=${this.lines.total + 1}&partial=1&log=${this.log}`);
     this.socket = socket;
     this.at = this.lines.total;
     let isOver = false;
@@ -49,6 +52,12 @@ export class Tail {
         const [row] = rowsOf(message.content);
         this.lines.setPartial(message.line, row?.html ?? message.content);
         this.say("");
+      } else if (message.type === "log") {
+        this.log = message.content;
+      } else if (message.type === "restart") {
+        // The job's worker was lost, and another one began another log: nothing that is
+        // shown is of it.
+        location.reload();
       } else if (message.type === "status" && message.content === "finished") {
         isOver = true;
         this.lines.finish();

@@ -25,7 +25,7 @@ const SECTIONS = 3000;
  * @param {() => void} onChange
  */
 export function view(viewer, onChange) {
-  const { total, start, finished, url = "", page = "", tailer = "" } = viewer.dataset;
+  const { total, start, finished, url = "", page = "", tailer = "", log = "" } = viewer.dataset;
   /**
    * @template {Element} T
    * @param {string} name
@@ -324,6 +324,7 @@ export function view(viewer, onChange) {
   if (!lines.isFinished) {
     const tail = new Tail({
       url: tailer,
+      log,
       lines,
       // Only the end is of use as it comes; what is read elsewhere is fetched.
       keeps: () => isFollowing || pane.visible[1] > lines.total - 500,

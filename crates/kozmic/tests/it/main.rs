@@ -101,6 +101,7 @@ mod store_plans;
 mod store_queue;
 mod store_secrets;
 mod store_wanted;
+mod store_work;
 mod synced;
 mod test_reports;
 mod tokens;

@@ -146,6 +146,10 @@ async fn the_jobs_of_a_lost_worker_run_elsewhere_and_count_once() {
         }
     };
     begun("begin 1").await;
+    let mut viewer = tailer(world, &web.url, &job.uuid, "?log=").await;
+    let first = next(&mut viewer).await.unwrap();
+    assert_eq!(first["type"], "log");
+    let resume = format!("?from=2&log={}", first["content"].as_str().unwrap());
     // It sleeps, and its script goes on, until after its lease.
     lost.signal("-STOP").await;
     let other = machines.worker("worker-2", &[]).await;
@@ -161,6 +165,9 @@ async fn the_jobs_of_a_lost_worker_run_elsewhere_and_count_once() {
     let log = world.log_text(&job).await;
     assert!(log.contains("attempt 2") && log.ends_with("the end\n"), "{}", &log[..200]);
     assert!(!log.contains("begin 1"), "each log has one writer");
+    // Who watched the lost attempt is told that its lines are of another log.
+    let told = next(&mut tailer(world, &web.url, &job.uuid, &resume).await).await.unwrap();
+    assert_eq!(told["type"], "restart");
     world.told(&sha, "Kozmic-CI", "success").await;
     assert_eq!(world.states(&sha, "Kozmic-CI").await, ["pending", "success"]);
     eventually("both to have archived or removed their logs", async || {

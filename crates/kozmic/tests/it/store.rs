@@ -233,6 +233,28 @@ async fn a_report_that_fails_holds_back_those_of_its_project_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_commit_is_unknown_holds_back_no_other() {
+    on_both(async |store| {
+        let (project, hooks) = project(&store, &["Tests"]).await;
+        let call = delivery(&hooks[0], "g1");
+        store.hook_called(&call, &build("main", '1'), Timestamp(10)).await.unwrap();
+        let due = store.reports_due(project, Timestamp(10), 10).await.unwrap();
+        assert!(store.report_begun(&due[0], "me", Timestamp(10)).await.unwrap());
+        let other = (&due[0], "another", "not mine", Duration::from_hours(1));
+        store.report_postponed(other.0, other.1, other.2, other.3, Timestamp(11)).await.unwrap();
+        let minute = Duration::from_mins(1);
+        store.report_postponed(&due[0], "me", "unknown", minute, Timestamp(20)).await.unwrap();
+        assert_eq!(store.projects_to_report(Timestamp(21), 8).await.unwrap(), [project]);
+        let now = store.reports_due(project, Timestamp(21), 10).await.unwrap();
+        assert_eq!(now.iter().map(|report| report.id).collect::<Vec<_>>(), [due[1].id]);
+        let later = Timestamp(20).plus(minute);
+        assert_eq!(store.next_report_after(Timestamp(21)).await.unwrap(), Some(later));
+        assert_eq!(store.reports_due(project, later, 10).await.unwrap().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_attempt_writes_nothing() {
     on_both(async |store| {
         let (_, hooks) = project(&store, &["Tests"]).await;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use kozmic::model::{AtOnce, JobEnd, Timestamp};
+use kozmic::model::{AtOnce, BuildId, JobEnd, Timestamp};
 use kozmic::seal::Seal;
 use kozmic::store::{ProjectChange, Store};
+use sqlx::{AnyConnection, Connection as _};
 
 use crate::harness::{Cut, PATIENCE, Postgres, Way, eventually};
-use crate::store::{build, delivery, on_both, project};
+use crate::store::{LEASE, build, delivery, on_both, on_both_at, project};
 
 const CLAIM: Duration = Duration::from_mins(2);
 
@@ -126,4 +127,37 @@ async fn who_is_cut_off_amid_a_claim_keeps_nobody_from_claiming() {
     assert!(claiming.await.unwrap().unwrap_err().is_away(), "it is told that it was too late");
     pool.close().await;
     near.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_cant_be_read_end_and_hold_up_no_other() {
+    on_both_at(async |store, url| {
+        let (_, hooks) = project(&store, &["Tests"]).await;
+        for (guid, branch) in [("g1", "one"), ("g2", "two"), ("g3", "three"), ("g4", "four")] {
+            let call = delivery(&hooks[0], guid);
+            store.hook_called(&call, &build(branch, '1'), Timestamp(10)).await.unwrap();
+        }
+        let held = store.claim_jobs("gone", 2, LEASE, Timestamp(20)).await.unwrap();
+        let mut connection = AnyConnection::connect(url).await.unwrap();
+        let spoiled =
+            "UPDATE jobs SET options = '{\"labels\": 7}' WHERE id <> (SELECT MAX(id) FROM jobs)";
+        sqlx::raw_sql(spoiled).execute(&mut connection).await.unwrap();
+        // One goes on with another worker, if that could read it.
+        let late = Timestamp(20).plus(LEASE).plus(Duration::from_millis(1));
+        assert!(store.job_adopted(held[0].id, "one", LEASE, late).await.unwrap().is_none());
+        // One goes back to the queue, where the next who takes it finds out.
+        assert!(store.job_lost(held[1].id, late).await.unwrap().unwrap().retried);
+        let taken = store.claim_jobs("one", 4, LEASE, late).await.unwrap();
+        assert_eq!(taken.len(), 1, "the one that can be read");
+        let mut reasons = Vec::new();
+        for id in 1..=4 {
+            for job in store.jobs_of(BuildId(id)).await.unwrap() {
+                reasons
+                    .push((job.status.as_str(), job.reason.starts_with("the job can't be read")));
+            }
+        }
+        let error = ("error", true);
+        assert_eq!(reasons, [error, error, error, ("pending", false)]);
+    })
+    .await;
 }
