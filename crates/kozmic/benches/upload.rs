@@ -66,6 +66,7 @@ async fn ours(engine: &Engine, image_id: &str, account: &Account, tree: &Path) -
         user: account.user.clone(),
         command: ["/bin/sh", "-c", COUNT].map(str::to_owned).to_vec(),
         limits: ContainerLimits { memory: None, cpus: None, pids: 4096 },
+        no_new_privileges: false,
         labels: Labels { job, attempt: 1, step: Step::Build, log_offset: 0 },
         becomes: None,
         place: None,

@@ -18,8 +18,8 @@ use super::{connect_engine, limits, secret};
 use crate::config::Settings;
 use crate::log::{Masked, Masks, Sink as _, Streams};
 use crate::model::{
-    Collected, DockerImage, ErrorKind, InstallFrom, Invalid, JobEnd, JobUuid, KnownImages, Script,
-    SecretName, TestCounts, TrackedPath, parse_variable,
+    Collected, DockerImage, ErrorKind, InstallFrom, Invalid, JobEnd, JobUuid, KnownImages,
+    NoNewPrivileges, Script, SecretName, TestCounts, TrackedPath, parse_variable,
 };
 use crate::report_files::{ArtifactLimits, Shelf};
 use crate::shutdown;
@@ -47,6 +47,10 @@ pub(super) struct Command {
     /// whose inputs are nearest (nearest)
     #[arg(long, value_name = "base|nearest", default_value = "base", hide_default_value = true)]
     install_from: InstallFrom,
+    /// Whether no script (yes), or not the build script (build), may become another user, as
+    /// by sudo
+    #[arg(long, value_name = "no|build|yes", default_value = "no", hide_default_value = true)]
+    no_new_privileges: NoNewPrivileges,
     /// Build script
     #[arg(long, value_name = "FILE")]
     build: PathBuf,
@@ -179,6 +183,7 @@ fn work(settings: &Settings, command: &Command, tree: &LocalTree) -> anyhow::Res
         env,
         secrets: read_secrets(&command.secret_file)?,
         limits: limits(settings),
+        no_new_privileges: command.no_new_privileges,
         services: command.beside.services()?,
         service_limits: limits(settings).container,
         folders: Vec::new(),

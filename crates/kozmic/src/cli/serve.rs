@@ -1,5 +1,6 @@
 //! `kozmic serve`: everything in one process, or one part of it.
 
+mod blocks;
 mod lock;
 mod notify;
 mod parts;
@@ -18,9 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::between::{Between, pass_word};
 use super::role::Role;
-use super::{
-    artifact_rules, connect_engine, connect_store, limits, make_data_dir, node, now, open_logs,
-};
+use super::{artifact_rules, connect_store, limits, make_data_dir, node, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -145,11 +144,7 @@ pub async fn serve_as(
     // From now on it is nobody's command.
     let store = connect_store(&settings).await?.by(Actor::kozmic());
     let instance = store.instance(now()).await?;
-    let engine = if role.is_worker() {
-        Some(Arc::new(connect_engine(&settings, &instance).await?))
-    } else {
-        None
-    };
+    let engine = blocks::engine(role, &settings, address, (&instance, &name)).await?;
     let version = match &engine {
         Some(engine) => Some(engine.version().await?),
         None => None,
@@ -174,6 +169,7 @@ pub async fn serve_as(
         }
         None => None,
     };
+    let to_leave = engine.clone();
     let mut web = None;
     if let Some(listener) = listener {
         let reporter = reporter(&store, &github, &name, &public_url);
@@ -233,6 +229,7 @@ pub async fn serve_as(
     {
         stop_web.abort();
     }
+    blocks::leave(to_leave).await;
     store.close().await;
     line("stopped");
     ended

@@ -147,7 +147,13 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "KOZMIC_NETWORK_POOL",
         "10.213.0.0/16",
-        "addresses of the networks of jobs with services, 16 for each",
+        "addresses of the networks of jobs, 16 for each",
+    ),
+    setting(
+        "KOZMIC_BLOCKED_NETWORKS",
+        "metadata,server",
+        "what jobs do not reach: metadata (of clouds), server (Kozmic's own ports), addresses like \
+         10.0.0.0/8 or 10.0.0.5:22; none: nothing is kept from them",
     ),
     setting("KOZMIC_CACHE_FOLDER_LIMIT", "10G", "bytes that a cache folder may have"),
     setting(

@@ -201,6 +201,10 @@ impl Values {
         SETTINGS.iter().map(of).collect()
     }
 
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(super) fn text(&self, name: &'static str) -> Option<String> {
         let given = self.0.get(name).map(|(value, _)| value.clone());
         let default = || find(name).map(|setting| setting.default.to_owned());

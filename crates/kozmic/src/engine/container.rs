@@ -24,9 +24,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::bounds::{ContainerLimits, probe_bounds};
 use super::folder::FolderMount;
-use super::network::{Place, placed};
+use super::network::Place;
 use super::product::Product;
+use super::sandbox::HELD_BY;
 use super::{Engine, EngineError, Labels, NewCachedImage, Result, Upload, parse_time};
 use crate::model::Timestamp;
 
@@ -43,23 +45,14 @@ pub struct ContainerSpec<'a> {
     /// Replaces the image's entry point; the first word is the program.
     pub command: Vec<String>,
     pub limits: ContainerLimits,
+    /// Whether none of its processes may get more privileges than it has.
+    pub no_new_privileges: bool,
     pub labels: Labels,
     /// The image that it is to be kept as.
     pub becomes: Option<NewCachedImage<'a>>,
-    /// None: the engine's own network, which all such containers share.
+    /// None: a network of its own, or, where none are made, the engine's.
     pub place: Option<Place>,
     pub folders: Vec<FolderMount>,
-}
-
-/// What a container may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ContainerLimits {
-    /// Bytes of memory, none of it swapped; none: four fifths of the engine's.
-    pub memory: Option<u64>,
-    /// Thousandths of a processor; none: all there are.
-    pub cpus: Option<u64>,
-    /// Processes and threads; a fork bomb must not take the host.
-    pub pids: u64,
 }
 
 /// The bytes a container writes, as it writes them; ends when it does.
@@ -95,26 +88,22 @@ impl Engine {
             // What an engine that shuts down sends. It can't be handled: a script that
             // ends with its engine must not look as if it had ended by itself.
             stop_signal: Some("SIGKILL".into()),
-            host_config: Some(HostConfig { mounts: Some(mounts), ..self.bounds(spec.limits) }),
+            host_config: Some(HostConfig {
+                mounts: Some(mounts),
+                ..self.bounds(spec.limits, spec.no_new_privileges)
+            }),
             ..Default::default()
         };
-        self.create_from(placed(body, spec.place.as_ref())).await
-    }
-
-    /// What holds a container of a job within its limits.
-    pub(super) fn bounds(&self, limits: ContainerLimits) -> HostConfig {
-        let memory = limits.memory.unwrap_or(self.memory / 5 * 4);
-        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
-        HostConfig {
-            // Reaps orphans and hands signals on, whatever the script is.
-            init: Some(true),
-            pids_limit: i64::try_from(limits.pids).ok(),
-            memory: Some(memory),
-            memory_swap: Some(memory),
-            nano_cpus: limits.cpus.and_then(|milli| i64::try_from(milli * 1_000_000).ok()),
-            log_config: Some(self.product.log_config()),
-            ..Default::default()
+        if let Some(place) = &spec.place {
+            let body = self.in_place(body, place, &spec.labels).await?;
+            return self.create_from(body).await;
         }
+        let sandbox = self.take_sandbox().await?;
+        let body = match &sandbox {
+            Some(sandbox) => sandbox.joined(body),
+            None => body,
+        };
+        self.create_from(body).await
     }
 
     /// A container that is only looked into.
@@ -127,12 +116,15 @@ impl Engine {
             image: Some(image_id.to_owned()),
             entrypoint: Some(vec!["/bin/sh".into()]),
             labels: Some(labels.to_map(&self.instance)),
+            host_config: Some(probe_bounds()),
             ..Default::default()
         })
         .await
     }
 
-    pub(super) async fn create_from(&self, body: ContainerCreateBody) -> Result<Container<'_>> {
+    pub(super) async fn create_from(&self, mut body: ContainerCreateBody) -> Result<Container<'_>> {
+        // Its image may be of a container that has joined another, and has that one's labels.
+        body.labels.get_or_insert_default().entry(HELD_BY.to_owned()).or_default();
         let docker = self.docker.clone();
         // A task of its own: who stops waiting would never learn of the container.
         let creating = tokio::spawn(async move {

@@ -93,7 +93,7 @@ impl Engine {
         failed: &Container<'_>,
         labels: &Labels,
         user: &str,
-        limits: ContainerLimits,
+        (limits, no_new_privileges): (ContainerLimits, bool),
     ) -> Result<(Container<'_>, bool)> {
         if let Some(found) = self.shell_of(labels.job, labels.attempt).await? {
             return Ok((found, false));
@@ -114,9 +114,14 @@ impl Engine {
             stop_signal: Some("SIGKILL".into()),
             host_config: Some(HostConfig {
                 volumes_from: Some(vec![failed.id().to_owned()]),
-                ..self.bounds(limits)
+                ..self.bounds(limits, no_new_privileges)
             }),
             ..Default::default()
+        };
+        let sandbox = self.take_sandbox().await?;
+        let body = match &sandbox {
+            Some(sandbox) => sandbox.joined(body),
+            None => body,
         };
         Ok((self.create_from(body).await?, true))
     }
@@ -269,6 +274,7 @@ impl Container<'_> {
         if self.is_running().await? {
             return Ok(());
         }
+        self.engine.wake_holder_of(&self.id).await?;
         let started =
             self.engine.docker.start_container(&self.id, None::<StartContainerOptions>).await;
         started.map_err(|e| self.engine.failed("start a container", e))

@@ -30,6 +30,8 @@ pub struct Labels {
 pub enum Step {
     /// To be looked into.
     Probe,
+    /// Holds the network of a service or of the build script beside it.
+    Sandbox,
     /// Beside the build script.
     Service,
     Install,
@@ -47,6 +49,7 @@ impl Step {
     fn as_str(self) -> &'static str {
         match self {
             Self::Probe => "probe",
+            Self::Sandbox => "sandbox",
             Self::Service => "service",
             Self::Install => "install",
             Self::Build => "build",
@@ -88,7 +91,7 @@ pub(super) fn attempt(labels: Option<&HashMap<String, String>>) -> Option<i64> {
 
 pub(super) fn step(labels: Option<&HashMap<String, String>>) -> Option<Step> {
     let named = labels?.get(STEP)?;
-    [Step::Probe, Step::Service, Step::Install, Step::Build, Step::Shell]
+    [Step::Probe, Step::Sandbox, Step::Service, Step::Install, Step::Build, Step::Shell]
         .into_iter()
         .find(|step| step.as_str() == named)
 }

@@ -1,6 +1,7 @@
 //! Containers and images, through Docker's API. Nothing outside this room names
 //! bollard, the client library.
 
+mod bounds;
 mod cached;
 mod container;
 mod credentials;
@@ -15,6 +16,7 @@ mod left;
 mod network;
 mod product;
 mod registry;
+mod sandbox;
 mod service;
 mod terminal;
 mod upload;
@@ -34,8 +36,9 @@ use tokio::sync::Notify;
 use crate::model::{NetworkPool, PulledImage, Timestamp, with_causes};
 use product::Product;
 
+pub use bounds::ContainerLimits;
 pub use cached::{CachedImage, NewCachedImage, cached_image_name};
-pub use container::{Attended, Container, ContainerLimits, ContainerSpec, Output};
+pub use container::{Attended, Container, ContainerSpec, Output};
 pub use download::Download;
 pub use folder::{FolderMount, FolderVolume};
 pub use image::{Account, LocalImage, PullProgress};
@@ -43,6 +46,7 @@ pub use kept::{AsMade, FailedImage, RunsAs};
 pub use label::{Labels, Step};
 pub use left::{Found, Unattended};
 pub use network::{Network, Place};
+pub use sandbox::Blocks;
 pub use service::{Looked, Probe, RunningService, ServiceEnd, ServiceImage};
 pub use terminal::{Size, Terminal};
 pub use upload::{Owner, Upload};
@@ -77,10 +81,14 @@ pub enum EngineError {
     #[error("the image {0} has no /bin/sh, which starts the script")]
     NoShell(String),
     #[error(
-        "no network is free for the job's services: all addresses of {0} are in use, by networks of \
+        "no network is free for the job: all addresses of {0} are in use, by networks of \
          the engine or routes of this machine; name other ones with KOZMIC_NETWORK_POOL"
     )]
     NoNetwork(NetworkPool),
+    #[error(
+        "the job can't be kept from what KOZMIC_BLOCKED_NETWORKS names, so it does not run: {0}"
+    )]
+    NoSandbox(String),
     #[error("the disk of the container engine is full: {0}")]
     DiskFull(String),
     #[error("the checkout could not be packed: {0}")]
@@ -112,6 +120,8 @@ pub struct Engine {
     /// Where jobs' networks are from, and which of them is tried next.
     pool: NetworkPool,
     next_subnet: AtomicU32,
+    /// None: jobs without services have the engine's own network.
+    sandboxes: Option<sandbox::Sandboxes>,
 }
 
 /// What came to the engine's disk through this process.
@@ -181,6 +191,7 @@ impl Engine {
             pool: NetworkPool::default(),
             // By chance: others may take networks of the same pool at the same time.
             next_subnet: AtomicU32::new(by_chance()),
+            sandboxes: None,
         })
     }
 

@@ -34,6 +34,7 @@ pub struct Network {
 #[derive(Debug, Clone)]
 pub struct Place {
     network: String,
+    subnet: Subnet,
     address: String,
     alias: Option<String>,
     /// `NAME:ADDRESS` of all services: some engines have no names for containers of a
@@ -42,6 +43,17 @@ pub struct Place {
 }
 
 impl Network {
+    /// One that is there.
+    pub(super) fn found(found: bollard::models::Network) -> Option<Self> {
+        let mut blocks = found.ipam?.config?.into_iter();
+        let subnet = blocks.find_map(|block| block.subnet?.parse().ok())?;
+        Some(Self { id: found.id?, subnet, services: Vec::new() })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The build script's.
     pub fn script(&self) -> Place {
         self.place(FIRST, None)
@@ -62,6 +74,7 @@ impl Network {
             services.map(|(at, name)| format!("{name}:{}", self.subnet.address(Self::number(at))));
         Place {
             network: self.id.clone(),
+            subnet: self.subnet,
             address: self.subnet.address(number).to_string(),
             alias,
             hosts: hosts.collect(),
@@ -72,6 +85,10 @@ impl Network {
 impl Place {
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    pub(super) fn subnet(&self) -> Subnet {
+        self.subnet
     }
 }
 
@@ -98,11 +115,22 @@ pub(super) fn placed(body: ContainerCreateBody, place: Option<&Place>) -> Contai
 }
 
 impl Engine {
-    /// A network for these services of a job's attempt. What other networks and, where the
-    /// engine is on this machine, its routes take of the pool is left alone.
+    /// A network for these services of a job's attempt.
     pub async fn create_network(
         &self,
         labels: &Labels,
+        services: Vec<ServiceName>,
+    ) -> Result<Network> {
+        let name = format!("kozmic-{}-{}", labels.job, labels.attempt);
+        self.create_network_as(&name, &labels.to_map(&self.instance), services).await
+    }
+
+    /// What other networks and, where the engine is on this machine, its routes take of the
+    /// pool is left alone.
+    pub(super) async fn create_network_as(
+        &self,
+        name: &str,
+        labels: &HashMap<String, String>,
         services: Vec<ServiceName>,
     ) -> Result<Network> {
         let mut taken = self.subnets_of_networks().await?;
@@ -114,7 +142,7 @@ impl Engine {
             if taken.iter().any(|other| other.overlaps(&subnet)) {
                 continue;
             }
-            if let Some(id) = self.create_network_of(labels, subnet).await? {
+            if let Some(id) = self.create_network_of(name, labels, subnet).await? {
                 return Ok(Network { id, subnet, services });
             }
         }
@@ -122,18 +150,22 @@ impl Engine {
     }
 
     /// None when somebody else has taken these addresses meanwhile.
-    async fn create_network_of(&self, labels: &Labels, subnet: Subnet) -> Result<Option<String>> {
+    async fn create_network_of(
+        &self,
+        name: &str,
+        labels: &HashMap<String, String>,
+        subnet: Subnet,
+    ) -> Result<Option<String>> {
         let address = IpamConfig {
             subnet: Some(subnet.to_string()),
             gateway: Some(subnet.address(1).to_string()),
             ..Default::default()
         };
-        let name = format!("kozmic-{}-{}", labels.job, labels.attempt);
         let request = NetworkCreateRequest {
-            name,
+            name: name.to_owned(),
             driver: Some("bridge".into()),
             ipam: Some(Ipam { config: Some(vec![address]), ..Default::default() }),
-            labels: Some(labels.to_map(&self.instance)),
+            labels: Some(labels.clone()),
             ..Default::default()
         };
         match self.docker.create_network(request).await {
@@ -141,7 +173,7 @@ impl Engine {
             Err(ApiError::DockerResponseServerError { message, .. }) if is_taken(&message) => {
                 Ok(None)
             }
-            Err(error) => Err(self.failed("make a network for the job's services", error)),
+            Err(error) => Err(self.failed("make a network for the job", error)),
         }
     }
 

@@ -10,15 +10,17 @@ use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig};
 use bollard::query_parameters::{LogsOptionsBuilder, StartContainerOptions};
 use futures_util::StreamExt as _;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::container::own_volume;
-use super::network::{Network, placed};
+use super::network::Network;
 use super::{Container, ContainerLimits, Engine, Labels, Result, Step, label, parse_time};
 use crate::model::{JobUuid, ReadyCheck, Service, Timestamp};
 
 /// How long one look at a service may take.
 const LOOK_TIME: Duration = Duration::from_secs(10);
+/// Between two looks for the code of one that has ended.
+const CODE_EVERY: Duration = Duration::from_millis(10);
 /// Bytes of a check's output that are kept.
 const SAID_LIMIT: usize = 1 << 18;
 /// Prints the kernel's tables of TCP sockets (proc(5)) with nothing but the shell's builtins.
@@ -157,13 +159,17 @@ impl Engine {
             host_config: Some(HostConfig {
                 log_config: Some(self.product.service_log_config()),
                 mounts: Some(volumes),
-                ..self.bounds(*limits)
+                ..self.bounds(*limits, false)
             }),
             labels: Some(all),
             ..Default::default()
         };
         let (network, at) = network;
-        let container = self.create_from(placed(body, network.service(at).as_ref())).await?;
+        let body = match network.service(at) {
+            Some(place) => self.in_place(body, &place, labels).await?,
+            None => body,
+        };
+        let container = self.create_from(body).await?;
         let started = self.docker.start_container(&container.id, None::<StartContainerOptions>);
         match started.await {
             Ok(()) => Ok(container),
@@ -253,7 +259,7 @@ impl Container<'_> {
     }
 
     /// Runs a program in it, as its own user; its code and what it wrote.
-    async fn check(&self, words: &[String]) -> Result<(Option<i64>, String)> {
+    pub(super) async fn check(&self, words: &[String]) -> Result<(Option<i64>, String)> {
         let engine = self.engine();
         let failed = |error: ApiError| engine.failed("look into a service", error);
         let options = CreateExecOptions {
@@ -274,7 +280,13 @@ impl Container<'_> {
                 }
             }
         }
-        let inspected = engine.docker.inspect_exec(&created.id).await.map_err(failed)?;
+        let mut inspected = engine.docker.inspect_exec(&created.id).await.map_err(failed)?;
+        // Its output is over a moment before its end is known.
+        let start = Instant::now();
+        while inspected.running == Some(true) && start.elapsed() < LOOK_TIME {
+            tokio::time::sleep(CODE_EVERY).await;
+            inspected = engine.docker.inspect_exec(&created.id).await.map_err(failed)?;
+        }
         let text = String::from_utf8_lossy(&said).into_owned();
         Ok((inspected.exit_code, text))
     }

@@ -2,6 +2,7 @@
 //! No I/O, no async, nothing of ours imported.
 
 mod audit;
+mod blocked;
 mod build;
 mod cache_folder;
 mod cache_id;
@@ -17,6 +18,7 @@ mod known_hosts;
 mod labels;
 mod network_pool;
 mod networks;
+mod new_privileges;
 mod notice;
 mod options;
 mod order;
@@ -38,6 +40,7 @@ mod wanted;
 mod worker;
 
 pub use audit::{Action, Actor, Event, Via};
+pub use blocked::Blocked;
 pub use build::{Commit, CommitSha, GitRef, Head, PullRequest, Trigger};
 pub use cache_folder::{CacheFolder, CacheFolders, FolderName};
 pub use cache_id::{CacheId, CacheInputs, Fingerprint};
@@ -53,6 +56,7 @@ pub use known_hosts::KnownHosts;
 pub use labels::Labels;
 pub use network_pool::{NetworkPool, Subnet};
 pub use networks::Networks;
+pub use new_privileges::NoNewPrivileges;
 pub use notice::{BuildEvent, MailChoice, WebhookFormat, WebhookSpec};
 pub use options::{HookOptions, OPTION_NAMES, parse_bytes, parse_own_variable, parse_variable};
 pub use order::in_order;

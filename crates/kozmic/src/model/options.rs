@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CacheFolders, CronLine, HookSpec, InstallFrom, Invalid, Labels, Priority, Services, Variant,
-    Wanted,
+    CacheFolders, CronLine, HookSpec, InstallFrom, Invalid, Labels, NoNewPrivileges, Priority,
+    Services, Variant, Wanted,
 };
 
 /// Where something is not given, the installation's default holds.
@@ -33,6 +33,9 @@ pub struct HookOptions {
     pub retry: bool,
     #[serde(skip_serializing_if = "InstallFrom::is_default")]
     pub install_from: InstallFrom,
+    /// Whether scripts are kept from becoming another user, as by sudo.
+    #[serde(skip_serializing_if = "NoNewPrivileges::is_default")]
+    pub no_new_privileges: NoNewPrivileges,
     /// Plain variables of the scripts.
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Wanted::is_default")]
@@ -70,6 +73,7 @@ impl Default for HookOptions {
             job_timeout: None,
             retry: true,
             install_from: InstallFrom::Base,
+            no_new_privileges: NoNewPrivileges::No,
             env: BTreeMap::new(),
             wanted: Wanted::default(),
             after: BTreeSet::new(),
@@ -87,7 +91,7 @@ impl Default for HookOptions {
 const MOST_CRON_LINES: usize = 20;
 
 /// The names under which people write options, in a hook's file.
-pub const OPTION_NAMES: [&str; 22] = [
+pub const OPTION_NAMES: [&str; 23] = [
     "memory",
     "cpus",
     "pids",
@@ -95,6 +99,7 @@ pub const OPTION_NAMES: [&str; 22] = [
     "job-timeout",
     "retry",
     "install-from",
+    "no-new-privileges",
     "env",
     "event",
     "branch",
@@ -134,6 +139,10 @@ impl HookOptions {
             }
             "install-from" => {
                 self.install_from = value.parse()?;
+                Ok(())
+            }
+            NoNewPrivileges::NAME => {
+                self.no_new_privileges = value.parse()?;
                 Ok(())
             }
             "env" => {
@@ -199,6 +208,7 @@ impl HookOptions {
 
     /// The options that are given, as [`HookOptions::set`] takes them.
     pub fn written(&self) -> Vec<(&'static str, String)> {
+        let privileges = self.no_new_privileges;
         let numbers = [
             ("memory", self.memory.map(|bytes| bytes.to_string())),
             ("cpus", self.cpus.map(|milli| format!("{}.{:03}", milli / 1000, milli % 1000))),
@@ -207,6 +217,7 @@ impl HookOptions {
             ("job-timeout", self.job_timeout.map(|seconds| seconds.to_string())),
             ("retry", (!self.retry).then(|| "no".to_owned())),
             ("install-from", self.install_from.written()),
+            (NoNewPrivileges::NAME, (!privileges.is_default()).then(|| privileges.to_string())),
         ];
         let priority =
             (!self.priority.is_default()).then(|| (Priority::NAME, self.priority.to_string()));
@@ -310,6 +321,7 @@ mod tests {
             ("job-timeout", "600"),
             ("retry", "no"),
             ("install-from", "nearest"),
+            ("no-new-privileges", "build"),
             ("env", "A=b=c"),
             ("env", "B="),
             ("event", "tag"),
@@ -356,6 +368,7 @@ mod tests {
             ("stall-timeout", "0"),
             ("retry", "true"),
             ("install-from", "scratch"),
+            ("no-new-privileges", "true"),
             ("env", "A"),
             ("env", "1A=b"),
             ("env", "CI=false"),

@@ -208,6 +208,12 @@ impl Store {
         row.as_ref().map(Project::read).transpose()
     }
 
+    pub async fn has_projects(&self) -> Result<bool> {
+        let query = sqlx::query("SELECT id FROM projects LIMIT 1");
+        let found = query.fetch_optional(&self.pool).await;
+        Ok(found.map_err(failed("find a project"))?.is_some())
+    }
+
     pub async fn project(&self, id: ProjectId) -> Result<Option<Project>> {
         let row = whole_rows("SELECT * FROM projects WHERE id = $1")
             .bind(id.0)

@@ -62,6 +62,13 @@ pub fn phase(phase: &'static str, took: Duration) {
     histogram!("kozmic_job_phase_seconds", "phase" => phase).record(took.as_secs_f64());
 }
 
+pub fn job_networks(free: usize, used: usize) {
+    for (state, number) in [("free", free), ("used", used)] {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        gauge!("kozmic_job_networks", "state" => state).set(f64::from(number));
+    }
+}
+
 pub fn lease_lost() {
     counter!("kozmic_leases_lost_total").increment(1);
 }

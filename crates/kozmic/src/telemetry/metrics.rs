@@ -130,6 +130,11 @@ pub const METRICS: &[Metric] = &[
         &["result"],
         "install steps whose image was there (hit), or was made (miss)",
     ),
+    gauge(
+        "kozmic_job_networks",
+        &["state"],
+        "networks of jobs on this server's engine: used, or free for the next ones",
+    ),
     gauge("kozmic_disk_bytes", &["kind"], "what Kozmic has on disks, when it was counted last"),
     gauge(
         "kozmic_live_viewers",

@@ -26,9 +26,10 @@ impl From<EngineError> for JobEnd {
             }
             EngineError::DiskFull(_) => ErrorKind::DiskFull,
             EngineError::Packing(error) => kind_of(error),
-            EngineError::Host(_) | EngineError::NoNetwork(_) | EngineError::Refused { .. } => {
-                ErrorKind::EngineRefused
-            }
+            EngineError::Host(_)
+            | EngineError::NoNetwork(_)
+            | EngineError::NoSandbox(_)
+            | EngineError::Refused { .. } => ErrorKind::EngineRefused,
         };
         Self::Error(kind, error.to_string())
     }

@@ -307,6 +307,7 @@ fn work_of(worker: &Worker, job: &ClaimedJob, secrets: &JobSecrets, known: Known
         env: environment::of_build(job, &worker.public_url),
         secrets: secrets.given.clone(),
         limits,
+        no_new_privileges: job.options.no_new_privileges,
         services: job.options.services.clone(),
         service_limits: worker.limits.container,
         folders: Vec::new(),
@@ -343,6 +344,7 @@ async fn remove_containers(worker: &Worker, job: &ClaimedJob, attempts: RangeInc
 }
 
 async fn remove_networks(worker: &Worker, job: &ClaimedJob, attempts: RangeInclusive<i64>) {
+    worker.engine.sandbox_is_over();
     if job.options.services.is_empty() {
         return;
     }

@@ -13,7 +13,7 @@ use super::folders::Folder;
 use super::{Progress, Stop};
 use crate::engine::{ContainerLimits, Engine};
 use crate::log::Sink;
-use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, Script, Services};
+use crate::model::{DockerImage, HookOptions, JobEnd, JobUuid, NoNewPrivileges, Script, Services};
 
 /// What is to be done.
 #[derive(Debug, Clone)]
@@ -28,6 +28,7 @@ pub struct Work {
     /// the work is carried out with must hide them.
     pub secrets: BTreeMap<String, SecretString>,
     pub limits: Limits,
+    pub no_new_privileges: NoNewPrivileges,
     /// What runs beside the build script.
     pub services: Services,
     /// What a service may use.

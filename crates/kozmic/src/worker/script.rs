@@ -76,6 +76,10 @@ pub(super) async fn create<'engine>(
         user: account.user.clone(),
         command: vec!["/bin/sh".into(), STARTER.into()],
         limits: work.limits.container,
+        no_new_privileges: match step {
+            Step::Install => work.no_new_privileges.holds_for_install(),
+            _ => work.no_new_privileges.holds_for_build(),
+        },
         labels,
         becomes,
         place: network.map(Network::script),
@@ -214,7 +218,7 @@ pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> S
 fn progress(step: Step, doing: &str) -> Progress {
     match step {
         Step::Build => Progress::Builds(format!("{doing} the build script")),
-        Step::Install | Step::Service | Step::Probe | Step::Shell => {
+        Step::Install | Step::Service | Step::Probe | Step::Sandbox | Step::Shell => {
             Progress::Installs(format!("{doing} the install script"))
         }
     }

@@ -81,6 +81,7 @@ pub(super) async fn start(
     for service in engine.services(job, attempt).await? {
         service.container.remove().await?;
     }
+    engine.remove_holders_of_job(job, attempt).await?;
     engine.remove_networks_of_job(job, attempt..=attempt).await?;
     let images = work.services.iter().map(async |service| {
         let Here { id, note } = ensure_image(engine, &service.image, tell).await?;
@@ -122,6 +123,8 @@ async fn free_network(
             Err(error @ EngineError::NoNetwork(_)) if start.elapsed() < NETWORK_TIME => {
                 tell(Progress::Prepares(format!("waiting for a network: {error}")));
                 tokio::time::sleep(NETWORK_EVERY).await;
+                // Those that are kept ready for other jobs have addresses, too.
+                engine.remove_free_sandboxes().await?;
             }
             made => return made,
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Worker, artifacts, beside, trees};
 use crate::shutdown::Shutdown;
+use crate::telemetry::count;
 
 const EVERY: Duration = Duration::from_mins(1);
 /// A project that another process deleted is noticed so soon.
@@ -23,7 +24,12 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
                 remove_leavings(&worker).await;
                 beside::remove_dropped(&worker).await;
             }
-            _ = look.tick() => remove_leavings(&worker).await,
+            () = worker.engine.sandboxes_changed() => tend_networks(&worker).await,
+            _ = look.tick() => {
+                let (free, used) = worker.engine.sandboxes();
+                count::job_networks(free, used);
+                remove_leavings(&worker).await;
+            }
             _ = timer.tick() => sweep(&worker).await,
         }
     }
@@ -32,6 +38,18 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
 async fn remove_leavings(worker: &Worker) {
     if let Err(error) = worker.disk.remove_leavings().await {
         tracing::warn!(%error, "what deleted projects have left could not be removed");
+    }
+}
+
+/// Some are ready before there is a job; not where there is no project yet.
+async fn tend_networks(worker: &Worker) {
+    let tended = async {
+        let has_projects = worker.store.has_projects().await.map_err(|error| error.to_string())?;
+        let ready = if has_projects { worker.concurrency.get() } else { 0 };
+        worker.engine.tend_sandboxes(ready).await.map_err(|error| error.to_string())
+    };
+    if let Err(error) = tended.await {
+        tracing::warn!(error, "networks of jobs could not be looked after");
     }
 }
 
@@ -54,6 +72,7 @@ async fn sweep(worker: &Worker) {
         tracing::warn!(%error, "what deleted projects have left here could not be removed");
     }
     beside::sweep(worker).await;
+    tend_networks(worker).await;
     artifacts::sweep(worker).await;
     trees::sweep(worker).await;
     if let Err(error) = worker.engine.remove_nameless().await {

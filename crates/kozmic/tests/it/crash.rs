@@ -74,7 +74,7 @@ async fn is_whole(world: &World, url: &str, sha: &str) {
     assert_eq!(world.states(sha, "Kozmic-CI").await, ["pending", "failure"]);
 }
 
-async fn terminate(server: &mut Child, world: &World) {
+pub async fn terminate(server: &mut Child, world: &World) {
     let pid = server.id().unwrap().to_string();
     assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
     assert_eq!(server.wait().await.unwrap().code(), Some(0), "{}", said(world));

@@ -327,7 +327,7 @@ async fn addresses_that_are_taken_are_left_alone_and_none_left_is_an_error() {
     let build = world.finished(&server.url, &other).await;
     let reason = &build.job("Tests").reason;
     assert_eq!(build.status, "error");
-    assert!(reason.starts_with("no network is free for the job's services: "), "{reason}");
+    assert!(reason.starts_with("no network is free for the job: "), "{reason}");
     assert!(reason.contains("10.214.7.0/27") && reason.contains("KOZMIC_NETWORK_POOL"), "{reason}");
     let scripts = eventually("the script", async || {
         Some(world.containers("build").await).filter(|scripts| !scripts.is_empty())

@@ -27,5 +27,6 @@ mod ends;
 #[path = "../it/scripts.rs"]
 mod scripts;
 
+mod blocked;
 mod left_files;
 mod volumes;

@@ -16,7 +16,8 @@ pub(super) struct Left<'engine> {
     pub(super) account: Account,
     /// As its script found them.
     pub(super) env: Vec<(String, String)>,
-    pub(super) limits: ContainerLimits,
+    /// Its limits, and whether nobody in it may become another user.
+    pub(super) bounds: (ContainerLimits, bool),
     /// Of what is made of it.
     pub(super) labels: Labels,
 }
@@ -79,7 +80,10 @@ impl Kept {
         Ok(Left {
             account: Account { user: made.user, ..account },
             env: environment::of_build(&job, &self.worker.public_url),
-            limits: self.worker.limits.with(&job.options).container,
+            bounds: (
+                self.worker.limits.with(&job.options).container,
+                job.options.no_new_privileges.holds_for_build(),
+            ),
             failed,
             labels,
             row,

@@ -70,7 +70,7 @@ impl Kept {
         let _making = self.use_of(left.row.uuid).await;
         let engine = &self.worker.engine;
         let user = &left.account.user;
-        let made = engine.shell_container(&left.failed, &left.labels, user, left.limits).await?;
+        let made = engine.shell_container(&left.failed, &left.labels, user, left.bounds).await?;
         let (container, _is_new) = made;
         container.upload(starter::upload(&left.env, &left.account)).await?;
         container.run().await?;

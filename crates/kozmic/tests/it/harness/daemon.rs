@@ -53,9 +53,9 @@ impl Daemon {
         self.end("-TERM");
     }
 
-    /// Whether a process of its containers lives: a child of one of containerd's
-    /// shims, which outlive the daemon.
-    pub fn has_children(&self) -> bool {
+    /// How many processes of its containers live: children of containerd's shims, which
+    /// outlive the daemon.
+    pub fn children(&self) -> usize {
         let processes: Vec<(String, String)> = std::fs::read_dir("/proc")
             .unwrap()
             .filter_map(|entry| {
@@ -71,7 +71,7 @@ impl Daemon {
             let command = String::from_utf8_lossy(&command);
             command.contains("containerd-shim") && command.contains(&exec)
         };
-        processes.iter().any(|(_, parent)| is_shim(parent))
+        processes.iter().filter(|(_, parent)| is_shim(parent)).count()
     }
 
     /// Brings an image of the machine's engine.

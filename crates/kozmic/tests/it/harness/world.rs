@@ -27,6 +27,8 @@ pub struct World {
     pub sim: Sim,
     /// Of nobody.
     pub http: reqwest::Client,
+    /// Before its folder goes.
+    _left: LeftNetworks,
     folder: TempDir,
     token: String,
     oauth: OAuthApp,
@@ -50,6 +52,39 @@ impl Drop for Github {
         self.shutdown.request();
         let violations = self.watch.violations();
         assert!(violations.is_empty() || std::thread::panicking(), "{violations:#?}");
+    }
+}
+
+/// What servers that were killed have left of networks for jobs: nobody is started again to
+/// take them up.
+struct LeftNetworks {
+    /// The file that has the server's name.
+    node: PathBuf,
+    engine: Option<String>,
+}
+
+impl Drop for LeftNetworks {
+    fn drop(&mut self) {
+        let Ok(node) = std::fs::read_to_string(&self.node) else { return };
+        let label = format!("label=kozmic.node={}", node.trim());
+        let docker = |arguments: &[&str]| {
+            let mut command = std::process::Command::new("docker");
+            if let Some(engine) = &self.engine {
+                command.args(["--host", engine]);
+            }
+            let told = command.args(arguments).output().map(|output| output.stdout);
+            String::from_utf8(told.unwrap_or_default()).unwrap_or_default()
+        };
+        let of_node = ["--quiet", "--filter", &label];
+        for (list, remove) in
+            [(&["ps", "--all"], &["rm", "--force"]), (&["network", "ls"], &["network", "rm"])]
+        {
+            let found = docker(&[&list[..], &of_node].concat());
+            let found: Vec<&str> = found.lines().collect();
+            if !found.is_empty() {
+                docker(&[&remove[..], &found].concat());
+            }
+        }
     }
 }
 
@@ -154,12 +189,15 @@ impl World {
         sim.add_repository(OWNER, "orbit").await.unwrap();
         let mut extra: Vec<(String, String)> =
             extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        extra.extend(engine_host().await.map(|host| ("DOCKER_HOST".to_owned(), host)));
+        let host = engine_host().await;
+        let left = LeftNetworks { node: folder.path().join("data/node"), engine: host.clone() };
+        extra.extend(host.map(|host| ("DOCKER_HOST".to_owned(), host)));
         // A loopback address fits with every port.
         let oauth = sim.add_oauth_app("Kozmic", "http://127.0.0.1/_auth/").await.unwrap();
         Self {
             http: client(reqwest::header::HeaderMap::new()),
             sim,
+            _left: left,
             folder,
             token,
             oauth,
