@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use aws_lc_rs::digest;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
@@ -107,7 +106,8 @@ impl Viewer {
     /// it is told, too.
     async fn has_its_log(&mut self, app: &App, socket: &mut WebSocket) -> anyhow::Result<bool> {
         let Some(known) = self.log.take() else { return Ok(true) };
-        let job = app.store.job_by_uuid(self.uuid).await?.context("the job is gone")?;
+        // Its project was deleted: nothing more comes.
+        let Some(job) = app.store.job_by_uuid(self.uuid).await? else { return Ok(false) };
         let log = log_id(&job);
         let is_same = self.next == 1 || known.is_empty() || known == log;
         let told = if is_same {

@@ -22,7 +22,7 @@ const SECRET: &str = "a secret that signs";
 /// A public one, of an SSH server.
 const HOST_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 /// Blocks that are not run. Each is looked for elsewhere, or needs what no test may touch.
-const NOT_RUN: usize = 29;
+const NOT_RUN: usize = 34;
 
 /// What went wrong with a block.
 type Done = Result<(), String>;
@@ -133,6 +133,10 @@ impl Place {
         let told = sink.arrived(1).await.remove(0);
         world.sim.tag("octo/orbit", "octo", "v1.2").await.unwrap();
         world.sim.add_repository("octo", "secret").await.unwrap();
+        // Whose hooks are as pages show them.
+        world.sim.add_repository("octo", "shown").await.unwrap();
+        let added = world.run(&url, &["project", "add", "octo/shown"]).await;
+        assert!(added.status.success(), "{added:?}");
         // The third one is revoked.
         for _ in 2..=3 {
             let made = world.run(&url, &["token", "create", "--user", "octo"]).await;
@@ -382,7 +386,7 @@ async fn done(place: &Place, block: &Block) -> Done {
             let head = "#!/bin/sh\n# kozmic: title = T\n# kozmic: image = x\n";
             std::fs::write(folder.path().join("shown.sh"), format!("{head}{text}true\n")).unwrap();
             let path = folder.path().display().to_string();
-            let apply = ["hooks", "apply", "octo/secret", &path];
+            let apply = ["hooks", "apply", "octo/shown", &path];
             succeeded(&place.world.run(&place.server.url, &apply).await)
         }
         "sh" if block.is_settings() => place.reads(block).await,
