@@ -74,7 +74,7 @@ pub(super) async fn tail(
 pub(super) fn log_id(job: &Job) -> String {
     let of = format!("{} {}", job.uuid, job.worker.as_deref().unwrap_or_default());
     let digest = digest::digest(&digest::SHA256, of.as_bytes());
-    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest.as_ref()[..8])
 }
 
 struct Viewer {
