@@ -43,7 +43,7 @@ after(() => world?.end());
 test("lines appear while the job runs, and then its end, without a reload", async () => {
   const page = await world.page();
   const loads = [];
-  page.on("framenavigated", (frame) => loads.push(frame.url()));
+  page.on("load", () => loads.push(page.url()));
   await world.push("a", "a", "Add the moon's orbit");
   const build = await eventually("the build", () => world.latestBuild());
   const job = jobOf(build, "Tests");
@@ -58,7 +58,7 @@ test("lines appear while the job runs, and then its end, without a reload", asyn
   await status.filter({ hasText: "success" }).waitFor();
   await page.locator('[data-live="build"] .mark').filter({ hasText: "failure" }).waitFor();
   assert.match(await page.title(), /failure/);
-  assert.equal(loads.length, 1, "the page was loaded once");
+  assert.deepEqual(loads, [job.url], "the page was loaded once");
   const last = page.locator("#L13 > span");
   assert.equal(await last.textContent(), "PASS test 12 <b>1</b>");
   assert.equal(await page.locator("#L13 .f2").textContent(), "PASS");
