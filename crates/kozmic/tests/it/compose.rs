@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::harness::{
-    BASE, World, docker, eventually, eventually_within, free_port, remove_cached_images,
-    with_header,
+    BASE, World, address_for_containers, docker, eventually, eventually_within, free_port,
+    remove_cached_images, with_header,
 };
-use crate::image::{address_for_containers, kozmic_image, packaging};
+use crate::image::{kozmic_image, packaging};
 
 /// A project of docker-compose; taken down, with its volumes, when it is dropped.
 struct Compose {

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use tokio::sync::OnceCell;
 
-use crate::harness::{BASE, World, docker, engine_host, eventually, free_port, hook};
+use crate::harness::{
+    BASE, World, address_for_containers, docker, engine_host, eventually, free_port, hook,
+};
 
 pub fn packaging(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(path)
@@ -24,13 +26,6 @@ pub async fn kozmic_image() -> &'static str {
         docker(&["image", "inspect", "--format", "{{.Id}}", name]).await.trim().to_owned()
     };
     MADE.get_or_init(make).await
-}
-
-/// This machine's address on the engine's bridge: containers reach it, and nobody else.
-pub async fn address_for_containers() -> String {
-    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
-    let address = docker(&["network", "inspect", "bridge", "--format", gateway]).await;
-    address.trim().to_owned()
 }
 
 /// Removed, with its volumes, when it is dropped.

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 use crate::crash::{free_url, said, start, terminate};
 use crate::harness::{
-    BASE, Build, World, as_root, docker, eventually, free_port, hook, remove_cached_images,
-    web_image, with_header,
+    BASE, Build, Daemon, Registry, World, address_for_containers, as_root, busybox, docker,
+    docker_at, eventually, free_port, hook, remove_cached_images, web_image, with_header,
 };
 
 const METADATA: &str = "169.254.169.254";
@@ -89,16 +89,10 @@ async fn listens(address: &str, port: u16) -> u16 {
     port
 }
 
-/// An address of this machine that containers reach.
-async fn host_address() -> String {
-    let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
-    docker(&["network", "inspect", "--format", format, "bridge"]).await.trim().to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_settings_block_is_reached_by_nothing_of_a_job() {
     let _metadata = Address::new(METADATA);
-    let host = host_address().await;
+    let host = address_for_containers().await;
     let other = listens(&host, 0).await;
     let metadata = listens(METADATA, 0).await;
     let (of_server, of_host) = (free_port(), format!("{host}/{other}"));
@@ -320,4 +314,30 @@ async fn a_network_outlives_its_server_and_goes_when_its_job_is_over() {
     world.nothing_left().await;
     terminate(&mut server, &world).await;
     assert!(world.holders().await.is_empty() && world.job_networks().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_somebody_removed_is_made_again() {
+    let (engine, registry) = (Daemon::start().await, Registry::start().await);
+    // With the setting given, no job runs without a network of its own.
+    let set = [("KOZMIC_CONCURRENCY", "1"), ("KOZMIC_BLOCKED_NETWORKS", METADATA)];
+    let world = World::at(&engine.host, &set).await;
+    let server = world.serve().await;
+    let image = registry.push(busybox().await, "networks:1").await;
+    world.project(&server.url, &[hook("Tests", &image, "#!/bin/sh\necho done\n")]).await;
+    let at = Some(engine.host.as_str());
+    let names = ["images", "--format", "{{.Repository}}:{{.Tag}}", "kozmic-sandbox"];
+    let name = eventually("the image to be made", async || {
+        Some(docker_at(at, &names).await.trim().to_owned()).filter(|name| !name.is_empty())
+    })
+    .await;
+    docker_at(at, &["rmi", "--force", &name]).await;
+    assert_eq!(docker_at(at, &names).await, "");
+    for file in ["a", "b"] {
+        let sha = world.push(&[(file, b"a")]).await;
+        let build = world.finished(&server.url, &sha).await;
+        assert_eq!(build.status, "success", "{:?}", build.jobs);
+    }
+    assert_eq!(docker_at(at, &names).await.trim(), name);
+    world.end(server).await;
 }

@@ -235,7 +235,7 @@ impl Engine {
         hostname: Option<String>,
     ) -> Result<Container<'_>> {
         self.can_hold()?;
-        let image = sandboxes.image.get_or_try_init(|| self.ip_image()).await?;
+        let image = self.holders_image(sandboxes).await?;
         let rules = self.rules(sandboxes, place);
         let body = ContainerCreateBody {
             image: Some(image.name.clone()),
@@ -271,6 +271,15 @@ impl Engine {
                 Err(not_made(error))
             }
         }
+    }
+
+    /// Made again where somebody has removed it.
+    async fn holders_image<'a>(&self, sandboxes: &'a Sandboxes) -> Result<&'a IpImage> {
+        let image = sandboxes.image.get_or_try_init(|| self.ip_image()).await?;
+        if self.image_id(&image.name).await?.is_none() {
+            self.ip_image().await?;
+        }
+        Ok(image)
     }
 
     /// Has it run, with the rules that it has as a file in force.

@@ -57,6 +57,19 @@ pub async fn docker_at(engine: Option<&str>, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// This machine's address on the engine's bridge: containers reach it, and nobody else. The
+/// engine tells no gateway of a bridge that it has made since it was started.
+pub async fn address_for_containers() -> String {
+    let option = "{{index .Options \"com.docker.network.bridge.name\"}}";
+    let bridge = docker(&["network", "inspect", "bridge", "--format", option]).await;
+    let words = ["-4", "-brief", "address", "show", "dev", bridge.trim()];
+    let told = Command::new("ip").args(words).output().await.unwrap();
+    // Its name, its state and its address with the length of the prefix.
+    let told = String::from_utf8(told.stdout).unwrap();
+    let address = told.split_whitespace().nth(2).and_then(|address| address.split('/').next());
+    address.unwrap_or_else(|| panic!("{bridge:?}: {told:?}")).to_owned()
+}
+
 /// An image without bash, git and the user `kozmic`: Debian's static busybox.
 pub async fn busybox() -> &'static str {
     static MADE: OnceCell<()> = OnceCell::const_new();

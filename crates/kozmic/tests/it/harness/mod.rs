@@ -33,8 +33,8 @@ pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;
 pub use engine::{
-    BASE, CuttableEngine, Registry, busybox, cached_images, containers_of, docker, docker_at,
-    docker_config, engine_host, free_port, is_podman, remove_cached_images,
+    BASE, CuttableEngine, Registry, address_for_containers, busybox, cached_images, containers_of,
+    docker, docker_at, docker_config, engine_host, free_port, is_podman, remove_cached_images,
 };
 pub use installation::{Installation, Shape};
 pub use machines::{Machines, Node};
