@@ -135,6 +135,7 @@ pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, Portrait, User};
+pub use wakes::changed_since;
 pub use webhooks::Webhook;
 pub use workers::{KnownWorker, WorkerState};
 

@@ -1,8 +1,22 @@
 //! Who is told that there may be something to do.
 
+use std::time::Duration;
+
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::Store;
+
+/// Between two looks for work, of which the first one found none: each webhook tells of some,
+/// and where hundreds come a second a look for each would take as long as what they bring.
+const BETWEEN: Duration = Duration::from_millis(25);
+
+/// Resolves when `changed` does, and no sooner than a moment after the last look.
+pub async fn changed_since(changed: Notified<'_>, looked: Instant) {
+    changed.await;
+    tokio::time::sleep_until(looked + BETWEEN).await;
+}
 
 /// Told in this process when there may be work; other processes poll, and are told of jobs by
 /// PostgreSQL.
@@ -39,7 +53,7 @@ impl BuildsWake {
 
 impl Store {
     /// Resolves when a job may wait for a worker. Register before looking.
-    pub fn jobs_changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub fn jobs_changed(&self) -> Notified<'_> {
         if let Some(others) = &self.others {
             others.listen(&self.wakes);
         }
@@ -47,22 +61,22 @@ impl Store {
     }
 
     /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
-    pub fn leavings_changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub fn leavings_changed(&self) -> Notified<'_> {
         self.wakes.leavings.notified()
     }
 
     /// Resolves when a hook's schedules may have changed. Register before looking.
-    pub fn schedules_changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub fn schedules_changed(&self) -> Notified<'_> {
         self.wakes.schedules.notified()
     }
 
     /// Resolves when there may be something to report.
-    pub fn outbox_changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub fn outbox_changed(&self) -> Notified<'_> {
         self.wakes.outbox.reports.notified()
     }
 
     /// Resolves when there may be a build's end to announce, or a message to send.
-    pub fn messages_changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub fn messages_changed(&self) -> Notified<'_> {
         self.wakes.outbox.messages.notified()
     }
 
