@@ -6,8 +6,8 @@ use sqlx::any::AnyRow;
 use super::hook_changes::remember;
 use super::hook_order::{self, HookPlan};
 use super::{
-    Columns as _, Project, Result, Store, Transaction, commit, failed, schedules, to_json,
-    whole_rows,
+    Columns as _, Project, Result, Store, StoreError, Transaction, commit, failed, schedules,
+    to_json, whole_rows,
 };
 use crate::model::{Action, Event, ForkPolicy, HookId, HookSpec, ProjectId, Script, Timestamp};
 
@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Jobs that exist keep what they were made with. Hooks that wait for this one follow
-    /// it to a new title.
+    /// it to a new title. Refused when the hook is not as `hook` has it any more.
     pub async fn hook_edited(
         &self,
         hook: &Hook,
@@ -133,6 +133,9 @@ impl Store {
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         self.lock_project(&mut tx, hook.project).await?;
+        if spec_of(&mut tx, hook.id).await?.as_ref() != Some(&hook.spec) {
+            return Err(StoreError::Changed("hook"));
+        }
         hook_order::fit(&mut tx, hook.project, HookPlan::Edit(hook.id, spec)).await?;
         if spec.title != hook.spec.title {
             let titles = (hook.spec.title.as_str(), spec.title.as_str());
@@ -247,6 +250,18 @@ impl Store {
 
 fn secret_place(hook: HookId) -> String {
     format!("hooks:{hook}:secret")
+}
+
+/// What a hook is within a transaction; none: it is gone.
+async fn spec_of(tx: &mut Transaction, hook: HookId) -> Result<Option<HookSpec>> {
+    let row = whole_rows("SELECT * FROM hooks WHERE id = $1")
+        .bind(hook.0)
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(failed("find a hook"))?;
+    let Some(row) = row else { return Ok(None) };
+    let tracked = tracked_paths(&mut **tx, hook).await?;
+    Ok(Some(hook_order::read_spec(&row, &tracked)?))
 }
 
 /// A hook's tracked paths, sorted.

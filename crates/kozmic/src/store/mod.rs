@@ -164,6 +164,9 @@ pub enum StoreError {
     Seal(#[from] SealError),
     #[error("{0}")]
     Refused(String),
+    /// Nothing is written: somebody was faster.
+    #[error("The {0} changed since you looked: look again, and decide.")]
+    Changed(&'static str),
     /// The lease of this attempt is gone; whatever it wanted to write is not written.
     #[error("another attempt of this job is under way, or it has ended")]
     Stale,

@@ -52,6 +52,8 @@ pub struct ProjectChange {
     pub jobs_at_once: Option<AtOnce>,
     pub env: BTreeMap<String, String>,
     pub unset_env: Vec<String>,
+    /// Refused when the options are others by now; none: whatever they are.
+    pub only_if: Option<ProjectOptions>,
 }
 
 impl ProjectChange {
@@ -249,6 +251,9 @@ impl Store {
             .await
             .map_err(failed("read a project's options"))?;
         let mut options = ProjectOptions::read(&row)?;
+        if change.only_if.as_ref().is_some_and(|seen| *seen != options) {
+            return Err(StoreError::Changed("project's options"));
+        }
         for name in &change.unset_env {
             if options.env.remove(name).is_none() {
                 return Err(StoreError::Refused(format!("the project has no variable {name}")));

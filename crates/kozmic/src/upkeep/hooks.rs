@@ -5,7 +5,7 @@ use crate::github::HookConfig;
 use crate::intake;
 use crate::model::{HookEvent, HookId, HookSpec, Timestamp};
 use crate::seal::random_hex;
-use crate::store::{Hook, HookPlan, Project};
+use crate::store::{Hook, HookPlan, Project, StoreError};
 
 /// What a webhook was found to be, and what was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,14 @@ impl Upkeep {
             )
             .await?;
         }
-        Ok(self.store.hook_edited(hook, spec, by, Timestamp::now()).await?)
+        let edited = self.store.hook_edited(hook, spec, by, Timestamp::now()).await;
+        if let Err(StoreError::Changed(_)) = edited
+            && let Some(now) = self.store.hook(hook.id).await?
+        {
+            // GitHub may have been told of what is not so.
+            self.ensure_hook(project, &now).await?;
+        }
+        Ok(edited?)
     }
 
     /// Its webhook first: what GitHub goes on calling must be known here. Refused when

@@ -119,6 +119,7 @@ impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(why) => Self::Conflict(why),
+            StoreError::Changed(_) => Self::Conflict(error.to_string()),
             error if error.is_away() => {
                 tracing::error!(%error, "the database is away");
                 Self::Away

@@ -13,7 +13,7 @@ use super::page::{Page, Sidebar, Time, render};
 use super::visitor::{Account, Acting, Visitor};
 use super::words::problems;
 use crate::model::{FullName, ProjectId, Timestamp};
-use crate::store::Offer;
+use crate::store::{Offer, StoreError};
 use crate::upkeep::UpkeepError;
 
 /// What GitHub told longer ago than this is asked for again, in milliseconds.
@@ -136,7 +136,8 @@ pub(super) async fn synchronize(app: &App, account: &Account) -> Option<String> 
 pub(super) fn told(error: UpkeepError) -> Result<String, PageError> {
     match error {
         UpkeepError::Store(error) => match error {
-            crate::store::StoreError::Refused(why) => Ok(why),
+            StoreError::Refused(why) => Ok(why),
+            StoreError::Changed(_) => Ok(error.to_string()),
             error => Err(error.into()),
         },
         UpkeepError::MakeKey(_) | UpkeepError::Seal(_) => {

@@ -252,6 +252,32 @@ async fn what_is_known_is_not_sent_again_and_nobody_overwrites_unseen_changes() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_those_who_change_the_same_at_once_one_does() {
+    const AT_ONCE: usize = 8;
+    let api = Api::new("#!/bin/sh\ntrue\n", busybox().await).await;
+    let hook = |number: usize| {
+        json!({"title": "Tests", "image": "busybox",
+               "build_script": format!("#!/bin/sh\necho {number}\n")})
+    };
+    let options = |number: usize| json!({"keep_logs_days": (number + 1).to_string()});
+    for (method, path) in [("PUT", "/projects/1/hooks/1"), ("PATCH", "/projects/1/options")] {
+        let seen = api.call("GET", path, None).await.headers()["etag"].clone();
+        let headers = [("if-match", seen.to_str().unwrap())];
+        let calls = (0..AT_ONCE).map(|number| {
+            let body = if method == "PUT" { hook(number) } else { options(number) };
+            api.call_with(method, path, &headers, Some(body))
+        });
+        let answers = futures_util::future::join_all(calls).await;
+        let mut told: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
+        told.sort_unstable();
+        let mut expected = vec![412; AT_ONCE];
+        expected[0] = 200;
+        assert_eq!(told, expected, "{path}");
+    }
+    api.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_come_in_pages_that_hold_while_rows_come() {
     let api = Api::new("#!/bin/sh\ntrue\n", busybox().await).await;
     for name in ["comet", "moon"] {

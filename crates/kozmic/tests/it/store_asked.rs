@@ -7,7 +7,7 @@ use kozmic::model::{
     Change, ErrorKind, GitRef, HookEvent, JobEnd, ProjectId, PulledImage, Script, Timestamp,
     Trigger,
 };
-use kozmic::store::{Asked, AskedHooks, Store};
+use kozmic::store::{Asked, AskedHooks, Store, StoreError};
 
 use crate::store::{LEASE, build, on_both, project, spec};
 
@@ -186,10 +186,14 @@ async fn a_time_is_run_by_whoever_is_first_and_a_tree_goes_when_nobody_needs_it(
             (Timestamp(123 * hour), Some(Timestamp(3 * hour)))
         );
         // Saved again as it is, it goes on; without its line it ends.
-        store.hook_edited(&hooks[0], &nightly, "octo", Timestamp(200 * hour)).await.unwrap();
+        let now = store.hook(hooks[0].id).await.unwrap().unwrap();
+        store.hook_edited(&now, &nightly, "octo", Timestamp(200 * hour)).await.unwrap();
         assert_eq!(store.next_schedule().await.unwrap(), Some(Timestamp(123 * hour)));
-        store.hook_edited(&hooks[0], &spec("Nightly"), "octo", Timestamp(0)).await.unwrap();
+        store.hook_edited(&now, &spec("Nightly"), "octo", Timestamp(0)).await.unwrap();
         assert_eq!(store.next_schedule().await.unwrap(), None);
+        // Nobody changes what they have not seen.
+        let stale = store.hook_edited(&now, &nightly, "octo", Timestamp(0)).await;
+        assert!(matches!(stale, Err(StoreError::Changed("hook"))), "{stale:?}");
         carry_out(&store, JobEnd::Exited(0)).await;
 
         let day = 24 * hour;

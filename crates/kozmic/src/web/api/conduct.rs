@@ -13,6 +13,8 @@ use bytes::Bytes;
 use super::operation::{JSON, Operation};
 use super::problem::Problem;
 use crate::seal::sha256_hex;
+use crate::store::StoreError;
+use crate::upkeep::UpkeepError;
 use crate::web::gate::Entry;
 
 /// Answers of JSON are bounded by how they are made; this is far beyond.
@@ -95,7 +97,7 @@ fn names(list: &HeaderValue, tag: &str) -> bool {
 /// Refused when `If-Match` names another state of `what` than this one.
 pub(super) fn unchanged<T: serde::Serialize>(
     headers: &HeaderMap,
-    what: &str,
+    what: &'static str,
     now: &T,
 ) -> Result<(), Problem> {
     let Some(wanted) = headers.get(header::IF_MATCH) else { return Ok(()) };
@@ -103,8 +105,23 @@ pub(super) fn unchanged<T: serde::Serialize>(
     if names(wanted, &tag(&body)) {
         return Ok(());
     }
-    let sentence = format!("The {what} changed since you looked: look again, and decide.");
+    let sentence = StoreError::Changed(what).to_string();
     Err(Problem::of(StatusCode::PRECONDITION_FAILED, sentence))
+}
+
+pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH)
+}
+
+/// What was [`unchanged`] a moment ago, and is not as it is to be changed: that is what
+/// `If-Match` is for.
+pub(super) fn overtaken(headers: &HeaderMap, error: impl Into<UpkeepError>) -> Problem {
+    match error.into() {
+        UpkeepError::Store(error @ StoreError::Changed(_)) if is_conditional(headers) => {
+            Problem::of(StatusCode::PRECONDITION_FAILED, error.to_string())
+        }
+        error => error.into(),
+    }
 }
 
 /// The kind of a body is JSON, or is not told; curl calls JSON a form unless it is told.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::answers::{self, BuildAnswer};
 use super::body::{Body, object};
-use super::conduct::unchanged;
+use super::conduct::{overtaken, unchanged};
 use super::paging::{self, Paging};
 use super::problem::Problem;
 use crate::intake::{self, Typed};
@@ -274,7 +274,8 @@ async fn change(
     unchanged(&headers, "hook", &HookAnswer::of(hook.id, &hook.spec))?;
     let spec = body.spec()?;
     if spec != hook.spec {
-        app.upkeep.edit_hook(&project, &hook, &spec, &account.login).await?;
+        let edited = app.upkeep.edit_hook(&project, &hook, &spec, &account.login).await;
+        edited.map_err(|error| overtaken(&headers, error))?;
     }
     Ok(Json(answer(&app, &project, hook.id).await?))
 }

@@ -149,6 +149,9 @@ impl From<StoreError> for Problem {
         if let StoreError::Refused(why) = error {
             return Self::conflict(why);
         }
+        if let StoreError::Changed(_) = error {
+            return Self::conflict(error.to_string());
+        }
         if error.is_away() {
             tracing::error!(%error, "the database is away");
             let detail = "The database does not answer; try again in a minute.".into();

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::answers::{self, ProjectAnswer};
 use super::audit::{self, AuditAnswer};
 use super::body::Body;
-use super::conduct::unchanged;
+use super::conduct::{is_conditional, overtaken, unchanged};
 use super::hooks::DoneAnswer;
 use super::paging::{self, Paging};
 use super::problem::Problem;
@@ -250,12 +250,14 @@ async fn change_options(
     headers: HeaderMap,
     Body(body): Body<OptionsBody>,
 ) -> Result<Json<OptionsAnswer>, Problem> {
-    let now: OptionsAnswer = app.store.project_options(project.id).await?.into();
-    unchanged(&headers, "project's options", &now)?;
-    let change = body.change().map_err(|problem| {
+    let now = app.store.project_options(project.id).await?;
+    unchanged(&headers, "project's options", &OptionsAnswer::from(now.clone()))?;
+    let mut change = body.change().map_err(|problem| {
         Problem::of(StatusCode::UNPROCESSABLE_ENTITY, format!("Nothing was changed: {problem}."))
     })?;
-    app.store.project_options_changed(project.id, &change, Timestamp::now()).await?;
+    change.only_if = is_conditional(&headers).then_some(now);
+    let changed = app.store.project_options_changed(project.id, &change, Timestamp::now()).await;
+    changed.map_err(|error| overtaken(&headers, error))?;
     Ok(Json(app.store.project_options(project.id).await?.into()))
 }
 
