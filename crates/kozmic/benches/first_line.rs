@@ -1,28 +1,13 @@
 //! How long a push waits: from the webhook's answer to the script's first line,
 //! beside a bare `docker run --rm` of the same script in the same minute.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-mod timing;
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use figures::Figure;
-use harness::{BASE, World, push_payload};
 use tokio::process::Command;
+
+use crate::figures::Figure;
+use crate::harness::{BASE, World, push_payload};
+use crate::{harness, timing};
 
 const RUNS: usize = 20;
 
@@ -41,7 +26,7 @@ fn written(log: &[u8]) -> Duration {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     let world = World::new().await;
     let server = world.serve_with("#!/bin/sh\ndate +%s%N\n").await;
     // The image's account is known, and the mirror has the commit, as for every

@@ -1,27 +1,16 @@
 //! How soon a log of a million lines (101 MB) is open at any line, how long it takes to
 //! archive it, and to find a word in it: in a folder, live and archived.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::cast_precision_loss,
-    clippy::format_collect,
-    unreachable_pub,
-    dead_code,
-    reason = "a measurement"
-)]
-
-mod figures;
-mod timing;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use figures::Figure;
 use futures_util::TryStreamExt as _;
 use kozmic::log::{Archived, Bus, LiveLog, Logs, Query, Sink as _};
 use kozmic::model::JobUuid;
 use kozmic::objects::Objects;
+
+use crate::figures::Figure;
+use crate::timing;
 
 const LINES: u64 = 1_000_000;
 /// Bytes of a line, its newline included.
@@ -69,7 +58,7 @@ fn forget_peak() {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let job = JobUuid::random();
     let mut live = LiveLog::open(logs(folder.path()).folder(), job, &Bus::default()).unwrap();

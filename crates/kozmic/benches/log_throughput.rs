@@ -3,34 +3,16 @@
 //!
 //! Fails where a line is lost, doubled or changed, not where it takes longer than it should.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-mod latency;
-mod process;
-mod timing;
-
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use figures::Figure;
-use harness::{BASE, World, eventually, hook};
-use latency::{Latencies, watch};
-use process::Process;
 use tokio::process::Command;
+
+use crate::figures::Figure;
+use crate::harness::{BASE, World, eventually, hook};
+use crate::latency::{Latencies, watch};
+use crate::process::Process;
+use crate::{harness, latency, timing};
 
 const RUNS: usize = 3;
 const LINES: usize = 1_000_000;
@@ -183,7 +165,7 @@ async fn many_steady_logs() {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     one_large_log().await;
     many_steady_logs().await;
 }

@@ -5,34 +5,15 @@
 //! PostgreSQL of its own. PAGES_BUILDS and PAGES_SECONDS make it smaller and longer. Says what
 //! should be faster and is not; fails only where a page is not there.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-mod million;
-mod process;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use figures::Figure;
-use harness::{Postgres, World};
-use million::{Kind, Pages};
-use process::Process;
+use crate::figures::Figure;
+use crate::harness::{Postgres, World};
+use crate::million::{Kind, Pages};
+use crate::process::Process;
+use crate::{harness, million};
 
 const READERS: usize = 50;
 /// Of each kind, one after the other.
@@ -162,7 +143,7 @@ fn load() -> String {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     sqlx::any::install_default_drivers();
     let (builds, seconds) = (number("PAGES_BUILDS", 1_000_000), number("PAGES_SECONDS", 60));
     let postgres = match std::env::var("PAGES_ON").as_deref() {

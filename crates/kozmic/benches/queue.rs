@@ -3,32 +3,16 @@
 //! databases sync what they commit. Fails where a job is lost or is carried out twice; for
 //! speed it fails nowhere.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-
 use std::time::{Duration, Instant};
 
-use figures::Figure;
-use harness::Postgres;
 use kozmic::model::{GithubUser, HookSpec, JobEnd, RemoteRepository, Timestamp};
 use kozmic::seal::Seal;
 use kozmic::store::Store;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+
+use crate::figures;
+use crate::figures::Figure;
+use crate::harness::Postgres;
 
 const WORKERS: usize = 8;
 /// Jobs at once of each worker.
@@ -214,6 +198,7 @@ async fn measure(url: &str, jobs: usize) {
         let mut children = Vec::new();
         for _ in 0..WORKERS {
             let mut worker = tokio::process::Command::new(std::env::current_exe().unwrap());
+            worker.arg("queue");
             children.push(worker.env(WORKS_ON, url).output());
         }
         for output in futures_util::future::join_all(children).await {
@@ -240,7 +225,7 @@ async fn measure(url: &str, jobs: usize) {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     sqlx::any::install_default_drivers();
     if let Ok(url) = std::env::var(WORKS_ON) {
         let store = open(&url).await;

@@ -1,23 +1,12 @@
 //! How much `kozmic run` adds to a trivial script, beside a bare `docker run --rm`
 //! of the same script in the same minute.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    unreachable_pub,
-    dead_code,
-    reason = "a measurement"
-)]
-
-mod figures;
-mod timing;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use figures::Figure;
+use crate::figures::Figure;
+use crate::timing;
 
 const BASE: &str = "kozmic/debian:bookworm";
 const RUNS: usize = 20;
@@ -36,7 +25,7 @@ fn git(folder: &Path, arguments: &[&str]) {
     assert!(git.current_dir(folder).args(identity).args(arguments).status().unwrap().success());
 }
 
-fn main() {
+pub fn main() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("build.sh"), "#!/bin/sh\necho done\n").unwrap();
     git(folder.path(), &["init", "--quiet"]);

@@ -1,31 +1,16 @@
 //! How long a checkout of 10,000 files and 200 MB takes into a container, beside
 //! `docker cp` of the same tree into a container of the same image, in turn.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-mod timing;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use figures::Figure;
 use futures_util::StreamExt as _;
-use harness::{BASE, docker};
 use kozmic::engine::{Account, ContainerLimits, ContainerSpec, Engine, Labels, Step, Upload};
 use kozmic::model::JobUuid;
+
+use crate::figures::Figure;
+use crate::harness::{BASE, docker};
+use crate::{harness, timing};
 
 const PAIRS: usize = 9;
 const FOLDERS: usize = 200;
@@ -101,7 +86,7 @@ async fn docker_cp(tree: &Path) -> Duration {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");
     make_tree(&tree);

@@ -4,35 +4,17 @@
 //! Fails where a viewer misses a line or sees one twice, not where it takes longer than it
 //! should.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-mod latency;
-mod process;
-
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use figures::Figure;
-use harness::World;
-use latency::{Latencies, watch};
-use process::Process;
+use crate::figures::Figure;
+use crate::harness::World;
+use crate::latency::{Latencies, watch};
+use crate::process::Process;
+use crate::{harness, latency};
 
 /// Lines a second.
 const RATE: usize = 50;
@@ -128,7 +110,7 @@ async fn watched_by(viewers: usize, seconds: usize) {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     let seconds = latency::seconds();
     watched_by(1, seconds).await;
     watched_by(1_000, seconds).await;

@@ -5,35 +5,18 @@
 //! statistics then, which it makes by itself within a minute of the first ones. Fails where a
 //! delivery is refused or a build is lost.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    reason = "a measurement, with the tests' harness"
-)]
-
-mod figures;
-#[path = "../tests/it/harness/mod.rs"]
-mod harness;
-mod process;
-
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use figures::Figure;
 use github_sim::client::{Fault, FaultKind};
-use harness::{Postgres, World};
-use process::Process;
 use sqlx::{AnyConnection, Connection as _, Row as _};
+
+use crate::figures::Figure;
+use crate::harness::{Postgres, World};
+use crate::process::Process;
+use crate::{figures, harness};
 
 const AT_ONCE: usize = 16;
 /// Builds that are there before.
@@ -138,7 +121,7 @@ impl Deliveries {
 }
 
 #[tokio::main]
-async fn main() {
+pub async fn main() {
     sqlx::any::install_default_drivers();
     let deliveries =
         std::env::var("WEBHOOKS_DELIVERIES").map_or(2_000, |text| text.parse().unwrap());
