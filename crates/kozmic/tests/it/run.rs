@@ -6,7 +6,9 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::{BASE, PATIENCE, Registry, busybox, docker, docker_config, eventually};
+use crate::harness::{
+    BASE, PATIENCE, Registry, busybox, docker, docker_config, eventually, remove_images_of_runs,
+};
 
 /// A git checkout with two commits, in a folder of its own.
 struct Tree {
@@ -174,17 +176,7 @@ async fn an_install_script_is_cached_for_the_tree_as_it_is() {
     let (_, output, said) = tree.run(&arguments).await;
     assert_eq!(output, "installing\nnew\nnew\n");
     assert!(said.contains("changed is another than in the cached image"), "{said}");
-    let images = docker(&[
-        "images",
-        "--filter",
-        "label=kozmic.instance=local",
-        "--format",
-        "{{.Repository}}:{{.Tag}}",
-    ])
-    .await;
-    for image in images.lines().filter(|name| name.starts_with("kozmic-cache/")) {
-        docker(&["rmi", image]).await;
-    }
+    remove_images_of_runs(&install).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
