@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use tokio::process::Command;
 
 use crate::crash::{free_url, said, start_as};
-use crate::harness::{BASE, World, as_root, hook, trace};
+use crate::harness::{
+    BASE, Checkout, Registry, World, as_here, as_root, busybox, docker, hook, shown, trace,
+};
 
 const INSIDE: &str = "KOZMIC_TEST_IN_A_NETWORK_OF_ITS_OWN";
 const TEST: &str = "air_gapped::a_push_is_built_where_there_is_no_way_out";
@@ -89,4 +91,25 @@ async fn a_push_is_built_where_there_is_no_way_out() {
         trace::parse(&text).iter().filter_map(|call| address(&call.arguments)).collect();
     let github = world.sim.url().trim_start_matches("http://").to_owned();
     assert_eq!(named, BTreeSet::from([github]), "{named:?}");
+}
+
+/// The machine inside, whose engine is the same one: it has no such image when it is given it.
+const SSH: &str = r#"#!/bin/sh
+set -eu
+[ "$1" = inside ] && shift
+cat >image.tar
+docker rmi --force IMAGE >&2
+"$@" <image.tar
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_brought_inside() {
+    let registry = Registry::start().await;
+    let image = registry.push(busybox().await, "debian:bookworm").await;
+    let at = Checkout::new().await;
+    at.stands_in("ssh", &SSH.replace("IMAGE", &image));
+    let bring = as_here(&shown("air_gapped::images"), &[("debian:bookworm", &image)]);
+    let said = at.carry_out(&bring).await;
+    assert!(said.ends_with(&format!("Loaded image: {image}\n")), "{said}");
+    docker(&["rmi", &image]).await;
 }

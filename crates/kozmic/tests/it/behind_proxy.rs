@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::crash::{free_url, said, start_as};
 use crate::harness::{
-    BASE, MailServer, Postgres, Redis, S3, Sink, Tinyproxy, Tls, World, as_root, cookies,
-    eventually, free_port, hook,
+    BASE, MailServer, Postgres, Redis, S3, Sink, Tinyproxy, Tls, World, as_here, as_root, cookies,
+    eventually, free_port, hook, shown,
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -25,6 +25,20 @@ fn line<'a>(said: &'a str, verdict: &str, part: &str) -> &'a str {
     let end =
         rest.match_indices('\n').map(|(at, _)| at).find(|at| !rest[at + 1..].starts_with(' '));
     &rest[..end.unwrap_or(rest.len())]
+}
+
+/// The page's settings, with this proxy; what they leave out.
+fn by_proxy(world: &mut World, proxy: &str) -> String {
+    let example = "http://kozmic:password@proxy.example.org:3128";
+    let settings = as_here(&shown("behind_proxy::settings"), &[(example, proxy)]);
+    let mut left_out = String::new();
+    for (name, value) in settings.lines().map(|line| line.split_once('=').unwrap()) {
+        world.set(name, value);
+        if name == "NO_PROXY" {
+            value.clone_into(&mut left_out);
+        }
+    }
+    left_out
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +65,12 @@ async fn everything_goes_by_the_proxy_and_an_own_authority_is_trusted() {
     for (name, value) in S3::environment(&stored, "s3://kozmic/all") {
         world.set(name, value);
     }
-    world.set("HTTPS_PROXY", &proxy.url);
+    let no_proxy = by_proxy(&mut world, &proxy.url);
+    world.set("KOZMIC_CA_FILE", tls.ca.to_str().unwrap());
+    // What the page leaves out is asked without the proxy, and lets nobody else in.
+    line(&doctor(&world).await, "ERROR", "GitHub");
+    world.set("NO_PROXY", &as_here(&no_proxy, &[("localhost,", "")]));
+    world.set("KOZMIC_CA_FILE", "");
 
     // The certificate is by nobody who is known, and that is said.
     let unknown = doctor(&world).await;

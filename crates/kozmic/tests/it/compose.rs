@@ -1,21 +1,29 @@
 //! packaging/compose.yaml: everything that several machines are, on one, from nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::harness::{
-    BASE, World, address_for_containers, docker, eventually, eventually_within, free_port,
-    remove_cached_images, with_header,
+    BASE, Build, Checkout, Tls, World, address_for_containers, as_here, docker, eventually,
+    eventually_within, free_port, in_terminal, remove_cached_images, shown, succeeded, with_header,
 };
-use crate::image::{kozmic_image, packaging};
+use crate::image::kozmic_image;
 
 /// A project of docker-compose; taken down, with its volumes, when it is dropped.
 struct Compose {
+    clone: Checkout,
     folder: PathBuf,
     name: String,
 }
 
 impl Compose {
+    /// What a block says, in the project's folder.
+    async fn carry_out(&self, text: &str) {
+        let mut shell = self.clone.shell(text);
+        shell.current_dir(&self.folder).env("COMPOSE_PROJECT_NAME", &self.name);
+        succeeded(shell.output().await.unwrap());
+    }
+
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new("docker-compose");
         command.args(["--project-name", &self.name]).args(arguments).current_dir(&self.folder);
@@ -50,59 +58,56 @@ impl Drop for Compose {
     }
 }
 
-async fn program(path: &Path, arguments: &[&str]) {
-    let output = tokio::process::Command::new(path).args(arguments).output().await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", path.display());
-}
-
 const INSTALL: &str = "#!/bin/bash\nsudo sh -c 'echo the test of compose > /made-by'\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_becomes_a_green_build_behind_the_proxy() {
     let image = kozmic_image().await;
-    program(&packaging("compose/parts/build"), &[]).await;
     let mut world = World::with_github_at(&address_for_containers().await, &[]).await;
     let (port, registry) = (free_port(), free_port());
     let url = format!("https://localhost:{port}");
     world.set("KOZMIC_PUBLIC_URL", &url);
-    let folder = world.folder().join("compose");
-    let mut settings: Vec<String> = vec![
-        format!("KOZMIC_IMAGE={image}"),
-        format!("HTTPS_PORT=127.0.0.1:{port}"),
-        format!("REGISTRY_PORT={registry}"),
-    ];
-    let of_world = [
-        "KOZMIC_PUBLIC_URL",
-        "KOZMIC_GITHUB_URL",
-        "KOZMIC_GITHUB_API_URL",
-        "KOZMIC_GITHUB_CLIENT_ID",
-        "KOZMIC_GITHUB_CLIENT_SECRET",
-    ];
     let environment = world.environment("");
     let given = |name: &str| environment.iter().find(|(it, _)| it == name).unwrap().1.clone();
-    settings.extend(of_world.map(|name| format!("{name}={}", given(name))));
-    let mut arguments = vec![folder.to_str().unwrap()];
-    arguments.extend(settings.iter().map(String::as_str));
-    program(&packaging("compose/setup"), &arguments).await;
-    let compose = Compose { folder, name: format!("kozmictest{}", std::process::id()) };
-    compose.run(&["up", "--detach"]).await;
+    let (id, secret) = ("KOZMIC_GITHUB_CLIENT_ID", "KOZMIC_GITHUB_CLIENT_SECRET");
+    // GitHub's stand-in, and the ports that are free here.
+    let more = ["KOZMIC_GITHUB_URL", "KOZMIC_GITHUB_API_URL"];
+    let more = more.map(|name| format!("{name}={}", given(name))).join(" ");
+    let more = format!("=ada KOZMIC_IMAGE={image} REGISTRY_PORT={registry} {more}");
+    let values = [
+        ("https://ci.example.org", url.as_str()),
+        ("=443", &format!("=127.0.0.1:{port}")),
+        ("=ID", &format!("={}", given(id))),
+        ("=SECRET", &format!("={}", given(secret))),
+        ("=ada", &more),
+    ];
+    let clone = Checkout::new().await;
+    let setup = as_here(&shown("compose::setup"), &values);
+    let folder = clone.carry_out(&format!("{setup}pwd")).await.trim().into();
+    let compose = Compose { clone, folder, name: format!("kozmictest{}", std::process::id()) };
+    compose.carry_out(&shown("compose::start")).await;
 
-    // The certificate that the proxy has made for itself, without its key.
-    let certificate = eventually("the proxy", async || {
+    // The proxy makes a certificate for itself, until it is given another one.
+    eventually("the proxy", async || {
         let id = compose.run(&["ps", "--quiet", "proxy"]).await;
         let read = ["exec", id.trim(), "openssl", "x509", "-in", "/var/lib/parts/haproxy/tls.pem"];
         let read = tokio::process::Command::new("docker").args(read).output().await.unwrap();
-        read.status.success().then(|| String::from_utf8(read.stdout).unwrap())
+        read.status.success().then_some(())
     })
     .await;
-    let trusted = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
+    let tls = Tls::new(world.folder()).await;
+    for (file, name) in tls.leaf().iter().zip(["fullchain.pem", "privkey.pem"]) {
+        std::fs::copy(file, compose.folder.join(name)).unwrap();
+    }
+    compose.carry_out(&shown("compose::certificate")).await;
+    let authority = std::fs::read_to_string(&tls.ca).unwrap();
+    let trusted = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
     world.http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .add_root_certificate(trusted)
         .build()
         .unwrap();
-    world.sim.trust(&certificate).await.unwrap();
+    world.sim.trust(&authority).await.unwrap();
     let patience = Duration::from_mins(2);
     let page = eventually_within(patience, "a page by the proxy", async || {
         let answer = world.http.get(format!("{url}/login/")).send().await.ok()?;
@@ -125,11 +130,8 @@ async fn a_push_becomes_a_green_build_behind_the_proxy() {
     docker(&["cp", hooks.to_str().unwrap(), &format!("{}:/tmp/hooks", id.trim())]).await;
     compose.inside("web-1", &["kozmic", "hooks", "apply", "octo/orbit", "/tmp/hooks"]).await;
 
-    let sha = world.push(&[("a", b"a")]).await;
-    let build = world.finished(&url, &sha).await;
-    let log = world.log_text(build.job("Tests")).await;
-    assert_eq!(build.status, "success", "{log}\n{}", compose.said());
-    assert!(log.ends_with("the test of compose\n"), "{log}");
+    let build = green(&world, &compose, &url, b"a").await;
+    let sha = build.sha.clone();
     world.told(&sha, "Kozmic-CI", "success").await;
     assert_eq!(world.states(&sha, "Kozmic-CI").await, ["pending", "success"]);
     let page = world.http.get(&build.url).send().await.unwrap();
@@ -148,9 +150,55 @@ async fn a_push_becomes_a_green_build_behind_the_proxy() {
         let found = compose.inside(worker, &["healthcheck"]).await;
         assert!(found.contains("redis") && !found.contains("ERROR"), "{found}");
     }
+    is_looked_at(&compose).await;
+    is_upgraded(&compose, image).await;
+    green(&world, &compose, &url, b"b").await;
     let name = "PGPASSWORD=$POSTGRES_PASSWORD psql -h localhost -U kozmic -Atc \
                 'SELECT instance FROM installation' kozmic";
     let instance = compose.inside("postgres", &["bash", "-c", name]).await;
     drop(compose);
     remove_cached_images(instance.trim()).await;
+}
+
+/// A push, and its build.
+async fn green(world: &World, compose: &Compose, url: &str, content: &[u8]) -> Build {
+    let sha = world.push(&[("a", content)]).await;
+    let build = world.finished(url, &sha).await;
+    let log = world.log_text(build.job("Tests")).await;
+    assert_eq!(build.status, "success", "{log}\n{}", compose.said());
+    assert!(log.ends_with("the test of compose\n"), "{log}");
+    build
+}
+
+async fn is_looked_at(compose: &Compose) {
+    let healthy = |listed: &str| listed.matches("(healthy)").count() == 2;
+    eventually("the web processes to be healthy", async || {
+        healthy(&compose.run(&["ps"]).await).then_some(())
+    })
+    .await;
+    let look = format!("set -e; stty cols 300\n{}", shown("compose::look"));
+    let mut look = in_terminal(&look);
+    look.current_dir(&compose.folder).env("COMPOSE_PROJECT_NAME", &compose.name);
+    let said = succeeded(look.output().await.unwrap());
+    assert!(healthy(&said) && said.matches(" Up ").count() == 10, "{said}");
+    assert!(said.contains("redis") && !said.contains("ERROR"), "{said}");
+}
+
+/// To an image of another name, which every process has afterwards.
+async fn is_upgraded(compose: &Compose, image: &str) {
+    let next = format!("kozmic-test/kozmic:{}", compose.name);
+    docker(&["tag", image, &next]).await;
+    let settings = compose.folder.join(".env");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let text =
+        as_here(&text, &[(&format!("KOZMIC_IMAGE={image}"), &format!("KOZMIC_IMAGE={next}"))]);
+    std::fs::write(settings, text).unwrap();
+    compose.carry_out(&shown("compose::upgrade")).await;
+    for service in ["web-1", "web-2", "worker-1", "worker-2", "worker-3"] {
+        let id = compose.run(&["ps", "--quiet", service]).await;
+        let runs = docker(&["inspect", "--format", "{{.Config.Image}}", id.trim()]).await;
+        assert_eq!(runs.trim(), next, "{service}");
+    }
+    // The image stays as long as somebody needs it.
+    docker(&["rmi", &next]).await;
 }

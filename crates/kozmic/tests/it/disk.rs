@@ -9,7 +9,8 @@ use kozmic::source::Source;
 use serde_json::Value;
 
 use crate::harness::{
-    BASE, Build, Registry, Server, TinyDisk, World, busybox, docker, eventually, hook,
+    BASE, Build, Registry, Server, TinyDisk, World, busybox, docker, eventually, hook, shown,
+    succeeded,
 };
 
 const MIB: u64 = 1 << 20;
@@ -171,10 +172,11 @@ async fn the_account_tells_what_the_disks_do() {
     assert_eq!(removed(&answer), Vec::<String>::new());
     assert_eq!(removed(&gc(&world, &[], &[]).await), Vec::<String>::new());
     assert_eq!(cached(&world).await, images);
-    let table = world.run(&server.url, &["gc"]).await;
-    let table = String::from_utf8(table.stdout).unwrap();
-    assert!(table.contains("cached images  1"), "{table}");
-    assert!(table.ends_with("nothing to remove\n"), "{table}");
+    let by_hand = world.shell(&server.url, &shown("disk::by_hand")).output().await.unwrap();
+    let tables = succeeded(by_hand);
+    assert_eq!(tables.matches("cached images  1").count(), 3, "{tables}");
+    assert_eq!(tables.matches("nothing to remove\n").count(), 3, "{tables}");
+    assert!(tables.contains("5 GiB"), "{tables}");
     server.stop().await;
 
     // When a disk is nearly full, what can be made again goes without a budget; no log does.

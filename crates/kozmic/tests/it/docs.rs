@@ -1,6 +1,7 @@
 //! The blocks of code in docs/, all of them: a shell carries out the commands with a real server
 //! beside GitHub's stand-in, settings are read, scripts and programs are looked through by what
-//! would run them. A block that can't be run here says why behind its language: `no-test: …`.
+//! would run them. A block that another test runs says which behind its language, and that test
+//! asks for its text: `run-by: FILE::NAME`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::harness::{
-    BASE, Received, Server, Sink, World, eventually, free_port, hook, remove_cached_images,
+    BASE, Block, Received, Server, Sink, World, blocks, eventually, free_port, hook, put_program,
+    remove_cached_images, remove_images_of_runs,
 };
 
 /// Signs what is told of builds.
@@ -21,55 +23,18 @@ const SECRET: &str = "a secret that signs";
 
 /// A public one, of an SSH server.
 const HOST_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
-/// Blocks that are not run. Each is looked for elsewhere, or needs what no test may touch.
-const NOT_RUN: usize = 34;
+
+/// What `make bench` leaves of what the forecast of an installation's size needs.
+const FIGURES: &str = r#"
+{"bench": "capacity", "what": "a job beside its script, one after the other", "unit": "ms", "kozmic": {"median": 400}}
+{"bench": "capacity", "what": "a job on processors, engine included", "unit": "ms", "kozmic": {"median": 300}}
+{"bench": "queue", "what": "jobs claimed and finished", "unit": "/s", "kozmic": {"median": 600}, "settings": "PostgreSQL"}
+{"bench": "webhooks", "what": "webhooks taken", "unit": "/s", "kozmic": {"median": 130}, "settings": "PostgreSQL"}
+{"bench": "log_throughput", "what": "a push to the end of a job of 1,000,000 lines", "unit": "ms", "kozmic": {"median": 3000}}
+"#;
 
 /// What went wrong with a block.
 type Done = Result<(), String>;
-
-struct Block {
-    /// Page and line.
-    at: String,
-    language: String,
-    /// Why it is not run.
-    excuse: Option<String>,
-    text: String,
-}
-
-fn blocks() -> Vec<Block> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let mut pages: Vec<PathBuf> =
-        std::fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pages.retain(|page| page.extension().is_some_and(|end| end == "md"));
-    pages.sort();
-    let mut blocks = Vec::new();
-    for page in pages {
-        let name = page.file_name().unwrap().to_string_lossy().into_owned();
-        let mut open: Option<(usize, Block)> = None;
-        for (index, line) in std::fs::read_to_string(&page).unwrap().lines().enumerate() {
-            let begun = line.trim_start();
-            match (begun.strip_prefix("```"), &mut open) {
-                (Some(said), None) => {
-                    let (language, rest) = said.split_once(' ').unwrap_or((said, ""));
-                    let excuse = rest.strip_prefix("no-test: ").map(str::to_owned);
-                    assert!(rest.is_empty() || excuse.is_some(), "{name}: what is {rest:?}?");
-                    let at = format!("docs/{name}:{}", index + 1);
-                    let language = language.to_owned();
-                    let block = Block { at, language, excuse, text: String::new() };
-                    open = Some((line.len() - begun.len(), block));
-                }
-                (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
-                // A block in a list is indented as a whole.
-                (None, Some((indent, block))) => {
-                    block.text += line.get(*indent..).unwrap_or_default();
-                    block.text.push('\n');
-                }
-                (None, None) => {}
-            }
-        }
-    }
-    blocks
-}
 
 impl Block {
     fn is_script(&self) -> bool {
@@ -184,6 +149,7 @@ impl Place {
             ("octo/orbit 17 --trust", format!("octo/orbit {another} --trust")),
             ("octo/orbit 17", format!("octo/orbit {waiting}")),
             ("AAAAC3Nza…", HOST_KEY.to_owned()),
+            ("hooks/tests.install.sh", at("hooks/tests.install.sh")),
         ];
         Self { world, server, folder, told, values }
     }
@@ -238,6 +204,13 @@ impl Place {
             let git = "git -c user.name=Ada -c user.email=ada@example.org";
             return format!(
                 "git init -q . && git add hooks packages.txt && {git} commit -qm Scripts || true"
+            );
+        }
+        if text.starts_with("node bench/") {
+            let bench = concat!(env!("CARGO_MANIFEST_DIR"), "/../../bench");
+            return format!(
+                "ln -s {bench} bench; mkdir -p target/figures\n\
+                 cat >target/figures/all.jsonl <<'END'{FIGURES}END"
             );
         }
         String::new()
@@ -331,12 +304,6 @@ fn uuid() -> String {
     kozmic::model::JobUuid::random().to_string()
 }
 
-fn put_program(path: &Path, text: &str) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
 fn succeeded(output: &Output) -> Done {
     if output.status.success() { Ok(()) } else { Err(told(output)) }
 }
@@ -354,25 +321,6 @@ async fn given(program: &str, arguments: &[&str], text: &str) -> Output {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
     child.wait_with_output().await.unwrap()
-}
-
-/// Both units beside one another, under the names that the page gives them.
-async fn units(blocks: &[&Block]) -> Done {
-    let folder = tempfile::tempdir().unwrap();
-    let mut paths = Vec::new();
-    for block in blocks {
-        let end = if block.text.contains("[Timer]") { "timer" } else { "service" };
-        let path = folder.path().join(format!("kozmic-backup.{end}"));
-        let text = block.text.replace("/usr/bin/kozmic", env!("CARGO_BIN_EXE_kozmic"));
-        std::fs::write(&path, text).unwrap();
-        paths.push(path);
-    }
-    let verified = Command::new("systemd-analyze").arg("verify").args(&paths).output().await;
-    let verified = verified.unwrap();
-    succeeded(&verified)?;
-    // It says what it ignores, and succeeds.
-    let said = String::from_utf8_lossy(&verified.stderr);
-    if said.contains("kozmic-backup") { Err(said.into()) } else { Ok(()) }
 }
 
 /// Looked at by whoever would run or read it.
@@ -418,8 +366,8 @@ async fn done(place: &Place, block: &Block) -> Done {
             let compile = "import sys; compile(sys.stdin.read(), 'docs', 'exec')";
             succeeded(&given("python3", &["-c", compile], text).await)
         }
-        // Together, at the end; and what programs have said.
-        "ini" | "text" => Ok(()),
+        // What programs have said.
+        "text" => Ok(()),
         other => Err(format!("nobody knows how to run {other:?}")),
     }
 }
@@ -428,22 +376,60 @@ async fn done(place: &Place, block: &Block) -> Done {
 async fn each_block_does_what_its_page_says() {
     let blocks = blocks();
     let place = Place::new().await;
-    let (mut run, mut not_run, mut wrong) = (0, Vec::new(), Vec::new());
-    for block in &blocks {
-        if let Some(excuse) = &block.excuse {
-            not_run.push(format!("{}: {excuse}", block.at));
-            continue;
-        }
+    let (mut run, mut wrong) = (0, Vec::new());
+    for block in blocks.iter().filter(|block| block.run_by.is_none()) {
         run += usize::from(block.language != "text");
         if let Err(why) = done(&place, block).await {
             wrong.push(format!("{}: {why}", block.at));
         }
     }
-    let ini: Vec<&Block> = blocks.iter().filter(|block| block.language == "ini").collect();
-    wrong.extend(units(&ini).await.err());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(run > 60, "only {run} of {} blocks were run", blocks.len());
-    assert_eq!(not_run.len(), NOT_RUN, "{not_run:#?}");
     place.world.end(place.server).await;
     remove_cached_images(&place.world.instance().await).await;
+    remove_images_of_runs(&place.folder.join("hooks/tests.install.sh")).await;
+}
+
+/// The blocks that a file of tests asks for.
+fn asked_for(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let asked = text.split("shown(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    asked.filter(|name| name.contains("::")).map(str::to_owned).collect()
+}
+
+#[test]
+fn who_is_to_run_a_block_asks_for_it() {
+    let mut named: Vec<(String, String)> = Vec::new();
+    for block in blocks() {
+        named.extend(block.run_by.map(|name| (name, block.at)));
+    }
+    let mut wrong = Vec::new();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut asked = BTreeSet::new();
+    for folder in ["it", "it/harness", "podman"] {
+        for entry in std::fs::read_dir(tests.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|end| end != "rs") {
+                continue;
+            }
+            let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+            for name in asked_for(&path) {
+                if name.split("::").next() != Some(&file) || !asked.insert(name.clone()) {
+                    wrong.push(format!("{}: {name} is another one's", path.display()));
+                }
+                if !named.iter().any(|(it, _)| *it == name) {
+                    wrong.push(format!("{}: no block is for {name}", path.display()));
+                }
+            }
+        }
+    }
+    for (name, at) in &named {
+        if !asked.contains(name) {
+            wrong.push(format!("{at}: no test asks for {name}"));
+        }
+        if named.iter().filter(|(it, _)| it == name).count() > 1 {
+            wrong.push(format!("{at}: {name} has several blocks"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

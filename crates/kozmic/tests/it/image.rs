@@ -1,40 +1,37 @@
 //! Kozmic in a container, made by packaging/image/build.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tokio::sync::OnceCell;
 
 use crate::harness::{
-    BASE, World, address_for_containers, docker, engine_host, eventually, free_port, hook,
+    BASE, Checkout, World, address_for_containers, as_here, docker, engine_host, eventually,
+    free_port, hook, shell, shown, succeeded,
 };
 
-pub fn packaging(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging").join(path)
-}
-
-/// The image of the Kozmic that is tested; its id, since its name may be another one's soon.
+/// The image of the Kozmic that is tested; its id, since its name may be another one's soon. Beside
+/// it the parts are made that a whole installation needs.
 pub async fn kozmic_image() -> &'static str {
     static MADE: OnceCell<String> = OnceCell::const_new();
     let make = async || {
         let name = "kozmic-test/kozmic:latest";
-        let mut build = tokio::process::Command::new(packaging("image/build"));
-        build.arg(env!("CARGO_BIN_EXE_kozmic")).arg(name);
-        let output = build.output().await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{name}\n"));
+        let build = as_here(&shown("image::build"), &[("kozmic:latest", name)]);
+        assert_eq!(Checkout::new().await.carry_out(&build).await, format!("{name}\n"));
         docker(&["image", "inspect", "--format", "{{.Id}}", name]).await.trim().to_owned()
     };
     MADE.get_or_init(make).await
 }
 
-/// Removed, with its volumes, when it is dropped.
+/// Removed, with the volume of its name, when it is dropped.
 struct Container(String);
 
 impl Drop for Container {
     fn drop(&mut self) {
-        let removed = Command::new("docker").args(["rm", "--force", "--volumes", &self.0]).output();
-        assert!(removed.is_ok_and(|output| output.status.success()) || std::thread::panicking());
+        for remove in [&["rm", "--force"][..], &["volume", "rm"]] {
+            let removed = Command::new("docker").args(remove).arg(&self.0).output();
+            let is_removed = removed.is_ok_and(|output| output.status.success());
+            assert!(is_removed || std::thread::panicking());
+        }
     }
 }
 
@@ -47,26 +44,23 @@ async fn the_image_serves_and_builds_by_the_engine_s_socket() {
     world.set("KOZMIC_PUBLIC_URL", &url);
     let host = engine_host().await.unwrap_or_default();
     let socket = host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
-    let group = {
-        use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata(socket).unwrap().gid().to_string()
-    };
-    let mut run: Vec<String> = ["run", "--detach", "--init", "--health-interval", "2s"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(["--publish".into(), format!("127.0.0.1:{port}:8080")])
-        .chain(["--volume".into(), format!("{socket}:/var/run/docker.sock")])
-        .chain(["--group-add".into(), group])
-        .collect();
-    let here = ["KOZMIC_LISTEN", "KOZMIC_DATA_DIR", "DOCKER_HOST"];
-    for (name, value) in world.environment("") {
-        if !here.contains(&name.as_str()) {
-            run.extend(["--env".into(), format!("{name}={value}")]);
-        }
-    }
-    run.push(image.to_owned());
-    let id = docker(&run.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let container = Container(id.trim().to_owned());
+    let own = ["KOZMIC_LISTEN", "KOZMIC_DATA_DIR", "DOCKER_HOST"];
+    let mut settings = world.environment("");
+    settings.retain(|(name, _)| !own.contains(&name.as_str()));
+    let settings = settings.iter().map(|(name, value)| format!("{name}={value}\n"));
+    std::fs::write(world.folder().join("kozmic.env"), settings.collect::<String>()).unwrap();
+    let container = Container(format!("kozmic-test-{}", kozmic::model::JobUuid::random()));
+    let values = [
+        ("kozmic:latest", image),
+        // Looked at sooner than people need it.
+        ("--name kozmic ", &format!("--health-interval 2s --name {} ", container.0)),
+        ("127.0.0.1:8080:", &format!("127.0.0.1:{port}:")),
+        (" kozmic:/var", &format!(" {}:/var", container.0)),
+        ("--volume /var/run/docker.sock:", &format!("--volume {socket}:")),
+        ("%g /var/run/docker.sock", &format!("%g {socket}")),
+    ];
+    let run = as_here(&shown("image::run"), &values);
+    succeeded(shell(&run).current_dir(world.folder()).output().await.unwrap());
     let inside =
         async |command: &[&str]| docker(&[&["exec", &container.0], command].concat()).await;
     let said = async || docker(&["logs", &container.0]).await;

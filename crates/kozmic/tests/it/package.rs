@@ -3,7 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{BASE, docker};
+use crate::harness::{BASE, Checkout, docker, put_program, shown};
+
+/// Somebody writes a setting.
+const EDITOR: &str = r#"#!/bin/sh
+[ "$*" = /etc/kozmic/kozmic.toml ] && echo 'admins = "ada"' >>"$1"
+"#;
+
+/// A container has no systemd: it starts what the package has a unit of.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+[ "$#" = 2 ] && [ "$1" = start ] && [ -f "/lib/systemd/system/$2.service" ] &&
+  echo "Started $2.service" >>/var/log/started
+"#;
+
+const JOURNALCTL: &str = r#"#!/bin/sh
+[ "$#" = 3 ] && [ "$1 $3" = '--unit --follow' ] && grep "$2.service" /var/log/started
+"#;
 
 fn packaging(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/debian").join(path)
@@ -25,17 +40,26 @@ fn built(folder: &Path) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_package_is_installed_upgraded_and_purged() {
-    let folder = tempfile::tempdir().unwrap();
-    let package = built(folder.path());
     let debian = docker(&["run", "--detach", "--user", "root", BASE, "sleep", "infinity"]).await;
     let debian = debian.trim();
     let run = async |script: &str| docker(&["exec", debian, "sh", "-ec", script]).await;
-    docker(&["cp", package.to_str().unwrap(), &format!("{debian}:/kozmic.deb")]).await;
+    let clone = Checkout::new().await;
+    for (name, text) in [("editor", EDITOR), ("systemctl", SYSTEMCTL), ("journalctl", JOURNALCTL)] {
+        put_program(&clone.path().join(name), text);
+    }
+    docker(&["cp", clone.path().to_str().unwrap(), &format!("{debian}:/kozmic")]).await;
+    run("install -D /kozmic/editor /kozmic/systemctl /kozmic/journalctl /usr/local/bin").await;
+    run("mkdir -p /kozmic/target/release").await;
+    let release = format!("{debian}:/kozmic/target/release/kozmic");
+    docker(&["cp", env!("CARGO_BIN_EXE_kozmic"), &release]).await;
     // The image has one of that name for scripts.
     run("userdel --remove kozmic").await;
     // What it depends on is there; nothing is fetched.
-    let said = run("dpkg --install /kozmic.deb").await;
+    let install = shown("package::install");
+    let shell = ["exec", "--workdir", "/kozmic", debian, "bash", "-euo", "pipefail", "-c"];
+    let said = docker(&[&shell[..], &[&install]].concat()).await;
     assert!(said.contains("sudo systemctl start kozmic"), "{said}");
+    assert!(said.ends_with("Started kozmic.service\n"), "{said}");
     let owners = run(
         "stat --format '%U:%G %a %n' /etc/kozmic/kozmic.toml /etc/kozmic/secrets.env /usr/bin/kozmic",
     )
@@ -51,7 +75,7 @@ async fn the_package_is_installed_upgraded_and_purged() {
     run("install --directory --owner=kozmic --mode=0700 /var/lib/kozmic").await;
     run("su kozmic -s /bin/sh -c 'kozmic migrate --config /etc/kozmic/kozmic.toml'").await;
     run("test -f /var/lib/kozmic/kozmic.db").await;
-    run("echo 'admins = \"ada\"' >>/etc/kozmic/kozmic.toml; dpkg --install /kozmic.deb").await;
+    run("dpkg --install /kozmic/target/*.deb").await;
     let config = "su kozmic -s /bin/sh -c 'kozmic config --config /etc/kozmic/kozmic.toml --json'";
     let settings = run(config).await;
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();

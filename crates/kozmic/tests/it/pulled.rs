@@ -1,9 +1,13 @@
 //! A failed job, brought home as an image.
 
 use kozmic::model::JobUuid;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::cli::printed;
-use crate::harness::{World, busybox, docker, eventually, hook};
+use crate::harness::terminal::Terminal;
+use crate::harness::{
+    Server, World, as_here, busybox, docker, eventually, hook, is_as_printed, shown,
+};
 use crate::look_inside::{client, expires, kept_images, refused, with_failed};
 use crate::secrets::set;
 
@@ -61,6 +65,73 @@ async fn what_was_mended_comes_home_and_is_green_there() {
     expires(&world).await;
     assert_eq!(run(&["cat", "answer"]).await, "fixed\n");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_opened_as_the_page_says() {
+    let world = World::with(&[("KOZMIC_KEEP_FAILED", "3600")]).await;
+    let (server, _) = with_failed(&world).await;
+    let image = Name("kozmic-job:1".into());
+    let example = as_here(&shown("pulled::example"), &[("job 12", "job 1"), ("job:12", "job:1")]);
+    let example = as_here(&example, &[("shell 12", "shell 1"), ("pull 12", "pull 1")]);
+    is_told_as_in(&world, &server, &example).await;
+
+    let token = format!("KOZMIC_TOKEN={}", world.api_token().await);
+    let values = [
+        ("https://ci.example.org", server.url.as_str()),
+        ("KOZMIC_TOKEN=…", &token),
+        ("shell 12 ", "shell 1 "),
+        ("pull 12 ", "pull 1 "),
+    ];
+    let open = as_here(&shown("pulled::open"), &values);
+    let mut opened = world.shell(&server.url, &open);
+    opened.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut opened = opened.spawn().unwrap();
+    let dump = b"mkdir -p target/debug; echo dumped > target/debug/core\n";
+    opened.stdin.take().unwrap().write_all(dump).await.unwrap();
+    let said = printed(&opened.wait_with_output().await.unwrap());
+    assert!(said.contains("kozmic-job:1 is here"), "{said}");
+    let core = docker(&["run", "--rm", &image.0, "cat", "target/debug/core"]).await;
+    assert_eq!(core, "dumped\n");
+
+    let out = as_here(&shown("pulled::out_of_it"), &[("shell 12 ", "shell 1 ")]);
+    let mut out = world.shell(&server.url, &out);
+    out.env("KOZMIC_SERVER", &server.url).env("KOZMIC_TOKEN", world.api_token().await);
+    printed(&out.output().await.unwrap());
+    let mut archive =
+        tar::Archive::new(std::fs::File::open(world.folder().join("core.tar")).unwrap());
+    let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+    let content = std::io::read_to_string(&mut entry).unwrap();
+    let path = entry.path().unwrap().display().to_string();
+    assert_eq!((path.as_str(), content.as_str()), ("target/debug/core", "dumped\n"));
+    expires(&world).await;
+    server.stop().await;
+}
+
+/// A session of a page: a shell in a terminal, up to `exit`, and what is done after that.
+async fn is_told_as_in(world: &World, server: &Server, session: &str) {
+    let (inside, after) = session.split_once("$ exit\n").unwrap();
+    let (inside, _prompt) = inside.rsplit_once('\n').unwrap();
+    let mut lines = inside.lines();
+    assert_eq!(lines.next(), Some("$ kozmic shell 1"));
+    let mut terminal = Terminal::shell(world, &server.url, 1).await;
+    let told = terminal.until("leaves it").await;
+    is_as_printed(told.trim(), &[lines.next().unwrap()]);
+    let mut output = String::new();
+    for line in lines {
+        match line.split_once("$ ") {
+            Some((_, command)) => output = terminal.runs(command).await,
+            None => assert!(output.contains(&format!("{line}\n")), "no {line:?} in {output:?}"),
+        }
+    }
+    terminal.types("exit\n").await;
+    assert_eq!(terminal.ends().await.1, 0);
+
+    let (typed, told): (Vec<_>, Vec<_>) = after.lines().partition(|line| line.starts_with("$ "));
+    let typed: Vec<&str> = typed.iter().map(|line| &line[2..]).collect();
+    let mut shell = world.shell(&server.url, &format!("exec 2>&1\n{}", typed.join("\n")));
+    shell.env("KOZMIC_SERVER", &server.url).env("KOZMIC_TOKEN", world.api_token().await);
+    is_as_printed(&printed(&shell.output().await.unwrap()), &told);
 }
 
 #[tokio::test(flavor = "multi_thread")]

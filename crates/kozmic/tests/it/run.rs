@@ -6,7 +6,10 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::harness::{BASE, PATIENCE, Registry, busybox, docker, docker_config, eventually};
+use crate::harness::{
+    BASE, PATIENCE, Registry, World, as_here, busybox, docker, docker_config, eventually,
+    postgres_image, put_program, remove_images_of_runs, shown, succeeded,
+};
 
 /// A git checkout with two commits, in a folder of its own.
 struct Tree {
@@ -174,17 +177,7 @@ async fn an_install_script_is_cached_for_the_tree_as_it_is() {
     let (_, output, said) = tree.run(&arguments).await;
     assert_eq!(output, "installing\nnew\nnew\n");
     assert!(said.contains("changed is another than in the cached image"), "{said}");
-    let images = docker(&[
-        "images",
-        "--filter",
-        "label=kozmic.instance=local",
-        "--format",
-        "{{.Repository}}:{{.Tag}}",
-    ])
-    .await;
-    for image in images.lines().filter(|name| name.starts_with("kozmic-cache/")) {
-        docker(&["rmi", image]).await;
-    }
+    remove_images_of_runs(&install).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -334,4 +327,29 @@ async fn secrets_come_from_files_and_are_masked_on_the_terminal() {
             tree.run(&["--build", text(&build), "--secret-file", given, text(&tree.path())]).await;
         assert!(code != 0 && said.contains(why), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_services_beside_it_as_on_a_server() {
+    let world = World::new().await;
+    std::fs::create_dir(world.folder().join("hooks")).unwrap();
+    let script = "#!/bin/bash\nexec 3<>/dev/tcp/db/5432 && echo reached\n";
+    put_program(&world.folder().join("hooks/tests.sh"), script);
+    let install = world.folder().join("hooks/tests.install.sh");
+    put_program(&install, &format!("#!/bin/sh\n: {}\n", install.display()));
+    let logs = world.folder().join("services");
+    let values = [
+        ("hooks/tests.install.sh", text(&install)),
+        ("postgres:17", postgres_image().await),
+        ("/tmp/services", text(&logs)),
+    ];
+    let git = "git init -q; git add hooks; \
+               git -c user.name=Ada -c user.email=ada@example.org commit -qm Scripts\n";
+    let run = as_here(&shown("run::services"), &values);
+    let ran = world.shell("http://127.0.0.1:0", &format!("{git}{run}")).output().await.unwrap();
+    let said = succeeded(ran);
+    assert!(said.ends_with("reached\n"), "{said}");
+    let kept = std::fs::read_to_string(logs.join("db.log")).unwrap();
+    assert!(kept.contains("database system is ready to accept connections"), "{kept}");
+    remove_images_of_runs(&install).await;
 }

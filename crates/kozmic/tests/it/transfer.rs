@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cli::{errors, printed};
 use crate::crash::{free_url, start};
-use crate::harness::{BASE, Postgres, World, hook};
+use crate::harness::{BASE, Checkout, Postgres, World, as_here, hook, shown, succeeded};
 
 const SCRIPT: &str = "#!/bin/sh\necho \"the word has ${#WORD} letters\"\n";
 
@@ -23,6 +23,33 @@ async fn seen(world: &World, url: &str) -> Vec<String> {
         seen.push(api(world, url, path).await.to_string().replace(url, "SERVER"));
     }
     seen
+}
+
+/// A database that is made as the page says, at a PostgreSQL that asks its owner for the password;
+/// its address, without and with that.
+async fn another_database(folder: &std::path::Path) -> (Postgres, [String; 2]) {
+    let access = folder.join("pg_hba.conf");
+    let host = "127.0.0.1/32";
+    let text = format!(
+        "local all all trust\nhost orbit all {host} scram-sha-256\nhost all all {host} trust\n"
+    );
+    std::fs::write(&access, text).unwrap();
+    // PostgreSQL runs as another user where the tests run as root.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder, open).unwrap();
+    let options = format!("-c fsync=off -c hba_file={}", access.display());
+    let postgres = Postgres::start_with(&options).await;
+    // Its administrator has the name already.
+    let values = [
+        ("createuser kozmic ", "createuser orbit "),
+        ("kozmic --owner kozmic", "orbit --owner orbit"),
+    ];
+    let text = as_here(&shown("transfer::database"), &values);
+    Checkout::new().await.carry_out_at(&postgres, &text, "sesame").await;
+    let [_, (_, port), _] = postgres.environment();
+    let urls =
+        ["orbit", "orbit:sesame"].map(|who| format!("postgres://{who}@127.0.0.1:{port}/orbit"));
+    (postgres, urls)
 }
 
 async fn stop(server: &mut tokio::process::Child) {
@@ -55,17 +82,20 @@ async fn an_installation_moves_to_postgres_and_back_and_goes_on() {
     world.finished(url, &sha).await;
     let before = seen(&world, url).await;
 
-    let postgres = Postgres::start().await;
-    let running = world.run(url, &["move", "--to", &postgres.url]).await;
+    let place = tempfile::tempdir().unwrap();
+    let (_postgres, [to, with_password]) = another_database(place.path()).await;
+    let running = world.run(url, &["move", "--to", &with_password]).await;
     assert!(errors(&running).contains("another server works in the data folder"));
     stop(&mut server).await;
 
-    let there = printed(&world.run(url, &["move", "--to", &postgres.url]).await);
+    let values = [("…", "sesame"), ("postgres://kozmic@db.example.org/kozmic", &*to)];
+    let copy = as_here(&shown("transfer::copy"), &values);
+    let there = succeeded(world.shell(url, &copy).output().await.unwrap());
     assert!(there.contains("and compared them. Set KOZMIC_DATABASE_URL"), "{there}");
-    let again = errors(&world.run(url, &["move", "--to", &postgres.url]).await);
+    let again = errors(&world.run(url, &["move", "--to", &with_password]).await);
     assert!(again.contains("the database to copy to is not empty: it has "), "{again}");
 
-    world.set("KOZMIC_DATABASE_URL", &postgres.url);
+    world.set("KOZMIC_DATABASE_URL", &with_password);
     let mut server = start(&world, url).await;
     assert_eq!(seen(&world, url).await, before);
     let sha = world.push(&[("a", b"b")]).await;

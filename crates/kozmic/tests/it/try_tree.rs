@@ -7,7 +7,10 @@ use tokio::process::Command;
 
 use crate::cache::remove_cached;
 use crate::disk::{gc, used};
-use crate::harness::{BASE, Build, Server, World, eventually, hook};
+use crate::harness::{
+    BASE, Build, Server, World, as_here, eventually, hook, is_as_printed, put_program, shown,
+    succeeded,
+};
 
 const CHECKS: &str = "#!/bin/bash\n\
     echo \"value=$(cat value) new=$(cat folder/new 2>/dev/null) for $KOZMIC_BUILD_TRIGGER\"\n\
@@ -140,6 +143,31 @@ async fn an_uncommitted_fix_turns_green_and_nobody_is_told() {
     assert_eq!(kept_trees(&world).len(), 2);
     let (count, bytes) = used(&gc(&world, &[], &["--dry-run"]).await, "tree");
     assert!(count == 2 && bytes > 0, "{count} trees of {bytes} bytes");
+    remove_cached(&world).await;
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_s_session_is_what_a_terminal_shows() {
+    let world = World::new().await;
+    let server = world.serve().await;
+    let script = "#!/bin/sh\n[ -e src/parser.c ] && echo 'ok 1 - parses'\n";
+    let (_, tree) = red(&world, &server, script).await;
+    let token = format!("KOZMIC_TOKEN={}", world.api_token().await);
+    let values = [("https://ci.example.org", server.url.as_str()), ("KOZMIC_TOKEN=…", &token)];
+    let session = as_here(&shown("try_tree::transcript"), &values);
+    let (typed, printed): (Vec<&str>, Vec<&str>) =
+        session.lines().partition(|line| line.starts_with("$ "));
+    // Somebody writes a file.
+    let bin = world.folder().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let editor = "#!/bin/sh\n[ $# = 1 ] && mkdir -p \"$(dirname \"$1\")\" && echo mended >\"$1\"\n";
+    put_program(&bin.join("vi"), editor);
+    let typed: Vec<&str> = typed.iter().map(|line| &line[2..]).collect();
+    let text = format!("set +e; exec 2>&1; PATH={}:$PATH\n{}", bin.display(), typed.join("\n"));
+    let output = world.shell(&server.url, &text).current_dir(&tree).output().await.unwrap();
+    let said = succeeded(output);
+    is_as_printed(&said, &printed);
     remove_cached(&world).await;
     world.end(server).await;
 }

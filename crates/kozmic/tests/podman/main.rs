@@ -29,4 +29,5 @@ mod scripts;
 
 mod blocked;
 mod left_files;
+mod setup;
 mod volumes;

@@ -140,6 +140,17 @@ pub async fn remove_cached_images(instance: &str) {
     }
 }
 
+/// The cached images that `kozmic run` has made with this install script, by the path that it was
+/// given.
+pub async fn remove_images_of_runs(install: &Path) {
+    let of_script = format!("label=kozmic.cache.hook={}", install.display());
+    let local = ["--filter", "label=kozmic.instance=local", "--filter", &of_script];
+    let listed = docker(&[&["images", "--quiet"], &local[..]].concat()).await;
+    for image in listed.lines() {
+        docker(&["rmi", image]).await;
+    }
+}
+
 /// A port that stays this test's, also while nobody listens there: below those that
 /// the system gives to whoever asks for any (ip(7), ip_local_port_range).
 pub fn free_port() -> u16 {

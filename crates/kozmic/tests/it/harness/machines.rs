@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use super::{Postgres, Redis, S3, Way, World, eventually, free_port};
+use super::{Postgres, Redis, S3, Way, World, eventually, free_port, shown};
 
 pub struct Machines {
     pub world: World,
@@ -133,7 +133,10 @@ impl Machines {
             .append(true)
             .open(self.world.folder().join(format!("{name}.log")))
             .unwrap();
-        let mut command = self.world.command(url, &["serve", "--role", role]);
+        let text = if role == "web" { shown("machines::web") } else { shown("machines::worker") };
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert_eq!(words[0], "kozmic");
+        let mut command = self.world.command(url, &words[1..]);
         command.env("KOZMIC_DATA_DIR", self.data_of(name)).envs(self.told.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command

@@ -2,6 +2,7 @@
 //! own, and what a person does with both.
 
 mod behind;
+mod checkout;
 mod daemon;
 mod delivery;
 mod disk;
@@ -17,6 +18,7 @@ mod proxy;
 mod redis;
 mod s3;
 mod services;
+mod shown;
 mod sink;
 mod sshd;
 pub mod tailer;
@@ -29,12 +31,14 @@ mod world;
 use std::time::Duration;
 
 pub use behind::{Tinyproxy, Tls};
+pub use checkout::Checkout;
 pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;
 pub use engine::{
     BASE, CuttableEngine, Registry, address_for_containers, busybox, cached_images, containers_of,
     docker, docker_at, docker_config, engine_host, free_port, is_podman, remove_cached_images,
+    remove_images_of_runs,
 };
 pub use installation::{Installation, Shape};
 pub use machines::{Machines, Node};
@@ -47,6 +51,9 @@ pub use redis::Redis;
 pub use s3::S3;
 pub use services::{
     cache_folder_volumes, networks_of, postgres_image, remove_cache_folders, web_image,
+};
+pub use shown::{
+    Block, as_here, blocks, in_terminal, is_as_printed, put_program, shell, shown, succeeded,
 };
 pub use sink::{Received, Sink};
 pub use sshd::Sshd;

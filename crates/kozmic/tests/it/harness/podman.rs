@@ -3,11 +3,11 @@
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::engine::{BASE, free_port};
 use super::eventually;
+use super::shown::{as_here, shell, shown, succeeded};
 
 /// Registries that may listen without TLS, one after the other.
 const REGISTRIES: usize = 24;
@@ -43,6 +43,7 @@ async fn start() -> Podman {
     let folder = tempfile::Builder::new().prefix("kozmic-podman-").tempdir_in("/var/tmp").unwrap();
     let folder = folder.keep();
     let ports: Vec<u16> = (0..REGISTRIES).map(|_| free_port()).collect();
+    std::fs::write(folder.join("limits.conf"), shown("podman::limits")).unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let keeper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/podman/keeper");
     let mut words = vec![keeper.to_owned(), folder.to_str().unwrap().to_owned()];
@@ -61,7 +62,19 @@ async fn start() -> Podman {
     .await;
     let host = format!("unix://{}", socket.display());
     let load = format!("docker save {BASE} | DOCKER_HOST={host} docker load");
-    let loaded = Command::new("sh").args(["-c", &load]).output().await.unwrap();
-    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+    succeeded(shell(&load).output().await.unwrap());
+    // The base image is made here as well, on what a registry would have.
+    let upstream = "printf 'FROM %s\\nUSER root\\nRUN userdel --remove kozmic\\n' \"$BASE\" |
+        docker build --tag debian:bookworm-slim -
+        docker rmi \"$BASE\"";
+    let mut made = shell(upstream);
+    made.env("BASE", BASE).env("DOCKER_HOST", &host).env("DOCKER_BUILDKIT", "0");
+    succeeded(made.output().await.unwrap());
+    let text = as_here(&shown("podman::base_image"), &[("unix:///run/podman/podman.sock", &host)]);
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let made = shell(&text).current_dir(repository).output().await.unwrap();
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    succeeded(made);
+    assert!(said.contains("Made kozmic/debian:bookworm on debian:bookworm-slim"), "{said}");
     Podman { host, ports, _keeper: keeper }
 }

@@ -44,6 +44,16 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// What makes it the one that PostgreSQL's own programs ask, as its administrator.
+    pub fn environment(&self) -> [(&'static str, String); 3] {
+        let (user, rest) = self.url.trim_start_matches("postgres://").split_once('@').unwrap();
+        let (host, port) = rest.split_once('/').unwrap().0.split_once(':').unwrap();
+        [("PGHOST", host), ("PGPORT", port), ("PGUSER", user)]
+            .map(|(name, value)| (name, value.to_owned()))
+    }
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         let data = self.folder.path().join("data");

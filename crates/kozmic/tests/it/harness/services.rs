@@ -24,7 +24,7 @@ RUN mkdir /data && chown postgres /data && printf '%s\n' '#!/bin/bash' 'set -e' 
     'b=/usr/lib/postgresql/15/bin' \
     '$b/initdb -D /data/db -A scram-sha-256 --pwfile=<(echo "$POSTGRES_PASSWORD") >/dev/null' \
     'echo "host all all all scram-sha-256" >> /data/db/pg_hba.conf' \
-    'exec $b/postgres -D /data/db -c listen_addresses="*" -c fsync=off -k /tmp' \
+    'exec $b/postgres -D /data/db -c listen_addresses="*" -c fsync=off' \
     > /entry && chmod 755 /entry
 USER postgres
 VOLUME /data

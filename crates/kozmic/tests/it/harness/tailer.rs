@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Request;
@@ -46,7 +47,10 @@ pub async fn with_token(world: &World, address: &str) -> Request<()> {
 }
 
 /// None when the socket is closed.
-pub async fn next(socket: &mut Socket) -> Option<Value> {
+pub async fn next<S>(socket: &mut WebSocketStream<S>) -> Option<Value>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     loop {
         let message = tokio::time::timeout(PATIENCE, socket.next())
             .await
@@ -62,7 +66,10 @@ pub async fn next(socket: &mut Socket) -> Option<Value> {
 }
 
 /// All lines until `finished`, and how many messages brought them.
-pub async fn until_finished(socket: &mut Socket) -> (String, usize) {
+pub async fn until_finished<S>(socket: &mut WebSocketStream<S>) -> (String, usize)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut html, mut messages) = (String::new(), 0);
     loop {
         let message = next(socket).await.expect("`finished` before the end");
