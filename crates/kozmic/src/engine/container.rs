@@ -278,10 +278,11 @@ impl Container<'_> {
         Ok(self.state().await?.oom_killed.unwrap_or(false))
     }
 
-    /// Whether the engine was there when this container, which nobody attended to,
-    /// ended. Otherwise what was written last, while no engine took it, is lost. An
-    /// engine remembers some hundred events: under much load it may not know.
-    pub async fn end_was_seen(&self) -> Result<bool> {
+    /// Whether the engine was there from the start to the end of this container, which nobody
+    /// attended to. Otherwise what was written last is lost: what no engine took, or one took
+    /// that ended before it kept it. An engine remembers some hundred events of its own time:
+    /// under much load it may not know.
+    pub async fn was_seen_throughout(&self) -> Result<bool> {
         if self.engine.product == Product::Podman {
             // Each container's own monitor takes its output there.
             return Ok(true);
@@ -290,17 +291,21 @@ impl Container<'_> {
         let second =
             |time: Option<String>| time.as_deref().map_or(Timestamp(0), parse_time).0 / 1000;
         let filters =
-            HashMap::from([("container", vec![self.id.as_str()]), ("event", vec!["die"])]);
+            HashMap::from([("container", vec![self.id.as_str()]), ("event", vec!["start", "die"])]);
         let options = EventsOptionsBuilder::new()
-            .since(&second(state.started_at).to_string())
+            .since(&(second(state.started_at) - 2).max(0).to_string())
             .until(&(second(state.finished_at) + 2).to_string())
             .filters(&filters)
             .build();
-        match self.engine.docker.events(Some(options)).next().await {
-            None => Ok(false),
-            Some(Ok(_)) => Ok(true),
-            Some(Err(error)) => Err(self.engine.failed("tell what happened", error)),
-        }
+        let events: Vec<_> = self
+            .engine
+            .docker
+            .events(Some(options))
+            .try_collect()
+            .await
+            .map_err(|e| self.engine.failed("tell what happened", e))?;
+        let is_told = |what: &str| events.iter().any(|event| event.action.as_deref() == Some(what));
+        Ok(is_told("start") && is_told("die"))
     }
 
     pub(super) async fn is_running(&self) -> Result<bool> {

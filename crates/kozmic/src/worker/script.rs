@@ -202,12 +202,12 @@ pub(super) async fn attend_again(run: &mut Run<'_>, found: &Unattended<'_>) -> S
             Err(JobEnd::Error(ErrorKind::LostEngine, why.into()).into())
         }
         end => {
-            let may_lack =
-                !found.is_running && !found.container.end_was_seen().await.map_err(JobEnd::from)?;
+            let may_lack = !found.is_running
+                && !found.container.was_seen_throughout().await.map_err(JobEnd::from)?;
             if may_lack {
                 run.note(
-                    "the container engine was not there when the script ended: what the script \
-                     wrote last may be missing here",
+                    "the container engine was not there all the time until the script ended: what \
+                     the script wrote last may be missing here",
                 )?;
             }
             Ok(end)

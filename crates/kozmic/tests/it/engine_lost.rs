@@ -1,6 +1,6 @@
 //! An engine that ends, politely or not, or whose connection is cut, loses nothing.
 
-use crate::crash::{free_url, start};
+use crate::crash::{free_url, start, terminate};
 use crate::harness::{BASE, CuttableEngine, Daemon, World, busybox, docker_at, eventually, hook};
 
 /// Says which attempt it is, lets itself not be stopped, and goes on for long in the
@@ -11,6 +11,9 @@ echo begin $KOZMIC_JOB_ATTEMPT
 n=0; while [ $KOZMIC_JOB_ATTEMPT = 1 ] && [ $n -lt 600 ]; do n=$((n+1)); sleep 0.1; done
 echo end
 ";
+
+const MAY_LACK: &str = "[kozmic] the container engine was not there all the time until the script \
+                        ended: what the script wrote last may be missing here\n";
 
 async fn logged(world: &World, url: &str, sha: &str, text: &str) {
     eventually(&format!("`{text}` in the log"), async || {
@@ -80,10 +83,38 @@ async fn a_script_that_ended_while_its_engine_was_dead_has_its_own_end() {
     let job = build.job("Tests");
     assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(7)), "{}", job.reason);
     let log = world.log_text(job).await;
-    let note = "[kozmic] the container engine was not there when the script ended: what the script \
-                wrote last may be missing here\n";
-    assert!(log.starts_with("begin 1\n") && log.ends_with(note), "{log}");
+    assert!(log.starts_with("begin 1\n") && log.ends_with(MAY_LACK), "{log}");
     world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_had_in_hand_when_it_was_killed_may_be_missing() {
+    let mut daemon = Daemon::start_with_live_restore().await;
+    let world = world_of(&daemon).await;
+    let url = free_url();
+    let mut server = start(&world, &url).await;
+    let script = "#!/bin/sh\necho begin\nuntil [ -e /tmp/go ]; do sleep 0.1; done\nexit 7\n";
+    world.project(&url, &[hook("Tests", busybox().await, script)]).await;
+    let sha = world.push(&[("a", b"a")]).await;
+    logged(&world, &url, &sha, "begin").await;
+    let at = Some(daemon.host.clone());
+    let docker = async |words: &[&str]| docker_at(at.as_deref(), words).await;
+    let running = ["ps", "--quiet", "--no-trunc", "--filter", "label=kozmic.step=build"];
+    let script = docker(&running).await.trim().to_owned();
+    server.start_kill().unwrap();
+    daemon.kill();
+    server.wait().await.unwrap();
+    daemon.restart().await;
+    docker(&["exec", &script, "sh", "-c", ": >/tmp/go"]).await;
+    // The next one sees the end, and nobody what the one before had read and not kept.
+    eventually("the script's end", async || docker(&running).await.is_empty().then_some(())).await;
+    let mut server = start(&world, &url).await;
+    let build = world.finished(&url, &sha).await;
+    let job = build.job("Tests");
+    assert_eq!((job.status.as_str(), job.return_code), ("failure", Some(7)), "{}", job.reason);
+    assert_eq!(world.log_text(job).await, format!("begin\n{MAY_LACK}"));
+    world.nothing_left().await;
+    terminate(&mut server, &world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,7 @@ pub fn is_whole(log: &str) -> bool {
     };
     let (mut part, mut parts_are_beginnings, mut is_said) = (String::new(), true, false);
     for line in log.split_inclusive('\n') {
-        is_said = line.starts_with("[kozmic] the container engine was not there when ");
+        is_said = line.starts_with("[kozmic] the container engine was not there all the ");
         if is_said || line.starts_with("[kozmic] attempt ") {
             parts_are_beginnings &= is_beginning(&part);
             part.clear();
@@ -111,7 +111,8 @@ pub fn is_whole(log: &str) -> bool {
 #[test]
 fn a_log_that_lacks_something_is_seen() {
     let (build, install) = (written_by_build(), written_by_install());
-    let lost = "[kozmic] the container engine was not there when the script ended: …\n";
+    let lost =
+        "[kozmic] the container engine was not there all the time until the script ended: …\n";
     assert!(is_whole(&build) && is_whole(&format!("{install}[kozmic] done\n{build}")));
     assert!(is_whole(&format!("installed 1\ninst\n[kozmic] attempt 2\n{install}{build}")));
     assert!(is_whole(&format!("installed 1\n{lost}{build}")));

@@ -15,14 +15,25 @@ pub struct Daemon {
     folder: tempfile::TempDir,
     bridge: Bridge,
     child: Option<Child>,
+    /// Containers run on while it is away.
+    is_live_restore: bool,
 }
 
 impl Daemon {
     /// One that kills its containers when it ends (`live-restore` off), as is the default.
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// One that leaves its containers alone, and finds them again.
+    pub async fn start_with_live_restore() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(is_live_restore: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = format!("unix://{}", folder.path().join("sock").display());
-        let mut daemon = Self { host, folder, bridge: Bridge::add(), child: None };
+        let mut daemon = Self { host, folder, bridge: Bridge::add(), child: None, is_live_restore };
         daemon.restart().await;
         daemon
     }
@@ -109,6 +120,9 @@ impl Daemon {
             "--ip6tables=false",
             "--userland-proxy=false",
         ]);
+        if self.is_live_restore {
+            command.arg("--live-restore");
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().expect("Docker's daemon"));
     }
