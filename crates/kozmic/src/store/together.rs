@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -13,6 +14,9 @@ use super::{Result, Store, StoreError};
 
 /// Writes of one transaction.
 const TOGETHER: usize = 64;
+/// Those who were answered together ask again together. Without a moment for it, half of them
+/// would always wait for the other half.
+const GATHER: Duration = Duration::from_millis(2);
 
 pub(super) trait Write: Clone + Send + Sync + 'static {
     type Kept: Send + 'static;
@@ -115,6 +119,9 @@ async fn keep_all<W: Write>(store: Store, group: i64) {
         for (kept, answer) in kept.into_iter().zip(answers) {
             // Who asked may be gone.
             let _ = answer.send(kept);
+        }
+        if writes.len() > 1 {
+            tokio::time::sleep(GATHER).await;
         }
     }
 }
