@@ -42,6 +42,7 @@ after(() => world?.end());
 
 test("lines appear while the job runs, and then its end, without a reload", async () => {
   const page = await world.page();
+  /** @type {string[]} */
   const loads = [];
   page.on("load", () => loads.push(page.url()));
   await world.push("a", "a", "Add the moon's orbit");
