@@ -49,22 +49,22 @@ const ALL: [(&str, fn()); 9] = [
 
 fn main() -> ExitCode {
     // Cargo says `--bench` to all of them.
-    let given: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let known = |name: &str| ALL.iter().find(|(known, _)| *known == name);
-    if let Some(unknown) = given.iter().find(|name| known(name).is_none()) {
-        let names = ALL.map(|(name, _)| name).join(", ");
-        eprintln!("nothing is measured by the name {unknown:?}, but by {names}");
+    let mut names: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
+    let all = ALL.map(|(name, _)| name);
+    if let Some(unknown) = names.iter().find(|name| !all.contains(&name.as_str())) {
+        eprintln!("nothing is measured by the name {unknown:?}, but by {}", all.join(", "));
         return ExitCode::FAILURE;
     }
-    if let [name] = &given[..] {
-        let (_, measure) = known(name).unwrap();
+    if let [name] = &names[..] {
+        let (_, measure) = ALL.iter().find(|(known, _)| known == name).unwrap();
         measure();
         return ExitCode::SUCCESS;
     }
+    if names.is_empty() {
+        names = all.map(str::to_owned).to_vec();
+    }
     let mut has_failed = false;
-    for (name, _) in
-        ALL.iter().filter(|(name, _)| given.is_empty() || given.iter().any(|it| it == name))
-    {
+    for name in names {
         println!("== {name}");
         // Its memory is measured, and what one leaves is not the next one's.
         let measured = Command::new(std::env::current_exe().unwrap()).arg(name).status().unwrap();

@@ -293,7 +293,7 @@ impl Container<'_> {
         let filters =
             HashMap::from([("container", vec![self.id.as_str()]), ("event", vec!["start", "die"])]);
         let options = EventsOptionsBuilder::new()
-            .since(&(second(state.started_at) - 2).max(0).to_string())
+            .since(&second(state.started_at).to_string())
             .until(&(second(state.finished_at) + 2).to_string())
             .filters(&filters)
             .build();

@@ -14,12 +14,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::github::{Client, GithubError};
 use crate::model::{ProjectId, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::{Report, Store, StoreError, changed_since};
+use crate::store::{Report, Store, StoreError};
 use retry::{is_of_others, pause_before_retry};
 
 pub use mail::try_mail_server;
@@ -83,7 +82,7 @@ impl UnderWay {
 pub async fn run(reporter: Reporter, shutdown: Shutdown) {
     let mut under_way = UnderWay::default();
     loop {
-        let (changed, looked) = (reporter.store.outbox_changed(), Instant::now());
+        let changed = reporter.store.outbox_changed();
         let begun = reporter.begin_due(&mut under_way, &shutdown).await;
         let can_read = begun.is_ok();
         let pause = begun.unwrap_or_else(|error| {
@@ -92,7 +91,7 @@ pub async fn run(reporter: Reporter, shutdown: Shutdown) {
         });
         tokio::select! {
             () = shutdown.requested() => break,
-            () = changed_since(changed, looked), if can_read => {}
+            () = changed, if can_read => {}
             () = under_way.ended(), if can_read => {}
             () = tokio::time::sleep(pause) => {}
         }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::body;
 use super::facts::Facts;
@@ -17,7 +16,6 @@ use crate::model::{BuildId, Invalid, MailChoice, Timestamp, UserId};
 use crate::shutdown::Shutdown;
 use crate::store::{
     Announcement, Digest, Message, Outcome, Recipient, Reply, Store, StoreError, Told,
-    changed_since,
 };
 use crate::telemetry::count;
 
@@ -205,7 +203,7 @@ impl Notifier {
 pub async fn notify(notifier: Notifier, shutdown: Shutdown) {
     let mut under_way = JoinSet::new();
     loop {
-        let (changed, looked) = (notifier.store.messages_changed(), Instant::now());
+        let changed = notifier.store.messages_changed();
         let begun = notifier.begin_due(&mut under_way).await;
         let pause = begun.unwrap_or_else(|error| {
             tracing::error!(%error, "messages can't be read");
@@ -213,7 +211,7 @@ pub async fn notify(notifier: Notifier, shutdown: Shutdown) {
         });
         tokio::select! {
             () = shutdown.requested() => break,
-            () = changed_since(changed, looked) => {}
+            () = changed => {}
             Some(ended) = under_way.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a message was broken off");

@@ -1,6 +1,7 @@
 //! Hooks, their tracked files and secrets.
 
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::hook_changes::remember;
@@ -133,7 +134,10 @@ impl Store {
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         self.lock_project(&mut tx, hook.project).await?;
-        if spec_of(&mut tx, hook.id).await?.as_ref() != Some(&hook.spec) {
+        let found = row_of(&mut tx, hook.id).await?;
+        let found =
+            found.map(|(row, tracked)| hook_order::read_spec(&row, &tracked)).transpose()?;
+        if found.as_ref() != Some(&hook.spec) {
             return Err(StoreError::Changed("hook"));
         }
         hook_order::fit(&mut tx, hook.project, HookPlan::Edit(hook.id, spec)).await?;
@@ -185,14 +189,9 @@ impl Store {
     }
 
     pub async fn hook(&self, id: HookId) -> Result<Option<Hook>> {
-        let row = whole_rows("SELECT * FROM hooks WHERE id = $1")
-            .bind(id.0)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("find a hook"))?;
-        let Some(row) = row else { return Ok(None) };
-        let tracked = tracked_paths(&self.pool, id).await?;
-        Ok(Some(self.read_hook(&row, &tracked)?))
+        let mut connection = self.pool.acquire().await.map_err(failed("find a hook"))?;
+        let found = row_of(&mut connection, id).await?;
+        found.map(|(row, tracked)| self.read_hook(&row, &tracked)).transpose()
     }
 
     /// What a delivery to a hook's address is for. Asked with each one, so it is one query, whose
@@ -252,16 +251,18 @@ fn secret_place(hook: HookId) -> String {
     format!("hooks:{hook}:secret")
 }
 
-/// What a hook is within a transaction; none: it is gone.
-async fn spec_of(tx: &mut Transaction, hook: HookId) -> Result<Option<HookSpec>> {
+/// A hook's row and its tracked paths; none: it is gone.
+async fn row_of(
+    connection: &mut AnyConnection,
+    hook: HookId,
+) -> Result<Option<(AnyRow, Vec<String>)>> {
     let row = whole_rows("SELECT * FROM hooks WHERE id = $1")
         .bind(hook.0)
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *connection)
         .await
         .map_err(failed("find a hook"))?;
     let Some(row) = row else { return Ok(None) };
-    let tracked = tracked_paths(&mut **tx, hook).await?;
-    Ok(Some(hook_order::read_spec(&row, &tracked)?))
+    Ok(Some((row, tracked_paths(connection, hook).await?)))
 }
 
 /// A hook's tracked paths, sorted.

@@ -135,7 +135,6 @@ pub use transfer::Copied;
 pub use trees::TREE_LIFETIME;
 pub use upkeep::{Leaving, Left};
 pub use users::{KnownUser, Portrait, User};
-pub use wakes::changed_since;
 pub use webhooks::Webhook;
 pub use workers::{KnownWorker, WorkerState};
 
@@ -173,6 +172,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// For people, what can't be done as things stand; else the error.
+    pub fn refusal(self) -> std::result::Result<String, Self> {
+        match self {
+            Self::Refused(why) => Ok(why),
+            Self::Changed(_) => Ok(self.to_string()),
+            error => Err(error),
+        }
+    }
+
     /// The database did not answer; the same may succeed in a minute.
     pub fn is_away(&self) -> bool {
         match self {

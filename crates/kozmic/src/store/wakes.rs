@@ -12,10 +12,13 @@ use super::Store;
 /// and where hundreds come a second a look for each would take as long as what they bring.
 const BETWEEN: Duration = Duration::from_millis(25);
 
-/// Resolves when `changed` does, and no sooner than a moment after the last look.
-pub async fn changed_since(changed: Notified<'_>, looked: Instant) {
-    changed.await;
-    tokio::time::sleep_until(looked + BETWEEN).await;
+/// Resolves when told, and no sooner than a moment after it was made: just before a look.
+fn paced(told: Notified<'_>) -> impl Future<Output = ()> {
+    let looks = Instant::now();
+    async move {
+        told.await;
+        tokio::time::sleep_until(looks + BETWEEN).await;
+    }
 }
 
 /// Told in this process when there may be work; other processes poll, and are told of jobs by
@@ -53,11 +56,11 @@ impl BuildsWake {
 
 impl Store {
     /// Resolves when a job may wait for a worker. Register before looking.
-    pub fn jobs_changed(&self) -> Notified<'_> {
+    pub fn jobs_changed(&self) -> impl Future<Output = ()> {
         if let Some(others) = &self.others {
             others.listen(&self.wakes);
         }
-        self.wakes.jobs.notified()
+        paced(self.wakes.jobs.notified())
     }
 
     /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
@@ -71,13 +74,13 @@ impl Store {
     }
 
     /// Resolves when there may be something to report.
-    pub fn outbox_changed(&self) -> Notified<'_> {
-        self.wakes.outbox.reports.notified()
+    pub fn outbox_changed(&self) -> impl Future<Output = ()> {
+        paced(self.wakes.outbox.reports.notified())
     }
 
     /// Resolves when there may be a build's end to announce, or a message to send.
-    pub fn messages_changed(&self) -> Notified<'_> {
-        self.wakes.outbox.messages.notified()
+    pub fn messages_changed(&self) -> impl Future<Output = ()> {
+        paced(self.wakes.outbox.messages.notified())
     }
 
     /// How often this process has changed builds or jobs since it was started.

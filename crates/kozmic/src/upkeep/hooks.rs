@@ -58,9 +58,10 @@ impl Upkeep {
         }
         let edited = self.store.hook_edited(hook, spec, by, Timestamp::now()).await;
         if let Err(StoreError::Changed(_)) = edited
+            && before.events != after.events
             && let Some(now) = self.store.hook(hook.id).await?
         {
-            // GitHub may have been told of what is not so.
+            // GitHub was told of what is not so.
             self.ensure_hook(project, &now).await?;
         }
         Ok(edited?)

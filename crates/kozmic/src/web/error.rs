@@ -117,14 +117,13 @@ impl PageError {
 
 impl From<StoreError> for PageError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Refused(why) => Self::Conflict(why),
-            StoreError::Changed(_) => Self::Conflict(error.to_string()),
-            error if error.is_away() => {
+        match error.refusal() {
+            Ok(why) => Self::Conflict(why),
+            Err(error) if error.is_away() => {
                 tracing::error!(%error, "the database is away");
                 Self::Away
             }
-            error => Self::internal("store", &error),
+            Err(error) => Self::internal("store", &error),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::page::{Page, Sidebar, Time, render};
 use super::visitor::{Account, Acting, Visitor};
 use super::words::problems;
 use crate::model::{FullName, ProjectId, Timestamp};
-use crate::store::{Offer, StoreError};
+use crate::store::Offer;
 use crate::upkeep::UpkeepError;
 
 /// What GitHub told longer ago than this is asked for again, in milliseconds.
@@ -135,11 +135,7 @@ pub(super) async fn synchronize(app: &App, account: &Account) -> Option<String> 
 /// What went wrong, in words for the visitor; what is ours to mend stays here.
 pub(super) fn told(error: UpkeepError) -> Result<String, PageError> {
     match error {
-        UpkeepError::Store(error) => match error {
-            StoreError::Refused(why) => Ok(why),
-            StoreError::Changed(_) => Ok(error.to_string()),
-            error => Err(error.into()),
-        },
+        UpkeepError::Store(error) => error.refusal().map_err(PageError::from),
         UpkeepError::MakeKey(_) | UpkeepError::Seal(_) => {
             Err(PageError::internal("upkeep", &error))
         }

@@ -14,7 +14,7 @@ use super::{LEASE, Worker, logs, presence};
 use crate::engine::Found;
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::shutdown::Shutdown;
-use crate::store::{LapsedLease, StoreError, changed_since};
+use crate::store::{LapsedLease, StoreError};
 
 /// Wake-ups come from this process; the poll finds what others enqueue.
 const POLL: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         };
         let Ok(place) = place else { break };
         // Taken before looking, so that nothing enqueued meanwhile is missed.
-        let (changed, looked) = (worker.store.jobs_changed(), tokio::time::Instant::now());
+        let changed = worker.store.jobs_changed();
         let others = places.available_permits();
         match claim(&worker, 1 + others, &mut seen).await {
             Ok(claimed) if !claimed.is_empty() => {
@@ -68,7 +68,7 @@ pub async fn run(worker: Worker, shutdown: Shutdown) {
         tokio::select! {
             () = shutdown.requested() => break,
             () = worker.drain.requested() => break,
-            () = changed_since(changed, looked) => {}
+            () = changed => {}
             () = tokio::time::sleep(POLL) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{Checkout, Postgres, as_here, shown};
+use crate::harness::{Checkout, OTHER_ROLE, Postgres, as_here, shown};
 
 /// The paths in a Debian package.
 async fn files_of(at: &Checkout, package: &str) -> String {
@@ -45,12 +45,7 @@ async fn packages_have_the_names_that_pages_say() {
     let at = Checkout::new().await;
     at.carry_out(&shown("installed::git_lfs")).await;
     let postgres = Postgres::start().await;
-    // Its administrator has the name already.
-    let values = [
-        ("createuser kozmic ", "createuser orbit "),
-        ("kozmic --owner kozmic", "orbit --owner orbit"),
-    ];
-    let parts = as_here(&shown("installed::parts"), &values);
+    let parts = as_here(&shown("installed::parts"), &OTHER_ROLE);
     at.carry_out_at(&postgres, &parts, "sesame").await;
     let owner = "psql -At -c \"SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding) \
                  FROM pg_database WHERE datname = 'orbit'\" postgres";

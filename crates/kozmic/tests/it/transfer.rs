@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::cli::{errors, printed};
 use crate::crash::{free_url, start};
-use crate::harness::{BASE, Checkout, Postgres, World, as_here, hook, shown, succeeded};
+use crate::harness::{
+    BASE, Checkout, OTHER_ROLE, Postgres, World, as_here, hook, shown, succeeded,
+};
 
 const SCRIPT: &str = "#!/bin/sh\necho \"the word has ${#WORD} letters\"\n";
 
@@ -39,12 +41,7 @@ async fn another_database(folder: &std::path::Path) -> (Postgres, [String; 2]) {
     std::fs::set_permissions(folder, open).unwrap();
     let options = format!("-c fsync=off -c hba_file={}", access.display());
     let postgres = Postgres::start_with(&options).await;
-    // Its administrator has the name already.
-    let values = [
-        ("createuser kozmic ", "createuser orbit "),
-        ("kozmic --owner kozmic", "orbit --owner orbit"),
-    ];
-    let text = as_here(&shown("transfer::database"), &values);
+    let text = as_here(&shown("transfer::database"), &OTHER_ROLE);
     Checkout::new().await.carry_out_at(&postgres, &text, "sesame").await;
     let [_, (_, port), _] = postgres.environment();
     let urls =

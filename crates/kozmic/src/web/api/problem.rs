@@ -146,12 +146,10 @@ impl From<PageError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if let StoreError::Refused(why) = error {
-            return Self::conflict(why);
-        }
-        if let StoreError::Changed(_) = error {
-            return Self::conflict(error.to_string());
-        }
+        let error = match error.refusal() {
+            Ok(why) => return Self::conflict(why),
+            Err(error) => error,
+        };
         if error.is_away() {
             tracing::error!(%error, "the database is away");
             let detail = "The database does not answer; try again in a minute.".into();

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::Worker;
 use crate::model::{JobUuid, Timestamp};
@@ -29,7 +28,7 @@ pub(super) use keep::{keep, remove_but};
 const LOOK: Duration = Duration::from_secs(2);
 /// And for what nobody keeps any more.
 const SWEEP: Duration = Duration::from_mins(1);
-/// And so soon after something changed. Each superseded build is such a change, and an engine
+/// And at most so long after something changed. Each superseded build is such a change, and an engine
 /// reads all its images to list some.
 const AFTER_CHANGE: Duration = Duration::from_secs(5);
 /// Who is at a container has it for so long, and asks again.
@@ -73,9 +72,8 @@ pub async fn run(worker: Worker, mut asks: Asks, shutdown: Shutdown) {
     // A project that is deleted is told in this way, among other things.
     let mut changes = kept.worker.store.leases_changed();
     let mut at_work = JoinSet::new();
-    let mut due: Option<Instant> = None;
+    let mut after_change = tokio::time::interval(AFTER_CHANGE);
     loop {
-        let sweep_due = due.unwrap_or_else(Instant::now);
         tokio::select! {
             () = shutdown.requested() => break,
             ask = asks.next() => match ask {
@@ -91,10 +89,11 @@ pub async fn run(worker: Worker, mut asks: Asks, shutdown: Shutdown) {
             },
             _ = look.tick() => kept.remove_due().await,
             _ = sweep.tick() => kept.sweep().await,
-            Ok(()) = changes.changed(), if due.is_none() => due = Some(Instant::now() + AFTER_CHANGE),
-            () = tokio::time::sleep_until(sweep_due), if due.is_some() => {
-                due = None;
-                kept.sweep().await;
+            _ = after_change.tick() => {
+                if changes.has_changed().is_ok_and(|has_changed| has_changed) {
+                    changes.mark_unchanged();
+                    kept.sweep().await;
+                }
             }
             Some(ended) = at_work.join_next(), if !at_work.is_empty() => {
                 if let Err(error) = ended {

@@ -11,6 +11,10 @@ use tokio::process::Command;
 use super::Postgres;
 use super::shown::{path, put_program, shell, succeeded};
 
+/// What stands on pages, and what a PostgreSQL is asked for whose administrator is `kozmic`.
+pub const OTHER_ROLE: [(&str, &str); 2] =
+    [("createuser kozmic ", "createuser orbit "), ("kozmic --owner kozmic", "orbit --owner orbit")];
+
 /// Who runs it changes nothing of the machine, so root is not needed.
 const SUDO: &str = r#"#!/bin/sh
 if [ "$1" = -u ]; then [ "$2" = postgres ] || exit 64; shift 2; fi

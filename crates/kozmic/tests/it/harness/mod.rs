@@ -31,7 +31,7 @@ mod world;
 use std::time::Duration;
 
 pub use behind::{Tinyproxy, Tls};
-pub use checkout::Checkout;
+pub use checkout::{Checkout, OTHER_ROLE};
 pub use daemon::Daemon;
 pub use delivery::{push_payload, signature};
 pub use disk::TinyDisk;

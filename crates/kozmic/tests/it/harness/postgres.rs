@@ -42,9 +42,7 @@ impl Postgres {
             .await;
         server
     }
-}
 
-impl Postgres {
     /// What makes it the one that PostgreSQL's own programs ask, as its administrator.
     pub fn environment(&self) -> [(&'static str, String); 3] {
         let (user, rest) = self.url.trim_start_matches("postgres://").split_once('@').unwrap();
