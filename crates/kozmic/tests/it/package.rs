@@ -100,9 +100,20 @@ fn the_same_program_makes_the_same_package_with_the_list_of_its_parts() {
         let path = done(build.env("SOURCE_DATE_EPOCH", "1700000000"));
         PathBuf::from(path.trim())
     });
+    let told = |what: &str, package: &Path| done(Command::new("dpkg-deb").arg(what).arg(package));
+    for what in ["--info", "--contents"] {
+        assert_eq!(told(what, &first), told(what, &second));
+    }
     assert!(std::fs::read(&first).unwrap() == std::fs::read(&second).unwrap(), "{first:?}");
-    let files = done(Command::new("dpkg-deb").arg("--contents").arg(&first));
+    let files = told("--contents", &first);
     assert!(files.contains(" ./usr/share/doc/kozmic/kozmic.cdx.json\n"), "{files}");
+    // What a disk takes for them would differ from one disk to another (deb-substvars(5)).
+    let sizes = files.lines().map(|line| match line.split_whitespace().nth(2) {
+        Some(bytes) if line.starts_with('-') => bytes.parse::<u64>().unwrap().div_ceil(1024),
+        _ => 1,
+    });
+    let told = done(Command::new("dpkg-deb").arg("--field").arg(&first).arg("Installed-Size"));
+    assert_eq!(told.trim().parse(), Ok(sizes.sum::<u64>()), "{files}");
 }
 
 #[test]
