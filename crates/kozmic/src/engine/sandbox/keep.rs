@@ -6,19 +6,39 @@ use std::time::Duration;
 use bollard::errors::Error as ApiError;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as State};
 use bollard::query_parameters::{InspectContainerOptions, ListNetworksOptionsBuilder};
+use futures_util::stream::{self, StreamExt as _};
 
 use super::{HELD_BY, NETWORK, NODE, SANDBOX, Sandbox, Sandboxes, Taken};
 use crate::engine::network::Network;
 use crate::engine::{Engine, EngineError, Result, Step, label};
 use crate::model::JobUuid;
 
-/// As many that nobody has are kept at the most, while there are jobs.
+/// As many that nobody has are kept at the most, while there are jobs: one more than were taken at
+/// once. Where one job follows another, what the one had is not made anew yet when the next begins.
 const MOST_FREE: usize = 4;
 /// As many when no job has taken one for so long.
 const AT_REST: usize = 1;
 const REST_AFTER: Duration = Duration::from_mins(10);
+/// As many holders the engine removes at once.
+const AT_ONCE: usize = 4;
 
 impl Sandboxes {
+    /// How many are to be free, and how many networks to be kept for more, where so many jobs
+    /// may run.
+    fn wanted(&self, jobs: usize) -> (usize, usize) {
+        if jobs == 0 {
+            return (0, 0);
+        }
+        let mut pool = self.pool();
+        match pool.last_taken {
+            Some(last) if last.elapsed() < REST_AFTER => ((pool.at_once + 1).min(MOST_FREE), jobs),
+            Some(_) | None => {
+                pool.at_once = 0;
+                (AT_REST, 0)
+            }
+        }
+    }
+
     /// One that is free beyond so many.
     fn surplus_of(&self, free: usize) -> Option<Sandbox> {
         let mut pool = self.pool();
@@ -47,26 +67,26 @@ impl Engine {
         Ok(())
     }
 
-    /// Frees what nobody has joined any more, removes what is too much, and makes what is
-    /// missing where so many jobs may run; less when none has come for long.
+    /// Frees what nobody has joined any more, removes what is too much, and makes one of what is
+    /// missing where so many jobs may run; less when none has come for long. When more is
+    /// missing, [`Engine::sandboxes_changed`] returns at once.
     pub async fn tend_sandboxes(&self, jobs: usize) -> Result<()> {
         let Some(sandboxes) = &self.sandboxes else { return Ok(()) };
         sandboxes.adopted.get_or_try_init(async || self.adopt(sandboxes).await).await?;
         self.reclaim(sandboxes).await?;
-        let last = sandboxes.pool().last_taken;
-        let (free, bare) = match last {
-            Some(last) if last.elapsed() < REST_AFTER => (MOST_FREE, jobs),
-            Some(_) | None => (AT_REST, 0),
-        };
-        let free = free.min(jobs);
-        while sandboxes.pool().free.len() < free {
+        let (free, bare) = sandboxes.wanted(jobs);
+        let is_missing = || sandboxes.pool().free.len() < free;
+        if is_missing() {
             match self.make_sandbox(sandboxes).await {
+                // One at a time: where jobs take each as soon as it is made, what they have left
+                // is to be removed nevertheless.
+                Ok(()) if is_missing() => sandboxes.changed.notify_one(),
+                Ok(()) => {}
                 // Told again when a job wants one.
                 Err(error @ (EngineError::NoSandbox(_) | EngineError::NoNetwork(_))) => {
                     tracing::debug!(%error, "no network is ready for the next job");
-                    break;
                 }
-                made => made?,
+                Err(error) => return Err(error),
             }
         }
         self.shrink(sandboxes, free, bare).await
@@ -128,25 +148,28 @@ impl Engine {
             return Ok(());
         }
         let joined = self.joined_holders().await?;
-        for holder in candidates.into_iter().filter(|holder| !joined.contains(holder)) {
-            let taken = sandboxes.pool().taken.remove(&holder);
-            let Some(taken) = taken else { continue };
-            let freed = if taken.is_inherited {
-                self.remove_sandbox(&holder, taken.network.id()).await
-            } else {
-                self.container(&holder).remove().await
-            };
-            let mut pool = sandboxes.pool();
-            if let Err(error) = freed {
-                // For the next time.
-                pool.taken.insert(holder, taken);
-                return Err(error);
-            }
-            if !taken.is_inherited {
-                pool.bare.push(taken.network);
-            }
+        let over = candidates.into_iter().filter(|holder| !joined.contains(holder));
+        let freed = stream::iter(over).map(|holder| self.free(sandboxes, holder));
+        freed.buffer_unordered(AT_ONCE).fold(Ok(()), async |all, one| all.and(one)).await
+    }
+
+    /// Nobody has joined it any more.
+    async fn free(&self, sandboxes: &Sandboxes, holder: String) -> Result<()> {
+        let taken = sandboxes.pool().taken.remove(&holder);
+        let Some(taken) = taken else { return Ok(()) };
+        let freed = if taken.is_inherited {
+            self.remove_sandbox(&holder, taken.network.id()).await
+        } else {
+            self.container(&holder).remove().await
+        };
+        let mut pool = sandboxes.pool();
+        if freed.is_err() {
+            // For the next time.
+            pool.taken.insert(holder, taken);
+        } else if !taken.is_inherited {
+            pool.bare.push(taken.network);
         }
-        Ok(())
+        freed
     }
 
     /// The holders that containers of this installation have joined, and are in still.

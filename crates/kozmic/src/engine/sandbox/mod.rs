@@ -53,7 +53,7 @@ pub(super) struct Sandboxes {
     image: OnceCell<IpImage>,
     adopted: OnceCell<()>,
     pool: Mutex<Pool>,
-    /// A job is over.
+    /// A job is over, or one more is to be made.
     changed: Notify,
 }
 
@@ -65,6 +65,8 @@ struct Pool {
     /// By the holder's id.
     taken: HashMap<String, Taken>,
     last_taken: Option<Instant>,
+    /// How many were taken at once, at the most, since none had been for long.
+    at_once: usize,
     has_warned: bool,
 }
 
@@ -126,6 +128,7 @@ impl Sandboxes {
         let taken = Taken { network, is_pending: true, is_inherited: false };
         pool.taken.insert(holder.clone(), taken);
         pool.last_taken = Some(Instant::now());
+        pool.at_once = pool.at_once.max(pool.taken.len());
         Some(Ticket { sandboxes: self, holder })
     }
 }
