@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod gc;
 mod hooks;
+mod memory;
 mod migrate;
 mod node;
 mod project;
@@ -115,6 +116,7 @@ enum Command {
 
 /// Runs a command line; an error is one sentence on standard error.
 pub fn run() -> ExitCode {
+    memory::have_one_arena();
     let cli = Cli::parse();
     let is_run = matches!(cli.command, Command::Run(_) | Command::Try(_));
     let runtime = match tokio::runtime::Runtime::new() {

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::between::{Between, pass_word};
 use super::role::Role;
-use super::{artifact_rules, connect_store, limits, make_data_dir, node, now, open_logs};
+use super::{artifact_rules, connect_store, limits, make_data_dir, memory, node, now, open_logs};
 use crate::config::Settings;
 use crate::engine::{Engine, EngineVersion};
 use crate::github::{Client, OAuthApp};
@@ -160,6 +160,7 @@ pub async fn serve_as(
     announce(role, &settings, (&name, address, &public_url), version.as_ref());
     let (mut terminals, asks) = terminal::terminals();
     let mut parts = Parts::new(&shutdown);
+    parts.add("free memory", memory::give_back(shutdown.clone()));
     reach_others(&mut parts, &between, (role, &store), &mut terminals);
     let disk = match &engine {
         Some(engine) => {

@@ -1,7 +1,8 @@
 //! The git program, with nothing of the machine's own configuration.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -66,12 +67,25 @@ impl Failed {
     }
 }
 
+/// Where git is. With an environment of its own, a program that is named without its folder can't
+/// be started by posix_spawn(3), and a fork copies the page tables of the whole server each time.
+fn program(path: Option<&OsStr>) -> PathBuf {
+    let name = Path::new("git");
+    let folders = path.into_iter().flat_map(std::env::split_paths);
+    // A path that is not absolute would mean the folder git works in.
+    let can_be_run = |it: &PathBuf| {
+        it.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    };
+    let is_program = |it: &PathBuf| it.is_absolute() && can_be_run(it);
+    folders.map(|folder| folder.join(name)).find(is_program).unwrap_or_else(|| name.to_owned())
+}
+
 /// One run of git; killed when it is dropped.
 pub(super) struct Git(Command);
 
 impl Git {
     pub(super) fn in_folder(folder: &Path) -> Self {
-        let mut command = Command::new("git");
+        let mut command = Command::new(program(std::env::var_os("PATH").as_deref()));
         command
             .arg("-C")
             .arg(folder)
@@ -164,7 +178,26 @@ impl Git {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
+
+    #[test]
+    fn the_program_is_the_first_of_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+        let path = std::env::join_paths([Path::new("."), &first, &second]).unwrap();
+        assert_eq!(program(Some(&path)), Path::new("git"), "it is told that it can't be found");
+        for at in [&second, &first] {
+            std::fs::create_dir(at).unwrap();
+            let before = program(Some(&path));
+            std::fs::write(at.join("git"), "").unwrap();
+            assert_eq!(program(Some(&path)), before, "it can't be run");
+            std::fs::set_permissions(at.join("git"), Permissions::from_mode(0o755)).unwrap();
+            assert_eq!(program(Some(&path)), at.join("git"));
+        }
+        assert_eq!(program(None), Path::new("git"));
+    }
 
     #[test]
     fn the_reason_is_what_git_marks_as_one() {

@@ -85,18 +85,20 @@ impl Dialect {
             // after a crash. FULL: a commit that was answered survives a power cut (NORMAL in
             // WAL mode does not promise that; sqlite.org/pragma.html#pragma_synchronous).
             Self::Sqlite => {
-                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
-                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+                // KiB of what it has read that stay in memory; the system's cache has the rest.
+                // What those have that only read is of no use any more when somebody has written.
+                let cache = if writes { 1_024 } else { 512 };
+                format!(
+                    "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+                     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                     PRAGMA cache_size = -{cache}"
+                )
             }
             // A process that sleeps, or lost its network, amid a transaction has locks that
             // all others may wait for: nobody would start a job any more.
-            Self::Postgres => "SET idle_in_transaction_session_timeout = 15000",
+            Self::Postgres => "SET idle_in_transaction_session_timeout = 15000".to_owned(),
         };
-        connection.execute(text).await?;
-        if writes {
-            // 8 MB instead of 2 of what it has read stay in memory.
-            connection.execute("PRAGMA cache_size = -8000").await?;
-        }
+        connection.execute(AssertSqlSafe(text)).await?;
         Ok(())
     }
 
@@ -106,6 +108,15 @@ impl Dialect {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// One whose statements come again and again, each with values that are like those before:
+    /// PostgreSQL plans them once, while by itself it would plan many of them anew each time.
+    pub(super) fn begin_as_ever(self) -> &'static str {
+        match self {
+            Self::Sqlite => self.begin(),
+            Self::Postgres => "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan",
         }
     }
 
