@@ -63,7 +63,7 @@ impl Write for Call {
     }
 
     async fn keep(store: &Store, calls: &[Self]) -> Result<Vec<Result<Recorded>>> {
-        let mut tx = store.begin().await?;
+        let mut tx = store.begin_as_ever().await?;
         let projects: BTreeSet<ProjectId> =
             calls.iter().map(|call| call.delivery.project).collect();
         for project in projects {

@@ -61,7 +61,7 @@ impl Store {
 
     /// Those that were kept; of others the attempt is stale.
     async fn ends_together(&self, ends: &[Ended]) -> Result<HashSet<(JobId, i64)>> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_as_ever().await?;
         let jobs: Vec<JobId> = ends.iter().map(|ended| ended.job).collect();
         if let Some(lock) = self.dialect.lock_builds_of_jobs() {
             let text = lock.replace("{}", &places(0, jobs.len()));

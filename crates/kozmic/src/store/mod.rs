@@ -77,6 +77,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::AnyPool;
+use sqlx::Connection as _;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 
 use crate::model::{Actor, HookOptions, Invalid, JobUuid, ProjectId, Timestamp};
@@ -230,6 +231,8 @@ pub struct Store {
 
 /// Whoever can't be served for so long is told so.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that was used so recently is there.
+const TRUSTED: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens, and creates where there is none; does not migrate.
@@ -250,8 +253,17 @@ impl Store {
             AnyPoolOptions::new()
                 .max_connections(count)
                 .acquire_timeout(PATIENCE)
-                // A connection to another machine may be gone without a word.
-                .test_before_acquire(dialect.is_shared())
+                // A connection to another machine may be gone without a word: one that nobody has
+                // used for a moment is asked first. One in use would tell its user at once.
+                .test_before_acquire(false)
+                .before_acquire(move |connection, of| {
+                    Box::pin(async move {
+                        if dialect.is_shared() && of.idle_for > TRUSTED {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .after_connect(move |connection, _| Box::pin(dialect.prepare(connection, writes)))
         };
         let place = dialect.connect_url(url);
@@ -315,7 +327,16 @@ impl Store {
 
     /// A transaction that means to write.
     async fn begin(&self) -> Result<Transaction> {
-        self.writer.begin_with(self.dialect.begin()).await.map_err(failed("begin a transaction"))
+        self.begin_by(self.dialect.begin()).await
+    }
+
+    /// The same for what each delivery and each job needs ([`Dialect::begin_as_ever`]).
+    async fn begin_as_ever(&self) -> Result<Transaction> {
+        self.begin_by(self.dialect.begin_as_ever()).await
+    }
+
+    async fn begin_by(&self, statement: &'static str) -> Result<Transaction> {
+        self.writer.begin_with(statement).await.map_err(failed("begin a transaction"))
     }
 
     /// Until the transaction ends nobody else changes what belongs to the project.

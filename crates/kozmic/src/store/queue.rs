@@ -184,7 +184,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<ClaimedJob>> {
         for _ in 0..PATIENCE {
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin_as_ever().await?;
             let mut claim = Claim {
                 worker,
                 free,

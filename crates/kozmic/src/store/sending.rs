@@ -11,8 +11,8 @@ use crate::model::{ProjectId, Timestamp};
 const CLAIM: Duration = Duration::from_mins(2);
 
 impl Store {
-    /// It is about to be sent by `by`, and nobody else's for [`CLAIM`]. Until it is settled
-    /// nobody knows whether it arrived. False when a newer state has taken its place, or
+    /// It is about to be sent by `by`, and nobody else's for two minutes. Until it is
+    /// settled nobody knows whether it arrived. False when a newer state has taken its place, or
     /// somebody else sends it.
     pub async fn report_begun(&self, report: &Report, by: &str, now: Timestamp) -> Result<bool> {
         let begun = sqlx::query(

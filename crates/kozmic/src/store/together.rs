@@ -8,15 +8,15 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Result, Store, StoreError};
 
 /// Writes of one transaction.
 const TOGETHER: usize = 64;
-/// Those who were answered together ask again together. Without a moment for it, half of them
-/// would always wait for the other half.
-const GATHER: Duration = Duration::from_millis(2);
+/// Those who were answered together ask again together: they are waited for, at most for so
+/// long. Else half of them would always wait for the other half.
+const GATHER: Duration = Duration::from_millis(5);
 
 pub(super) trait Write: Clone + Send + Sync + 'static {
     type Kept: Send + 'static;
@@ -40,33 +40,58 @@ type Waiting<W> = HashMap<i64, Vec<(W, Answer<W>)>>;
 
 /// Writes that are to be kept, by the group within which they may be kept together. A group
 /// that is there has somebody who keeps them, and looks for more.
-pub(super) struct Together<W: Write>(Mutex<Waiting<W>>);
+pub(super) struct Together<W: Write> {
+    waiting: Mutex<Waiting<W>>,
+    /// One more waits.
+    came: Notify,
+}
 
 impl<W: Write> Default for Together<W> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { waiting: Mutex::default(), came: Notify::new() }
     }
 }
 
 impl<W: Write> Together<W> {
     fn lock(&self) -> MutexGuard<'_, Waiting<W>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until so many wait, or it has taken too long.
+    async fn gather(&self, group: i64, count: usize) {
+        let all = async {
+            loop {
+                let came = self.came.notified();
+                if self.lock().get(&group).is_none_or(|waiting| waiting.len() >= count) {
+                    return;
+                }
+                came.await;
+            }
+        };
+        // Those who are there do not wait for the others any longer.
+        let _ = tokio::time::timeout(GATHER, all).await;
     }
 
     /// The next ones; when there are none, the group is over.
     fn next(&self, group: i64) -> Vec<(W, Answer<W>)> {
         let mut waiting = self.lock();
         let Entry::Occupied(mut entry) = waiting.entry(group) else { return Vec::new() };
-        let waiting = entry.get().len().min(TOGETHER);
-        let Some(doublings) = waiting.checked_ilog2() else {
+        if entry.get().is_empty() {
             entry.remove();
             return Vec::new();
-        };
-        // As few different counts as may be: each has statements of its own, and the database
-        // keeps only so many of them prepared.
-        let some = 1 << doublings;
+        }
+        let some = some_of(entry.get().len());
         entry.get_mut().drain(..some).collect()
     }
+}
+
+/// How many of so many are kept next: few different counts, since each has statements of its own,
+/// and the database keeps only so many of them prepared.
+fn some_of(waiting: usize) -> usize {
+    let waiting = waiting.min(TOGETHER);
+    let power = 1 << waiting.checked_ilog2().unwrap_or(0);
+    let between = power + power / 2;
+    if waiting >= between { between } else { power }
 }
 
 /// With others of its group.
@@ -82,6 +107,7 @@ pub(super) async fn keep<W: Write>(store: &Store, group: i64, write: W) -> Resul
             true
         }
     };
+    W::waiting(store).came.notify_waiters();
     if is_first {
         // A task of its own: who asks may be dropped, and others wait for theirs.
         tokio::spawn(keep_all::<W>(store.clone(), group));
@@ -121,7 +147,7 @@ async fn keep_all<W: Write>(store: Store, group: i64) {
             let _ = answer.send(kept);
         }
         if writes.len() > 1 {
-            tokio::time::sleep(GATHER).await;
+            waiting.gather(group, writes.len()).await;
         }
     }
 }
@@ -135,4 +161,22 @@ async fn one_by_one<W: Write>(store: &Store, writes: &[W]) -> Vec<Result<W::Kept
         });
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_kept_together_in_few_different_counts() {
+        let counts: std::collections::BTreeSet<usize> = (1..1_000).map(some_of).collect();
+        assert_eq!(
+            counts.into_iter().collect::<Vec<_>>(),
+            [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+        );
+        assert!(
+            (1..=TOGETHER)
+                .all(|waiting| some_of(waiting) * 3 > waiting * 2 || some_of(waiting) == waiting)
+        );
+    }
 }

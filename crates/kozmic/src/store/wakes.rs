@@ -11,13 +11,15 @@ use super::Store;
 /// Between two looks for work, of which the first one found none: each webhook tells of some,
 /// and where hundreds come a second a look for each would take as long as what they bring.
 const BETWEEN: Duration = Duration::from_millis(25);
+/// Of what goes to others, whose own answer takes longer than that.
+const BETWEEN_MESSAGES: Duration = Duration::from_millis(100);
 
-/// Resolves when told, and no sooner than a moment after it was made: just before a look.
-fn paced(told: Notified<'_>) -> impl Future<Output = ()> {
+/// Resolves when told, and no sooner than so long after it was made: just before a look.
+fn paced(told: Notified<'_>, between: Duration) -> impl Future<Output = ()> {
     let looks = Instant::now();
     async move {
         told.await;
-        tokio::time::sleep_until(looks + BETWEEN).await;
+        tokio::time::sleep_until(looks + between).await;
     }
 }
 
@@ -60,7 +62,7 @@ impl Store {
         if let Some(others) = &self.others {
             others.listen(&self.wakes);
         }
-        paced(self.wakes.jobs.notified())
+        paced(self.wakes.jobs.notified(), BETWEEN)
     }
 
     /// Resolves when a project, a hook or a cache folder was deleted. Register before looking.
@@ -75,12 +77,12 @@ impl Store {
 
     /// Resolves when there may be something to report.
     pub fn outbox_changed(&self) -> impl Future<Output = ()> {
-        paced(self.wakes.outbox.reports.notified())
+        paced(self.wakes.outbox.reports.notified(), BETWEEN_MESSAGES)
     }
 
     /// Resolves when there may be a build's end to announce, or a message to send.
     pub fn messages_changed(&self) -> impl Future<Output = ()> {
-        paced(self.wakes.outbox.messages.notified())
+        paced(self.wakes.outbox.messages.notified(), BETWEEN_MESSAGES)
     }
 
     /// How often this process has changed builds or jobs since it was started.
