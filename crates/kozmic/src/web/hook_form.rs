@@ -88,6 +88,8 @@ pub(super) struct HookForm {
     pub(super) reference: String,
     /// The number of the hook that is written; empty: a new one.
     pub(super) hook: String,
+    /// Its newest change when the form was opened; empty: not told.
+    pub(super) base: String,
 }
 
 /// What is wrong, each with the name of its field; with none: of the hook as a whole.
@@ -169,6 +171,11 @@ impl HookForm {
     /// The scripts that are written, each with the name of its field.
     pub(super) fn scripts(&self) -> [(&'static str, &str); 2] {
         [("install_script", &self.install_script), ("build_script", &self.build_script)]
+    }
+
+    /// Whether the hook is another one by now than the form was opened with.
+    fn is_older_than(&self, newest: &HookChange) -> bool {
+        !self.base.is_empty() && self.base != newest.id.to_string()
     }
 
     /// The hook, or all that is wrong with it.
@@ -259,19 +266,26 @@ pub(super) async fn edit(
     account: Account,
     access: Access,
     Path((_, hook)): Path<(i64, i64)>,
-    Form(form): Form<HookForm>,
+    Form(mut form): Form<HookForm>,
 ) -> Result<Response, PageError> {
     let hook = find(&app, &access.project, hook).await?;
     let saved = || Done::HookSaved.at(&access.project).into_response();
-    let problems = match form.parse() {
-        Ok(spec) if spec == hook.spec => return Ok(saved()),
-        Ok(spec) => {
+    let newest = app.store.changes_of_hook(hook.id, None, 1).await?.pop();
+    let others = newest.filter(|newest| form.is_older_than(newest));
+    let problems = match (form.parse(), others) {
+        (Ok(spec), _) if spec == hook.spec => return Ok(saved()),
+        (Ok(_), Some(others)) => {
+            // Whoever sends it again has been told.
+            form.base = others.id.to_string();
+            Problems::whole(problems::hook_changed_meanwhile(&others.by, &others.action))
+        }
+        (Ok(spec), None) => {
             match app.upkeep.edit_hook(&access.project, &hook, &spec, &account.login).await {
                 Ok(()) => return Ok(saved()),
                 Err(error) => Problems::whole(problems::hook_not_changed(told(error)?)),
             }
         }
-        Err(problems) => problems,
+        (Err(problems), _) => problems,
     };
     refused(page(&app, Visitor(Some(account)), access, Some(hook.id), form, problems).await)
 }
@@ -352,7 +366,7 @@ async fn prepare(
     visitor: &Visitor,
     access: Access,
     hook: Option<HookId>,
-    form: HookForm,
+    mut form: HookForm,
 ) -> Result<HookPage, PageError> {
     let project = access.project;
     // One more, so that the oldest that is shown has one to differ from.
@@ -360,6 +374,9 @@ async fn prepare(
         Some(hook) => app.store.changes_of_hook(hook, None, i64::from(CHANGES) + 1).await?,
         None => Vec::new(),
     };
+    if let Some(newest) = changes.first().filter(|_| form.base.is_empty()) {
+        form.base = newest.id.to_string();
+    }
     let secrets = match hook {
         Some(hook) => Some(Secrets::of_hook(app, project.id, hook).await?),
         None => None,

@@ -271,3 +271,41 @@ async fn each_change_is_shown_line_by_line_and_can_be_had_back() {
     assert!(page.contains("/badges/octo/orbit/a%28b/%23%22%3Cc&#34; alt="), "{page}");
     world.end(server).await;
 }
+
+/// The change that a page's form was opened with.
+fn base(page: &str) -> String {
+    let (_, rest) = page.split_once(r#"name="base" value=""#).unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_saves_meanwhile_is_replaced_only_knowingly() {
+    let world = World::new().await;
+    let server = world.serve_with(SAVED).await;
+    let opened = base(&world.page(&format!("{}/projects/1/hooks/1/edit/", server.url)).await);
+    let send = async |title: &str, script: &str, base: &str| {
+        let mut fields = form("1", script, "");
+        fields[0].1 = title;
+        fields.push(("base", base));
+        let answer = post(&world, &server, "hooks/1/edit/", &fields).await;
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let kept = async || world.hook(1).await.spec.build_script.as_str().to_owned();
+    let [theirs, mine] = ["#!/bin/sh\necho theirs\n", "#!/bin/sh\necho mine\n"];
+    assert_eq!(send("Tests", theirs, &opened).await.0, 303);
+
+    let (status, page) = send("Tests", mine, &opened).await;
+    assert_eq!(status, 422);
+    assert!(page.contains("octo edited it after you had opened this form"), "{page}");
+    assert!(page.contains(&format!(">\n{mine}</textarea>")), "{page}");
+    assert_eq!(kept().await, theirs);
+    // Who has been told of another mistake only has not been told of it.
+    let (status, corrected) = send("", mine, &opened).await;
+    assert_eq!((status, base(&corrected)), (422, opened));
+    assert_eq!(send("Tests", mine, &base(&corrected)).await.0, 422);
+    assert_eq!(kept().await, theirs);
+
+    assert_eq!(send("Tests", mine, &base(&page)).await.0, 303);
+    assert_eq!(kept().await, mine);
+    world.end(server).await;
+}

@@ -226,6 +226,14 @@ pub(in crate::web) fn hook_not_changed(why: impl Display) -> String {
     ended(format!("The hook was not changed: {why}"))
 }
 
+pub(in crate::web) fn hook_changed_meanwhile(by: impl Display, action: impl Display) -> String {
+    format!(
+        "The hook was not changed: {by} {action} it after you had opened this form. What they \
+         changed is listed below; what you wrote is still in the form. Save it once more to put \
+         it in place of theirs."
+    )
+}
+
 pub(in crate::web) fn hook_not_deleted(why: impl Display) -> String {
     ended(format!("The hook was not deleted: {why}"))
 }
