@@ -190,6 +190,8 @@ test("from the sign-in to the sign-out", async () => {
   await write(page, /^Days for which logs are kept/, "30");
   await press(page, "Save the options");
   await page.getByText("Saved.").waitFor();
+  // Keys are the scripts'.
+  await page.waitForLoadState();
   assert.ok(await page.getByLabel("A newer push to a branch cancels").isChecked());
   assert.equal(await page.getByLabel("Pull requests from forks").inputValue(), "never");
   assert.equal(await page.getByLabel("Days for which logs are kept").inputValue(), "30");

@@ -21,11 +21,22 @@ const BROKEN = `#!/bin/bash
 # kozmic: image = 127.0.0.1:1/none:none
 # kozmic: event = manual
 `;
+/** A line, then 100 each time that it is let on. */
+const STEPS = `#!/bin/bash
+# kozmic: title = Steps
+# kozmic: image = kozmic/debian:bookworm
+# kozmic: event = manual
+echo ready
+for n in 1 2 3 4; do
+  until [[ -e /tmp/step$n ]]; do sleep 0.1; done
+  seq 100
+done
+`;
 
 /** @type {World} */
 let world;
 before(async () => {
-  const hooks = { "moon.sh": gate("Moon"), "mars.sh": gate("Mars"), "broken.sh": BROKEN };
+  const hooks = { "moon.sh": gate("Moon"), "mars.sh": gate("Mars"), "broken.sh": BROKEN, "steps.sh": STEPS };
   world = await World.start(hooks, { KOZMIC_CONCURRENCY: "2" });
 });
 after(() => world?.end());
@@ -212,7 +223,7 @@ test("what waits is enqueued in title and icon, and what ends while the server i
   await isShown(next, "● #4 pending", "pending");
   for (const one of [page, next]) {
     // That the server was away is no problem of the page's.
-    one.problems = one.problems.filter((problem) => !/ERR_CONNECTION|WebSocket|ERR_EMPTY_RESPONSE/.test(problem));
+    one.problems = one.problems.filter((problem) => !/WebSocket|ERR_(CONNECTION|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)/.test(problem));
     await isSame(one);
   }
 });
@@ -227,6 +238,58 @@ test("errors and what was cancelled have their titles and icons as well", async 
   await page.getByLabel("Broken").check();
   await page.getByRole("button", { name: "Start the build" }).click();
   await isShown(page, "! #5 error", "error");
+  assert.deepEqual(page.problems, []);
+});
+
+test("a log that is followed takes nobody away from where they go meanwhile", async () => {
+  const page = await world.page();
+  await page.goto(`${world.url}/projects/1/start/`);
+  await page.getByLabel("Steps").check();
+  await page.getByRole("button", { name: "Start the build" }).click();
+  await page.locator("#L1:not(.missing)").waitFor();
+  const follow = page.locator("button[aria-pressed=true]", { hasText: "Follow" });
+  await follow.waitFor();
+  const build = await eventually("the build", () => world.latestBuild());
+  /** @param {number} n */
+  const grow = async (n) => {
+    await world.inContainer(jobOf(build, "Steps"), "touch", `/tmp/step${n}`);
+    await page.waitForFunction((total) => Number(document.getElementById("viewer")?.dataset.total) >= total, 100 * n + 1);
+  };
+
+  // At the top, where what is above the log gets longer.
+  const moved = await page.evaluate(async () => {
+    const before = scrollY;
+    document.querySelector("main")?.prepend(Object.assign(document.createElement("div"), { style: "height: 20rem" }));
+    for (let frames = 0; frames < 3; frames++) await new Promise(requestAnimationFrame);
+    return scrollY - before;
+  });
+  assert.equal(moved, 0);
+
+  // By keyboard, above the log.
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  const link = page.locator("a:focus-visible");
+  await grow(1);
+  assert.ok(await link.evaluate((it) => it.getBoundingClientRect().top >= 0), "where the keyboard is stays on the screen");
+  await follow.waitFor();
+  await page.getByLabel("Lines of the log").focus();
+  await grow(2);
+  await eventually("the last line on the screen", () =>
+    page.evaluate(() => (document.getElementById("L201")?.getBoundingClientRect().bottom ?? Infinity) <= innerHeight + 1),
+  );
+
+  // By a wheel that turns in the same moment as the log grows.
+  await page.evaluate(() => {
+    const real = globalThis.scrollTo;
+    globalThis.scrollTo = /** @param {any[]} where */ (...where) => {
+      globalThis.scrollTo = real;
+      real.apply(globalThis, /** @type {[number, number]} */ (where));
+      queueMicrotask(() => scrollBy(0, -60));
+    };
+  });
+  await grow(3);
+  await page.locator("button[aria-pressed=false]", { hasText: "Follow" }).waitFor();
+  await grow(4);
   assert.deepEqual(page.problems, []);
 });
 

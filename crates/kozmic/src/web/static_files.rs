@@ -20,17 +20,23 @@ const PALETTE: &str = "palette.css";
 #[folder = "static/"]
 struct Files;
 
-/// The modules of the log's viewer: a page asks for all of them at once, not for each
-/// when another one imports it.
-pub(super) const VIEWER: [&str; 8] = [
-    "log/viewer.js",
-    "log/lines.js",
+/// What the scripts of a build's page import, also by way of one another: the page names all,
+/// so that a browser asks for them at once instead of one wave after the other.
+pub(super) const BUILD_MODULES: [&str; 14] = [
+    "dom.js",
+    "keys.js",
+    "live.js",
     "log/folds.js",
-    "log/rows.js",
-    "log/pane.js",
-    "log/search.js",
     "log/follow.js",
+    "log/lines.js",
     "log/link.js",
+    "log/pane.js",
+    "log/rows.js",
+    "log/search.js",
+    "log/viewer.js",
+    "times.js",
+    "watch.js",
+    "words.js",
 ];
 
 /// The digest of all files together, in every address.
@@ -87,12 +93,26 @@ mod tests {
         }
     }
 
+    /// The modules that a module imports, as paths below `static/`.
+    fn imports(name: &str) -> Vec<String> {
+        let text = String::from_utf8(Files::get(name).unwrap().data.into_owned()).unwrap();
+        let folder = name.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
+        let from = text.lines().filter(|line| line.starts_with("import "));
+        from.map(|line| line.split('"').nth(1).unwrap())
+            .map(|path| match path.strip_prefix("../") {
+                Some(above) => above.to_owned(),
+                None => folder.clone().unwrap_or_default() + path.strip_prefix("./").unwrap(),
+            })
+            .collect()
+    }
+
     #[test]
-    fn the_viewers_modules_are_named() {
-        let files = Files::iter().filter(|name| name.starts_with("log/"));
-        let (mut files, mut named): (Vec<_>, Vec<_>) = (files.collect(), VIEWER.to_vec());
-        files.sort_unstable();
-        named.sort_unstable();
-        assert_eq!(files, named);
+    fn all_modules_of_a_builds_page_are_named() {
+        let mut waiting = vec!["page.js".to_owned(), "build.js".to_owned()];
+        let mut found = std::collections::BTreeSet::new();
+        while let Some(name) = waiting.pop() {
+            waiting.extend(imports(&name).into_iter().filter(|name| found.insert(name.clone())));
+        }
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), BUILD_MODULES);
     }
 }

@@ -110,6 +110,11 @@ export class Pane {
     return this.box.getBoundingClientRect().top + scrollY;
   }
 
+  /** Where the page was scrolled to from here; where it is, if it never was. */
+  get ownScroll() {
+    return this.#own ?? scrollY;
+  }
+
   /** Whether the page is where it was scrolled to from here, and not by the reader. */
   get isOwnScroll() {
     return this.#own !== undefined && Math.abs(scrollY - this.#own) < 2;
@@ -358,8 +363,9 @@ export class Pane {
     const place = this.#placeNow;
     const by = place - this.#place;
     this.#place = place;
-    // Only who reads the log would lose their line.
-    if (Math.abs(by) >= 1 && this.#scroll + by > 0) this.#scrollPage(scrollY + by);
+    // Only who reads the log would lose their line: the bar was at the top, over the lines.
+    const wasRead = this.box.getBoundingClientRect().top - by < this.bar.offsetHeight;
+    if (Math.abs(by) >= 1 && wasRead) this.#scrollPage(scrollY + by);
   }
 
   /** @param {number} height */

@@ -59,17 +59,33 @@ export function view(viewer, onChange) {
 
   // Following the end.
   let isFollowing = false;
+  /**
+   * Where the focus went while it follows.
+   * @type {EventTarget | null}
+   */
+  let entered = null;
   const follows = own("follow", HTMLButtonElement);
   /** @param {boolean} is */
   const follow = (is) => {
     isFollowing = is && !lines.isFinished;
     follows.setAttribute("aria-pressed", String(isFollowing));
     follows.hidden = lines.isFinished;
-    if (isFollowing) pane.toEnd();
+    if (!isFollowing) return;
+    entered = null;
+    pane.toEnd();
   };
+  // What somebody is selecting must not move away, nor where they have gone by keyboard since.
+  const isHeld = () => {
+    const selection = getSelection();
+    if (selection && !selection.isCollapsed && list.contains(selection.anchorNode)) return true;
+    const focused = document.querySelector(":focus-visible");
+    return focused && focused === entered && !viewer.contains(focused) && !focused.contains(viewer);
+  };
+  addEventListener("focusin", ({ target }) => (entered = target));
   let before = scrollY;
   pane.onScroll = () => {
-    const wentUp = scrollY < before - 1;
+    // While it follows, against where it went itself: both may come as one event.
+    const wentUp = scrollY < (isFollowing ? pane.ownScroll : before) - 1;
     before = scrollY;
     if (lines.isFinished || pane.isOwnScroll) return;
     if (isFollowing && wentUp && !pane.isAtEnd) follow(false);
@@ -299,10 +315,7 @@ export function view(viewer, onChange) {
     growing ??= requestAnimationFrame(() => {
       growing = undefined;
       viewer.dataset.total = String(lines.total);
-      // What somebody is selecting must not move away.
-      const selection = getSelection();
-      const isHeld = selection && !selection.isCollapsed && list.contains(selection.anchorNode);
-      if (isFollowing && !isHeld) pane.toEnd();
+      if (isFollowing && !isHeld()) pane.toEnd();
       else pane.draw();
       if (lines.isFinished) follow(false);
       if (wasEmpty && lines.count) onChange();
