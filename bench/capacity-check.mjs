@@ -8,20 +8,22 @@ import { cpus } from "node:os";
 import { World } from "../browser/world.mjs";
 import { newest } from "./builds.mjs";
 import { figure } from "./figures.mjs";
-import { calls, forecast } from "./model.mjs";
+import { calls, perSecond } from "./model.mjs";
 import { worked } from "./proc.mjs";
 
-const JOBS = 24;
+const JOBS = 48;
 const SLEEP = Number(process.env.CAPACITY_SLEEP ?? 2);
+/** Half as long, half as long again and all between: in step, all would wait, and then all work. */
+const SLEEPS = Array.from({ length: JOBS }, (_, number) => SLEEP * (0.5 + ((number * 19) % JOBS) / (JOBS - 1)));
 const AT_ONCE = [2, 4, 8];
 const bench = "capacity";
 
-const variants = Array.from({ length: JOBS }, (_, number) => `# kozmic: variant = v${number}: N=${number}`);
+const variants = SLEEPS.map((seconds, number) => `# kozmic: variant = v${number}: SECONDS_ASLEEP=${seconds.toFixed(2)}`);
 const hook = `#!/bin/sh
 # kozmic: title = Sleep
 # kozmic: image = kozmic/debian:bookworm
 ${variants.join("\n")}
-sleep ${SLEEP}
+sleep "$SECONDS_ASLEEP"
 `;
 
 /** Milliseconds that the machine's processors were busy since it was started. */
@@ -75,9 +77,9 @@ try {
     world.environment.KOZMIC_CONCURRENCY = String(concurrency);
     await world.restart();
     const { took } = await build();
-    const expected = forecast({ jobs: JOBS, script: SLEEP, busy: 0, concurrency, cores: cpus().length }, measured);
+    const expected = JOBS / perSecond({ script: SLEEP, busy: 0, concurrency, cores: cpus().length }, measured);
     await figure({
-      bench, what: `${JOBS} jobs that sleep ${SLEEP} s, ${concurrency} at once`, unit: "s", kozmic: { median: took },
+      bench, what: `${JOBS} jobs that sleep ${SLEEP} s each in the mean, ${concurrency} at once`, unit: "s", kozmic: { median: took },
       beside: { what: "forecast", median: expected },
     });
   }

@@ -24,13 +24,28 @@ export const USUAL = {
 };
 
 /**
- * How long so many jobs take at one worker: places or processors, whichever there are too few of.
- * @param {{ jobs: number, script: number, busy: number, concurrency: number, cores: number }} asked
+ * Jobs a second of one worker with all its places taken. A job is at the processors for a part of
+ * its time, where it may have to wait for those of the other places, and elsewhere for the rest.
+ * How many are there is the machine repairman problem (L. Kleinrock, "Queueing Systems", volume 1,
+ * 3.8 and 3.9): `weight` is how probable it is that `at` jobs are, relative to none.
+ * @param {{ script: number, busy: number, concurrency: number, cores: number }} asked
  * @param {Pick<Measured, "overhead" | "processor">} measured
  */
-export function forecast({ jobs, script, busy, concurrency, cores }, { overhead, processor }) {
-  const rounds = Math.ceil(jobs / concurrency) * (script + overhead);
-  return Math.max(rounds, (jobs * (busy + processor)) / cores);
+export function perSecond({ script, busy, concurrency, cores }, { overhead, processor }) {
+  const onProcessors = busy + processor;
+  const elsewhere = script + overhead - onProcessors;
+  // Its parts run beside one another: it is limited by the one or the other.
+  if (elsewhere <= 0) return Math.min(concurrency / (script + overhead), cores / onProcessors);
+  let weight = 1;
+  let weights = 1;
+  let ends = 0;
+  for (let at = 1; at <= concurrency; at++) {
+    const rate = Math.min(at, cores) / onProcessors;
+    weight *= (concurrency - at + 1) / elsewhere / rate;
+    weights += weight;
+    ends += weight * rate;
+  }
+  return ends / weights;
 }
 
 /**
@@ -48,10 +63,11 @@ export const calls = (jobs) => 2 * (jobs + 1);
  */
 export function parts(shape, measured) {
   const { workers, concurrency, cores, jobs, script, busy, deliveries, log, tokens } = shape;
-  const each = (/** @type {number} */ perSecond) => perSecond * DAY;
+  const each = (/** @type {number} */ inASecond) => inASecond * DAY;
   return [
-    { part: "workers' places", builds: each((workers * concurrency) / (jobs * (script + measured.overhead))), more: "more workers, or a greater KOZMIC_CONCURRENCY" },
-    { part: "workers' processors", builds: each((workers * cores) / (jobs * (busy + measured.processor))), more: "more workers" },
+    { part: "workers' places", builds: each((workers * concurrency) / (jobs * (script + measured.overhead))), more: "a greater KOZMIC_CONCURRENCY, as far as processors go" },
+    { part: "workers' processors", builds: each((workers * cores) / (jobs * (busy + measured.processor))), more: "more processors, or less at once" },
+    { part: "workers, both together", builds: each((workers * perSecond(shape, measured)) / jobs), more: "more workers" },
     { part: "the queue", builds: each(measured.queue / jobs), more: "a faster disk for the database" },
     { part: "webhooks", builds: each(measured.webhooks / deliveries), more: "a faster disk for the database, then more web processes" },
     { part: "logs", builds: each((workers * measured.log) / (jobs * log)), more: "more workers" },
@@ -67,12 +83,10 @@ export function parts(shape, measured) {
  */
 export function needed(builds, shape, measured) {
   const peak = (builds / DAY) * shape.peak;
-  const { concurrency, cores, jobs, script, busy, deliveries, log } = shape;
+  const { jobs, script, deliveries, log } = shape;
   const places = Math.ceil(peak * jobs * (script + measured.overhead));
-  const forPlaces = Math.ceil(places / concurrency);
-  const forProcessors = Math.ceil((peak * jobs * (busy + measured.processor)) / cores);
   return {
-    mean: builds / DAY, peak, places, workers: Math.max(forPlaces, forProcessors),
+    mean: builds / DAY, peak, places, workers: Math.ceil((peak * jobs) / perSecond(shape, measured)),
     claims: peak * jobs, webhooks: peak * deliveries, logs: peak * jobs * log,
     // GitHub counts by the hour; a peak may be that long.
     tokens: Math.ceil((peak * 3_600 * calls(jobs)) / CALLS_AN_HOUR),
