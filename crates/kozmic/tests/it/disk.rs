@@ -234,6 +234,8 @@ async fn gc_takes_nothing_from_a_running_job_and_a_log_that_went_says_so() {
     .await;
     let url = &server.url;
     let first = build_with(&world, url, "one\n", 1).await;
+    // Its containers and volumes go after it is told as over.
+    world.nothing_left().await;
     let sha = world.push(&[("Depends", b"slow\n")]).await;
     let running = eventually("the script to run", async || {
         let build = world.build_of(url, &sha).await;

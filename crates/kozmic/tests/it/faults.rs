@@ -15,7 +15,8 @@ use crate::harness::{Daemon, Registry, World, busybox, docker_at, eventually, ho
 
 /// The same kills in the same phases; the moments within them are the machine's.
 const SEED: u64 = 20_140_513;
-const KILLS: usize = 20;
+/// Once in each phase; more of them when there is time for it (`FAULT_KILLS`).
+const KILLS: usize = PHASES.len();
 
 /// Numbers that look random (SplitMix64).
 pub struct Random(pub u64);

@@ -334,6 +334,8 @@ async fn addresses_that_are_taken_are_left_alone_and_none_left_is_an_error() {
     });
     docker(&["exec", &scripts.await[0], "touch", "/tmp/go"]).await;
     assert_eq!(world.finished(&server.url, &sha).await.status, "success");
+    // Or its container is taken for the next one's.
+    world.nothing_left().await;
     // It is free again.
     let restart = format!("{}/api/v1/jobs/{}/restart", server.url, build.jobs[0].id);
     world.http.post(restart).bearer_auth(world.api_token().await).send().await.unwrap();
