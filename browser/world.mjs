@@ -67,12 +67,15 @@ export function jobOf(build, title) {
  * @returns {Promise<Exclude<Awaited<T>, false | 0 | "" | null | undefined>>}
  */
 export async function eventually(what, ask) {
-  const deadline = Date.now() + PATIENCE;
+  const start = Date.now();
   for (;;) {
     const answer = await ask();
     if (answer) return /** @type {any} */ (answer);
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const waited = Date.now() - start;
+    if (waited > PATIENCE) throw new Error(`waited in vain for ${what}`);
+    // What takes long is asked for less often, or asking takes what it waits for its time.
+    const pause = Math.min(Math.max(waited / 8, 20), 300);
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 

@@ -32,6 +32,8 @@ use super::sandbox::HELD_BY;
 use super::{Engine, EngineError, Labels, NewCachedImage, Result, Upload, parse_time};
 use crate::model::Timestamp;
 
+/// What a program ends with that SIGKILL has ended, as a shell tells it.
+const KILLED: i64 = 137;
 /// The anonymous volume that holds sources and scripts; a commit leaves it out.
 pub(super) const VOLUME: &str = "/kozmic";
 
@@ -273,9 +275,16 @@ impl Container<'_> {
         Box::pin(followed.chain(rest.flatten()))
     }
 
-    /// Whether the kernel killed one of its processes for want of memory.
+    /// Whether the kernel killed one of its processes for want of memory, once it has ended.
     pub async fn is_out_of_memory(&self) -> Result<bool> {
-        Ok(self.state().await?.oom_killed.unwrap_or(false))
+        let state = self.state().await?;
+        if state.oom_killed.unwrap_or(false) {
+            return Ok(true);
+        }
+        // Docker hears of a container's end and of what the kernel did in any order, and its state
+        // does not learn of the second any more. It tells nevertheless.
+        let may_be = state.exit_code == Some(KILLED) && self.engine.product == Product::Docker;
+        Ok(may_be && !self.told_of(state, &["oom"]).await?.is_empty())
     }
 
     /// Whether the engine was there from the start to the end of this container, which nobody
@@ -287,25 +296,26 @@ impl Container<'_> {
             // Each container's own monitor takes its output there.
             return Ok(true);
         }
-        let state = self.state().await?;
+        let told = self.told_of(self.state().await?, &["start", "die"]).await?;
+        let is_told = |what: &str| told.iter().any(|event| event == what);
+        Ok(is_told("start") && is_told("die"))
+    }
+
+    /// What of these the engine tells of it, which has ended; for as much as two seconds after
+    /// that it is waited for.
+    async fn told_of(&self, state: ContainerState, events: &[&str]) -> Result<Vec<String>> {
         let second =
             |time: Option<String>| time.as_deref().map_or(Timestamp(0), parse_time).0 / 1000;
         let filters =
-            HashMap::from([("container", vec![self.id.as_str()]), ("event", vec!["start", "die"])]);
+            HashMap::from([("container", vec![self.id.as_str()]), ("event", events.to_vec())]);
         let options = EventsOptionsBuilder::new()
             .since(&second(state.started_at).to_string())
             .until(&(second(state.finished_at) + 2).to_string())
             .filters(&filters)
             .build();
-        let events: Vec<_> = self
-            .engine
-            .docker
-            .events(Some(options))
-            .try_collect()
-            .await
-            .map_err(|e| self.engine.failed("tell what happened", e))?;
-        let is_told = |what: &str| events.iter().any(|event| event.action.as_deref() == Some(what));
-        Ok(is_told("start") && is_told("die"))
+        let told = self.engine.docker.events(Some(options)).try_collect::<Vec<_>>().await;
+        let told = told.map_err(|e| self.engine.failed("tell what happened", e))?;
+        Ok(told.into_iter().filter_map(|event| event.action).collect())
     }
 
     pub(super) async fn is_running(&self) -> Result<bool> {

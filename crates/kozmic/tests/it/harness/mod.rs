@@ -63,6 +63,9 @@ pub use world::{Build, REPOSITORY, Server, World, hook, with_header};
 
 /// Nothing a test waits for takes longer, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(150);
+/// Between two looks.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(300);
 
 /// A command as root: as it is, or through sudo, which must not ask.
 pub fn as_root(command: &[&str]) -> std::process::Command {
@@ -86,12 +89,14 @@ pub async fn eventually_within<T>(
     what: &str,
     mut ask: impl AsyncFnMut() -> Option<T>,
 ) -> T {
-    let deadline = tokio::time::Instant::now() + patience;
+    let start = tokio::time::Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(tokio::time::Instant::now() < deadline, "waited {patience:?} in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let waited = start.elapsed();
+        assert!(waited < patience, "waited {patience:?} in vain for {what}");
+        // What takes long is asked for less often, or asking takes what it waits for its time.
+        tokio::time::sleep((waited / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)).await;
     }
 }
