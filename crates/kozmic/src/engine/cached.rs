@@ -95,10 +95,10 @@ impl Engine {
     }
 
     /// Keeps what an install step left in its container, which was created for this
-    /// [image](super::ContainerSpec::becomes) and ran for so long; the image's id.
+    /// [image](super::ContainerSpec::becomes), ran for so long, and goes; the image's id.
     pub async fn commit(
         &self,
-        container: &Container<'_>,
+        container: Container<'_>,
         image: NewCachedImage<'_>,
         took: Duration,
     ) -> Result<String> {
@@ -114,6 +114,11 @@ impl Engine {
             .commit_container(options, ContainerConfig::default())
             .await
             .map_err(|e| self.failed("keep the image of the install step", e))?;
+        // Told of when the container is gone: who counts meanwhile would count its files twice,
+        // and remove an image too many.
+        if let Err(error) = container.remove().await {
+            tracing::warn!(%error, "the container of an install step stays until its job's end");
+        }
         self.images.changed.notify_one();
         Ok(committed.id)
     }

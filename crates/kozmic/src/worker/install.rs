@@ -210,12 +210,9 @@ async fn keep(
     (run.tell)(Progress::Installs("keeping the image of the install step".into()));
     let took = container.lifetime().await.map_err(JobEnd::from)?;
     let image_id = tokio::select! {
-        committed = run.engine.commit(&container, new, took) => committed.map_err(JobEnd::from)?,
+        committed = run.engine.commit(container, new, took) => committed.map_err(JobEnd::from)?,
         interrupted = run.interrupts.next() => return Err(interrupted.unattended()),
     };
-    if let Err(error) = container.remove().await {
-        tracing::warn!(job = %run.work.job, %error, "a container could not be removed");
-    }
     run.note(&format!(
         "install step done in {}; its image is kept as {:.12}",
         readable(took),
