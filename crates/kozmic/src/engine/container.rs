@@ -277,7 +277,11 @@ impl Container<'_> {
 
     /// Whether the kernel killed one of its processes for want of memory, once it has ended.
     pub async fn is_out_of_memory(&self) -> Result<bool> {
-        let state = self.state().await?;
+        self.ended_for_memory(&self.state().await?).await
+    }
+
+    /// As [`Container::is_out_of_memory`], where its state is known.
+    pub(super) async fn ended_for_memory(&self, state: &ContainerState) -> Result<bool> {
         if state.oom_killed.unwrap_or(false) {
             return Ok(true);
         }
@@ -296,21 +300,21 @@ impl Container<'_> {
             // Each container's own monitor takes its output there.
             return Ok(true);
         }
-        let told = self.told_of(self.state().await?, &["start", "die"]).await?;
+        let told = self.told_of(&self.state().await?, &["start", "die"]).await?;
         let is_told = |what: &str| told.iter().any(|event| event == what);
         Ok(is_told("start") && is_told("die"))
     }
 
     /// What of these the engine tells of it, which has ended; for as much as two seconds after
     /// that it is waited for.
-    async fn told_of(&self, state: ContainerState, events: &[&str]) -> Result<Vec<String>> {
+    async fn told_of(&self, state: &ContainerState, events: &[&str]) -> Result<Vec<String>> {
         let second =
-            |time: Option<String>| time.as_deref().map_or(Timestamp(0), parse_time).0 / 1000;
+            |time: &Option<String>| time.as_deref().map_or(Timestamp(0), parse_time).0 / 1000;
         let filters =
             HashMap::from([("container", vec![self.id.as_str()]), ("event", events.to_vec())]);
         let options = EventsOptionsBuilder::new()
-            .since(&second(state.started_at).to_string())
-            .until(&(second(state.finished_at) + 2).to_string())
+            .since(&second(&state.started_at).to_string())
+            .until(&(second(&state.finished_at) + 2).to_string())
             .filters(&filters)
             .build();
         let told = self.engine.docker.events(Some(options)).try_collect::<Vec<_>>().await;

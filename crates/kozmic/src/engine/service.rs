@@ -202,7 +202,7 @@ impl Container<'_> {
         }
         Ok(Some(ServiceEnd {
             code: state.exit_code.unwrap_or(0),
-            is_out_of_memory: state.oom_killed.unwrap_or(false),
+            is_out_of_memory: self.ended_for_memory(&state).await?,
             at: state.finished_at.as_deref().map_or(Timestamp(0), parse_time),
         }))
     }
