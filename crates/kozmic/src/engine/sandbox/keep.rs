@@ -15,6 +15,7 @@ use crate::model::JobUuid;
 
 /// As many that nobody has are kept at the most, while there are jobs: one more than were taken at
 /// once. Where one job follows another, what the one had is not made anew yet when the next begins.
+/// Never more than jobs have come: one alone needs one.
 const MOST_FREE: usize = 4;
 /// As many when no job has taken one for so long.
 const AT_REST: usize = 1;
@@ -31,9 +32,11 @@ impl Sandboxes {
         }
         let mut pool = self.pool();
         match pool.last_taken {
-            Some(last) if last.elapsed() < REST_AFTER => ((pool.at_once + 1).min(MOST_FREE), jobs),
+            Some(last) if last.elapsed() < REST_AFTER => {
+                ((pool.at_once + 1).min(MOST_FREE).min(pool.since_rest), jobs)
+            }
             Some(_) | None => {
-                pool.at_once = 0;
+                (pool.since_rest, pool.at_once) = (0, 0);
                 (AT_REST, 0)
             }
         }

@@ -65,7 +65,9 @@ struct Pool {
     /// By the holder's id.
     taken: HashMap<String, Taken>,
     last_taken: Option<Instant>,
-    /// How many were taken at once, at the most, since none had been for long.
+    /// How many were taken since none had been for long, and how many of them at once at the
+    /// most.
+    since_rest: usize,
     at_once: usize,
     has_warned: bool,
 }
@@ -128,6 +130,7 @@ impl Sandboxes {
         let taken = Taken { network, is_pending: true, is_inherited: false };
         pool.taken.insert(holder.clone(), taken);
         pool.last_taken = Some(Instant::now());
+        pool.since_rest += 1;
         pool.at_once = pool.at_once.max(pool.taken.len());
         Some(Ticket { sandboxes: self, holder })
     }
