@@ -84,8 +84,18 @@ impl Logs {
         format!("{PREFIX}/{}/{name}.log.zst", &name[..2])
     }
 
-    /// None: nothing was ever written, or it was removed.
+    /// None: nothing was written yet, or it was removed.
     pub async fn reader(&self, job: JobUuid) -> Result<Option<Reader>, LogError> {
+        self.reader_from(job, None).await
+    }
+
+    /// As [`Logs::reader`], where it is known which worker had the job last: it has the log
+    /// also when Redis has forgotten so, until that is where finished logs are.
+    pub async fn reader_from(
+        &self,
+        job: JobUuid,
+        worker: Option<&str>,
+    ) -> Result<Option<Reader>, LogError> {
         if let Some(live) = self.live(self.folder.path(job)).await? {
             return Reader::new(Stored::Live(live)).await.map(Some);
         }
@@ -98,6 +108,24 @@ impl Logs {
         if let Ok(Some(live)) = &copied {
             return Reader::new(Stored::Live(live.clone())).await.map(Some);
         }
+        let archived = self.archived(job).await;
+        if let Ok(Some(_)) = archived {
+            return archived;
+        }
+        // It may have been given back to the folder, or written since.
+        copied?;
+        let Some((elsewhere, worker)) = self.elsewhere.as_ref().zip(worker) else {
+            return archived;
+        };
+        if let Some(path) = elsewhere.bring_of(job, worker).await? {
+            let live = self.live(path).await?;
+            return Reader::new(Stored::Live(live.ok_or_else(LogError::unheard)?)).await.map(Some);
+        }
+        // Archived in between.
+        self.archived(job).await
+    }
+
+    async fn archived(&self, job: JobUuid) -> Result<Option<Reader>, LogError> {
         match self.kept(job).await {
             Ok(kept) => {
                 if let Some(elsewhere) = &self.elsewhere {
@@ -105,8 +133,7 @@ impl Logs {
                 }
                 Reader::new(Stored::Kept(kept)).await.map(Some)
             }
-            // It may have been given back to the folder, or written since.
-            Err(LogError::Objects(error)) if error.is_missing() => copied.map(|_| None),
+            Err(LogError::Objects(error)) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
     }

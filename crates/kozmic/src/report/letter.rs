@@ -217,7 +217,7 @@ fn sentence(reason: &str) -> String {
 /// The last lines of a job's log, as it was kept: what is secret was hidden before. Empty
 /// when there is none, or it can't be read.
 async fn tail(logs: &Logs, job: &Job) -> String {
-    let reader = match logs.reader(job.uuid).await {
+    let reader = match logs.reader_from(job.uuid, job.worker.as_deref()).await {
         Ok(Some(reader)) => reader,
         Ok(None) => return String::new(),
         Err(error) => {

@@ -9,6 +9,7 @@ use super::error::PageError;
 use super::visitor::{Access, Account, Acting};
 use super::words::problems;
 use super::{App, builds, jobs};
+use crate::log::{LogError, Reader};
 use crate::model::{BuildId, CommitSha, JobId, JobUuid, Timestamp};
 use crate::store::{Cancelled, Job, Project, StoreError};
 
@@ -156,5 +157,20 @@ impl App {
             Ok(job) => job.is_none_or(|job| job.status.is_finished()),
             Err(_) => false,
         }
+    }
+
+    /// The worker that has a job, or had it last; of no use where there is no other process.
+    pub(super) async fn log_holder(&self, uuid: JobUuid) -> Result<Option<String>, LogError> {
+        if self.logs.elsewhere().is_none() {
+            return Ok(None);
+        }
+        // Without it, a log that is still there might pass for none.
+        let job = self.store.job_by_uuid(uuid).await.map_err(|_| LogError::unheard())?;
+        Ok(job.and_then(|job| job.worker))
+    }
+
+    /// None: nothing was written yet.
+    pub(super) async fn log_of(&self, job: &Job) -> Result<Option<Reader>, LogError> {
+        self.logs.reader_from(job.uuid, job.worker.as_deref()).await
     }
 }

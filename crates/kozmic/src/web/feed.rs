@@ -168,7 +168,7 @@ async fn follow(app: &App, job: JobUuid, shown: &watch::Sender<Shown>) -> Result
             return Ok(());
         }
         if is_over {
-            tail.ended();
+            tail.ended(app.log_holder(job).await?);
         }
         let began = Instant::now();
         while let Some((first, html)) = tail.read(u64::MAX).await? {

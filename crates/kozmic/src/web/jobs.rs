@@ -71,11 +71,11 @@ pub(super) async fn log_response(
         let follower = app.bus.follow(job.uuid);
         // Asked after following, so that its end is not missed in between.
         let is_over = app.is_over(job.uuid).await;
-        let state =
-            Following { job: job.uuid, reader: None, at: 0, follower, is_over, app: app.clone() };
+        let (job, app) = (job.uuid, app.clone());
+        let state = Following { job, reader: None, at: 0, follower, is_over, is_last: false, app };
         plain_log::body(stream::unfold(state, Following::next), is_plain)
     } else {
-        match app.logs.reader(job.uuid).await {
+        match app.log_of(job).await {
             Ok(Some(reader)) if !is_plain => return plain_log::answer(reader, asked, headers),
             Ok(Some(reader)) => plain_log::body(reader.bytes(0), is_plain),
             Ok(None) => Body::empty(),
@@ -112,6 +112,8 @@ struct Following {
     at: u64,
     follower: Follower,
     is_over: bool,
+    /// The reader is of the log as it is when the job is over.
+    is_last: bool,
 }
 
 impl Following {
@@ -123,9 +125,7 @@ impl Following {
             if progress == Progress::Unheard && !self.is_over {
                 return Some((Err(LogError::unheard()), self));
             }
-            if progress == Progress::Finished {
-                self.ends();
-            }
+            self.is_over |= progress == Progress::Finished;
             match self.read().await {
                 Ok(bytes) if !bytes.is_empty() => return Some((Ok(bytes), self)),
                 Err(error) => return Some((Err(error), self)),
@@ -133,27 +133,22 @@ impl Following {
                 Ok(_) => {}
             }
             tokio::select! {
-                changed = self.follower.changed() => if changed.is_err() { self.ends() },
+                changed = self.follower.changed() => self.is_over |= changed.is_err(),
                 // It may end in another process, or without having started.
                 () = tokio::time::sleep(LOOK_EVERY) => {
-                    if self.app.is_over(self.job).await {
-                        self.ends();
-                    }
+                    self.is_over |= self.app.is_over(self.job).await;
                 }
                 () = shutdown.requested() => return None,
             }
         }
     }
 
-    /// The rest of a log of another process may be where finished logs are by now.
-    fn ends(&mut self) {
-        if !std::mem::replace(&mut self.is_over, true) {
-            self.reader = None;
-        }
-    }
-
     async fn read(&mut self) -> Result<Bytes, LogError> {
-        if self.reader.is_none() {
+        if self.is_over && !std::mem::replace(&mut self.is_last, true) {
+            // The rest of a log of another process may be where finished logs are by now.
+            let worker = self.app.log_holder(self.job).await?;
+            self.reader = self.app.logs.reader_from(self.job, worker.as_deref()).await?;
+        } else if self.reader.is_none() {
             self.reader = self.app.logs.reader(self.job).await?;
         }
         let Some(reader) = &mut self.reader else { return Ok(Bytes::new()) };

@@ -56,7 +56,7 @@ pub(super) async fn render(app: &App, job: &Job, page: Option<u64>) -> LogPage {
 }
 
 async fn fill(app: &App, job: &Job, page: Option<u64>, log: &mut LogPage) -> Result<(), LogError> {
-    let Some(mut reader) = app.logs.reader(job.uuid).await? else { return Ok(()) };
+    let Some(mut reader) = app.log_of(job).await? else { return Ok(()) };
     if job.status.is_finished() {
         reader.ended();
     }

@@ -215,7 +215,7 @@ async fn open(app: &App, job: &Job) -> Result<Option<Reader>, Problem> {
     if let Some(removed) = removed(job) {
         return Err(Problem::gone(removed));
     }
-    let reader = app.logs.reader(job.uuid).await;
+    let reader = app.log_of(job).await;
     let reader = reader.map_err(|error| Problem::unreadable(unreadable(job, &error)))?;
     Ok(reader.map(|mut reader| {
         if job.status.is_finished() {

@@ -17,11 +17,13 @@ pub(super) struct Tail {
     reader: Option<Reader>,
     next: u64,
     is_over: bool,
+    /// Who had the job last, when it is over.
+    worker: Option<String>,
 }
 
 impl Tail {
     pub(super) fn new(logs: &Logs, job: JobUuid, from: u64) -> Self {
-        Self { logs: logs.clone(), job, reader: None, next: from, is_over: false }
+        Self { logs: logs.clone(), job, reader: None, next: from, is_over: false, worker: None }
     }
 
     /// At the end of what is written so far.
@@ -36,12 +38,11 @@ impl Tail {
         self.next
     }
 
-    /// Nothing more is written: the last line needs no newline.
-    pub(super) fn ended(&mut self) {
-        if !std::mem::replace(&mut self.is_over, true) {
-            // The rest of a log of another process may be where finished logs are by now.
-            self.reader = None;
-        }
+    /// Nothing more is written: the last line needs no newline. `worker` had the job last.
+    pub(super) fn ended(&mut self, worker: Option<String>) {
+        // The rest of a log of another process may be where finished logs are by now.
+        self.reader = None;
+        (self.is_over, self.worker) = (true, worker);
     }
 
     /// Some of the next lines before `until`, and the number of the first; none when no
@@ -77,7 +78,7 @@ impl Tail {
 
     async fn opened(&mut self) -> Result<Option<&mut Reader>, LogError> {
         if self.reader.is_none() {
-            self.reader = self.logs.reader(self.job).await?;
+            self.reader = self.logs.reader_from(self.job, self.worker.as_deref()).await?;
         }
         Ok(self.reader.as_mut())
     }

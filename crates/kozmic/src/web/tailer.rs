@@ -122,7 +122,7 @@ impl Viewer {
     /// The rest of a log that is over.
     async fn send_all(&mut self, app: &App, socket: &mut WebSocket) -> anyhow::Result<()> {
         let mut tail = Tail::new(&app.logs, self.uuid, self.next);
-        tail.ended();
+        tail.ended(app.log_holder(self.uuid).await?);
         while let Some((_, html)) = tail.read(u64::MAX).await? {
             send(socket, message(&html)).await?;
         }

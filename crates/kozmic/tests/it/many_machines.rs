@@ -299,7 +299,16 @@ async fn a_finished_log_is_read_from_its_worker_while_the_storage_is_away() {
     .await;
     assert!(machines.world.log_text(&job).await == expected());
     assert_eq!(machines.live_logs("worker-1"), 1);
+    // Redis forgets who has the log, and the storage says that it has none.
+    machines.redis.kill().await;
     machines.restart_s3().await;
+    machines.redis.restart().await;
+    let read = eventually("the log", async || {
+        let answer = machines.world.get_log(&job.log_url).await;
+        if answer.status().is_success() { answer.text().await.ok() } else { None }
+    })
+    .await;
+    assert!(read == expected(), "{} bytes", read.len());
     eventually("the log to be archived", async || {
         (machines.live_logs("worker-1") == 0).then_some(())
     })

@@ -151,6 +151,19 @@ impl Elsewhere {
         }
     }
 
+    /// As [`Elsewhere::bring`], from a process that no place was told of.
+    pub(in crate::log) async fn bring_of(
+        &self,
+        job: JobUuid,
+        node: &str,
+    ) -> Result<Option<PathBuf>, LogError> {
+        if node == self.0.relay.node() {
+            return Ok(None);
+        }
+        let place = Place { attempt: 0, node: node.to_owned() };
+        Ok(self.bring_from(job, &place).await?.map(|it| it.0))
+    }
+
     async fn bring_from(
         &self,
         job: JobUuid,
