@@ -47,6 +47,11 @@ impl App {
         Bare::at(self.0.root.join(&repository.owner_login).join(folder))
     }
 
+    /// Where objects are that no repository has yet, or any more.
+    pub(crate) fn aside(&self, id: u64) -> Bare {
+        Bare::at(self.0.root.join(format!(".aside-{id}")))
+    }
+
     /// Where all repositories are.
     pub(crate) fn root(&self) -> &std::path::Path {
         &self.0.root

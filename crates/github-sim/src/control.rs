@@ -23,7 +23,12 @@ use crate::{
     faults::Fault,
     git::{GitError, bare::is_full_id, lfs},
     shape,
-    state::{Invalid, deliveries::Delivery, deploy_keys::DeployKey, repositories::Repository},
+    state::{
+        Invalid,
+        deliveries::Delivery,
+        deploy_keys::DeployKey,
+        repositories::{DEFAULT_BRANCH, Repository},
+    },
 };
 
 pub(crate) fn routes() -> Router<App> {
@@ -131,19 +136,23 @@ struct NewRepository {
 }
 
 async fn add_repository(State(app): State<App>, Json(new): Json<NewRepository>) -> Answer<Value> {
-    let repository = {
+    let id = app.world().next_id();
+    // Made before it is there: who asks for it meanwhile gets all of it or nothing.
+    let made = app.aside(id);
+    made.create(DEFAULT_BRANCH).await?;
+    let add = || {
         let mut world = app.world();
-        let id = world.next_id();
         let owner = world.users.by_login(&new.owner);
         let owner = owner.ok_or_else(|| Failure::no_user(&new.owner))?.clone();
-        world.repositories.add(id, &owner, &new.name, None, Timestamp::now())?
+        let added = world.repositories.add(id, &owner, &new.name, None, Timestamp::now())?;
+        made.move_to(&app.bare(&added))
+            .map_err(|error| Failure::broken(format!("cannot make {}: {error}", new.name)))
     };
-    let bare = app.bare(&repository);
-    if let Err(error) = bare.create(&repository.default_branch).await {
-        app.world().repositories.remove(repository.id);
-        return Err(error.into());
+    if let Err(refused) = add() {
+        let _ = std::fs::remove_dir_all(made.path());
+        return Err(refused);
     }
-    Ok(Json(json!({"id": repository.id})))
+    Ok(Json(json!({"id": id})))
 }
 
 #[derive(Deserialize)]

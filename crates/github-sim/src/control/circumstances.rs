@@ -168,31 +168,18 @@ pub(super) async fn relocate(
     name: &str,
 ) -> Result<(), Failure> {
     let _no_push_meanwhile = old.receiving.lock().await;
-    let from = app.bare(old).path().to_owned();
-    let new = {
-        let mut world = app.world();
-        world.repositories.relocate(old.id, owner, name)?;
-        world.repositories.by_id(old.id).cloned()
-    };
-    let Some(new) = new else {
-        return Err(Failure::no_repository(&old.full_name()));
-    };
-    let to = app.bare(&new).path().to_owned();
-    if from == to {
+    let from = app.bare(old);
+    // Both at once, for who asks meanwhile.
+    let mut world = app.world();
+    world.repositories.relocate(old.id, owner, name)?;
+    let new = world.repositories.by_id(old.id).cloned();
+    let to = app.bare(&new.ok_or_else(|| Failure::no_repository(&old.full_name()))?);
+    if from.path() == to.path() {
         return Ok(());
     }
-    let moved = || {
-        if let Some(folder) = to.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // What is left of a repository that was here before.
-        if to.is_symlink() {
-            std::fs::remove_file(&to)?;
-        }
-        std::fs::rename(&from, &to)?;
-        std::os::unix::fs::symlink(&to, &from)
-    };
-    moved().map_err(|error| Failure::broken(format!("cannot move {}: {error}", from.display())))
+    let moved = from.move_to(&to).and_then(|()| std::os::unix::fs::symlink(to.path(), from.path()));
+    moved
+        .map_err(|error| Failure::broken(format!("cannot move {}: {error}", from.path().display())))
 }
 
 #[derive(Deserialize)]
@@ -209,7 +196,9 @@ async fn delete_repository(State(app): State<App>, Json(wanted): Json<Deletion>)
 /// Its webhooks and keys go with it, and are told nothing: only organizations' webhooks are.
 pub(super) async fn remove(app: &App, found: &Repository) -> Result<(), Failure> {
     let _no_push_meanwhile = found.receiving.lock().await;
-    let folder = app.bare(found).path().to_owned();
+    let aside = app.aside(found.id);
+    let failed =
+        |error| Failure::broken(format!("cannot remove {}: {error}", aside.path().display()));
     {
         let mut world = app.world();
         world.webhooks.forget(found.id);
@@ -217,9 +206,10 @@ pub(super) async fn remove(app: &App, found: &Repository) -> Result<(), Failure>
         world.pull_requests.forget(found.id);
         world.teams.forget_repository(found.id);
         world.repositories.remove(found.id);
+        // At once, so that another one may have its place.
+        app.bare(found).move_to(&aside).map_err(failed)?;
     }
-    std::fs::remove_dir_all(&folder)
-        .map_err(|error| Failure::broken(format!("cannot remove {}: {error}", folder.display())))
+    std::fs::remove_dir_all(aside.path()).map_err(failed)
 }
 
 #[derive(Deserialize)]

@@ -35,6 +35,17 @@ impl Bare {
         Self { path: path.into() }
     }
 
+    /// Moves it to where another one is to be found, in place of the link that one may have left.
+    pub(crate) fn move_to(&self, other: &Self) -> std::io::Result<()> {
+        if let Some(folder) = other.path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        if other.path.is_symlink() {
+            std::fs::remove_file(&other.path)?;
+        }
+        std::fs::rename(&self.path, &other.path)
+    }
+
     fn git<const N: usize>(&self, args: [&str; N]) -> Command {
         let mut command = super::command(&self.path);
         command.args(args);

@@ -46,7 +46,7 @@ use crate::{
 };
 
 pub(crate) fn routes(app: &App) -> Router<App> {
-    let inner = of_repository();
+    let inner = of_repository().layer(middleware::from_fn_with_state(app.clone(), unless_deleted));
     let by_id = {
         let inner = inner.clone();
         move |State(app): State<App>, Path(path): Path<ById>, request: Request| async move {
@@ -122,6 +122,23 @@ fn of_repository() -> Router<App> {
 struct ById {
     id: u64,
     rest: Option<String>,
+}
+
+/// A repository that was deleted while it was looked at is not there, as on GitHub: here its
+/// objects may go before what needs them.
+async fn unless_deleted(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let id = || {
+        let mut parts = path.split('/').skip_while(|part| *part != "repos").skip(1);
+        let (owner, name) = (parts.next()?, parts.next()?);
+        app.world().repositories.by_name(owner, name).map(|found| found.id)
+    };
+    let before = id();
+    let answer = next.run(request).await;
+    if answer.status() == StatusCode::INTERNAL_SERVER_ERROR && id() != before {
+        return Refusal::not_found().into_response();
+    }
+    answer
 }
 
 /// GitHub answers so to a wrong verb as well.

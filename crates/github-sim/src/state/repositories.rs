@@ -6,6 +6,9 @@ use jiff::Timestamp;
 
 use super::{Invalid, users::User};
 
+/// Of a new repository that is no fork.
+pub(crate) const DEFAULT_BRANCH: &str = "main";
+
 /// What a person may do with a repository, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -123,7 +126,7 @@ impl Repositories {
             archived: false,
             allows_deploy_keys: true,
             default_branch: parent
-                .map_or_else(|| "main".to_owned(), |parent| parent.default_branch.clone()),
+                .map_or_else(|| DEFAULT_BRANCH.to_owned(), |parent| parent.default_branch.clone()),
             parent: parent.map(|parent| parent.id),
             collaborators: Vec::new(),
             created_at: now,

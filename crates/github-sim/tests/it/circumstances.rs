@@ -20,6 +20,29 @@ async fn github() -> (GitHub, Receiver) {
     (github, receiver)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_while_one_goes_and_another_comes_gets_one_of_them_or_nothing() {
+    let (github, _) = github().await;
+    let path = format!("/repos/{SITE}/branches");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let asked = async {
+        let mut seen = std::collections::BTreeSet::new();
+        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            seen.insert(github.request(Method::GET, &path, None).await.0.as_u16());
+        }
+        seen
+    };
+    let changed = async {
+        for _ in 0..30 {
+            github.sim.delete_repository(SITE).await.unwrap();
+            github.sim.add_repository("alice", "site").await.unwrap();
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (seen, ()) = tokio::join!(asked, changed);
+    assert!(seen.iter().all(|status| [200, 404].contains(status)), "{seen:?}");
+}
+
 #[tokio::test]
 async fn a_renamed_repository_is_found_by_its_old_name_and_by_its_id() {
     let (github, receiver) = github().await;
@@ -50,6 +73,8 @@ async fn a_renamed_repository_is_found_by_its_old_name_and_by_its_id() {
     github.sim.add_repository("alice", "site").await.unwrap();
     let (_, _, other) = github.request(Method::GET, "/repos/alice/site", None).await;
     assert_ne!(other["id"], id);
+    let (_, _, branches) = github.request(Method::GET, "/repos/alice/site/branches", None).await;
+    assert_eq!(branches, json!([]), "nothing of it is the other one's");
 
     github.sim.wait_for_deliveries("alice/home", 2, PATIENCE).await.unwrap();
     let told = &receiver.of("repository")[0];
