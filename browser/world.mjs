@@ -85,6 +85,8 @@ export async function eventually(what, ask) {
  * scripts were cut off is loaded again, as a person would.
  */
 const CUT = "net::ERR_NETWORK_CHANGED";
+/** The exit code of what was killed. */
+const KILLED = 137;
 
 /** @param {import("playwright-core").Page} page */
 function loadsWhole(page) {
@@ -260,7 +262,7 @@ export class World {
   }
 
   /**
-   * Runs something in the container of a job's build script.
+   * Runs something in the container of a job's build script, which may end it: that is killed then.
    * @param {Job} job
    * @param {string[]} command
    */
@@ -271,7 +273,9 @@ export class World {
       const { stdout } = await run("docker", ["ps", "--quiet", "--filter", label, "--filter", step]);
       return stdout.trim();
     });
-    await run("docker", ["exec", "--user", "0", container, ...command]);
+    await run("docker", ["exec", "--user", "0", container, ...command]).catch((error) => {
+      if (error.code !== KILLED) throw error;
+    });
   }
 
   /** @param {string[]} args */

@@ -78,7 +78,7 @@ async fn watched_by(viewers: usize, seconds: usize) {
     } else {
         None
     };
-    harness::docker(&["exec", &container, "touch", "/tmp/go"]).await;
+    harness::touch(&container, "/tmp/go").await;
     tokio::time::sleep(Duration::from_secs(seconds as u64 / 2)).await;
     let with = server.memory();
     let mut latencies = Latencies::default();

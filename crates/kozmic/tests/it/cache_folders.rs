@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{
     BASE, Build, Server, World, cache_folder_volumes, docker, eventually, hook,
-    remove_cache_folders, with_header,
+    remove_cache_folders, touch, with_header,
 };
 
 /// Says what it finds, and leaves the commit's number of letters more.
@@ -137,7 +137,7 @@ async fn jobs_at_once_have_folders_of_their_own() {
     assert!(folders(&world, &server).await.iter().all(|folder| folder["in_use"] == true));
     let filter = format!("label=kozmic.instance={}", world.instance().await);
     for container in docker(&["ps", "--quiet", "--filter", &filter]).await.lines() {
-        docker(&["exec", container, "touch", "/tmp/go"]).await;
+        touch(container, "/tmp/go").await;
     }
     for sha in [&first, &second] {
         let build = world.finished(&server.url, sha).await;

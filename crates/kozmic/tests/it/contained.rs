@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::terminal::Terminal;
 use crate::harness::{
-    BASE, World, docker, eventually, hook, remove_cached_images, web_image, with_header,
+    BASE, World, docker, eventually, hook, remove_cached_images, touch, web_image, with_header,
 };
 use crate::look_inside::expires;
 
@@ -85,7 +85,7 @@ async fn containers_of_all_kinds_have_no_more_than_they_need() {
         .await;
         assert_contained(kind, &inspected(&container).await);
         if kind != "service" {
-            docker(&["exec", &container, "touch", "/tmp/go"]).await;
+            touch(&container, "/tmp/go").await;
         }
     }
     let build = world.finished(&server.url, &sha).await;

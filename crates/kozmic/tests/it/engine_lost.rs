@@ -1,7 +1,9 @@
 //! An engine that ends, politely or not, or whose connection is cut, loses nothing.
 
 use crate::crash::{free_url, start, terminate};
-use crate::harness::{BASE, CuttableEngine, Daemon, World, busybox, docker_at, eventually, hook};
+use crate::harness::{
+    BASE, CuttableEngine, Daemon, World, busybox, docker_at, eventually, hook, touch_at,
+};
 
 /// Says which attempt it is, lets itself not be stopped, and goes on for long in the
 /// first one only.
@@ -105,7 +107,7 @@ async fn what_an_engine_had_in_hand_when_it_was_killed_may_be_missing() {
     daemon.kill();
     server.wait().await.unwrap();
     daemon.restart().await;
-    docker(&["exec", &script, "sh", "-c", ": >/tmp/go"]).await;
+    touch_at(at.as_deref(), &script, "/tmp/go").await;
     // The next one sees the end, and nobody what the one before had read and not kept.
     eventually("the script's end", async || docker(&running).await.is_empty().then_some(())).await;
     let mut server = start(&world, &url).await;

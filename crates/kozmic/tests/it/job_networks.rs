@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::crash::{free_url, said, start, terminate};
 use crate::harness::{
     BASE, Build, Daemon, Registry, World, address_for_containers, as_root, busybox, docker,
-    docker_at, eventually, free_port, hook, remove_cached_images, web_image, with_header,
+    docker_at, eventually, free_port, hook, remove_cached_images, touch, web_image, with_header,
 };
 
 const METADATA: &str = "169.254.169.254";
@@ -146,7 +146,7 @@ async fn what_the_settings_block_is_reached_by_nothing_of_a_job() {
             let told = docker(&["exec", &service, "sh", "-c", &connect]).await;
             assert_eq!(told.trim() == "reached", is_reached, "{setting:?}: a service, {target}");
         }
-        docker(&["exec", &script, "touch", "/tmp/go"]).await;
+        touch(&script, "/tmp/go").await;
         let build = world.finished(&server.url, &sha).await;
         assert_eq!(build.status, "success", "{:?}", build.jobs);
         let expected: Vec<String> = targets
@@ -195,7 +195,7 @@ async fn jobs_do_not_reach_one_another() {
     let told = docker(&["exec", other, "bash", "-c", &connect]).await;
     assert_eq!(told.trim(), "");
     for script in &scripts {
-        docker(&["exec", script, "touch", "/tmp/go"]).await;
+        touch(script, "/tmp/go").await;
     }
     for sha in [&first, &second] {
         assert_eq!(world.finished(&server.url, sha).await.status, "success");
@@ -228,7 +228,7 @@ async fn the_next_job_has_the_network_and_nothing_that_root_wrote_about_names() 
         let holder = mode.strip_prefix("container:").unwrap().to_owned();
         networks.extend(world.networks_of(std::slice::from_ref(&holder)).await);
         holders.insert(holder);
-        docker(&["exec", &script, "touch", "/tmp/go"]).await;
+        touch(&script, "/tmp/go").await;
         assert_eq!(world.finished(&server.url, &sha).await.status, "success");
     }
     // Each has one that nobody has had, in networks that somebody has had.
@@ -263,7 +263,7 @@ async fn forty_jobs_run_at_once() {
     assert_eq!(world.networks_of(&holders).await.len(), JOBS);
     assert!(modes.iter().all(|mode| mode.starts_with("container:")), "{modes:?}");
     for script in &scripts {
-        docker(&["exec", script, "touch", "/tmp/go"]).await;
+        touch(script, "/tmp/go").await;
     }
     for sha in &pushes {
         let build = world.finished(&server.url, sha).await;
@@ -329,7 +329,7 @@ async fn a_network_outlives_its_server_and_goes_when_its_job_is_over() {
         (left == [of_job.as_str()]).then_some(())
     })
     .await;
-    docker(&["exec", script, "touch", "/tmp/go"]).await;
+    touch(script, "/tmp/go").await;
     let build = world.finished(&url, &sha).await;
     let log = world.log_text(build.job("Tests")).await;
     assert_eq!(build.status, "success", "{log} {}", said(&world));

@@ -53,7 +53,7 @@ async fn pages_are_told_when_a_build_begins_and_ends() {
         (!found.trim().is_empty()).then(|| found.trim().to_owned())
     })
     .await;
-    crate::harness::docker(&["exec", &container, "touch", "/tmp/go"]).await;
+    crate::harness::touch(&container, "/tmp/go").await;
     shows(&world, url, &mut owners, "/projects/1/history/", "✓ success").await;
     world.finished(url, &sha).await;
 

@@ -30,7 +30,7 @@ async fn go(world: &World) {
     let of_world = format!("label=kozmic.instance={instance}");
     let running = crate::harness::docker(&["ps", "--quiet", "--filter", &of_world]).await;
     for container in running.lines() {
-        crate::harness::docker(&["exec", container, "touch", "/tmp/go"]).await;
+        crate::harness::touch(container, "/tmp/go").await;
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_tungstenite::client_async;
 
 use crate::harness::tailer::{lines, next, until_finished, with_token};
 use crate::harness::{
-    BASE, Tls, World, as_here, docker, eventually, free_port, hook, shell, shown, succeeded,
+    BASE, Tls, World, as_here, eventually, free_port, hook, shell, shown, succeeded, touch,
 };
 
 /// Debian's nginx, with a folder of its own; ends when it is dropped.
@@ -149,7 +149,7 @@ async fn a_log_is_watched_and_numbers_are_read_through_nginx() {
     let first = next(&mut viewer).await.unwrap();
     assert_eq!(lines(first["content"].as_str().unwrap()), [(1, "begin".to_owned())]);
     for container in world.containers("build").await {
-        docker(&["exec", &container, "touch", "/tmp/go"]).await;
+        touch(&container, "/tmp/go").await;
     }
     let shown = lines(&until_finished(&mut viewer).await.0);
     assert!(shown.into_iter().eq((1..=5000).map(|n| (n + 1, n.to_string()))), "a viewer's lines");

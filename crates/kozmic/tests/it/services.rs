@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::crash::{free_url, said, start};
 use crate::harness::{
     BASE, Build, Server, World, docker, eventually, hook, networks_of, postgres_image,
-    remove_cached_images, web_image, with_header,
+    remove_cached_images, touch, web_image, with_header,
 };
 
 /// Fetches a page of the service `web`, by bash alone.
@@ -206,7 +206,7 @@ async fn a_script_keeps_its_services_when_its_server_is_killed() {
     server.kill().await.unwrap();
     let mut server = start(&world, &url).await;
     let [container] = &world.containers("build").await[..] else { panic!("one script runs") };
-    docker(&["exec", container, "touch", "/tmp/go"]).await;
+    touch(container, "/tmp/go").await;
     let build = world.finished(&url, &sha).await;
     let job = build.job("Tests");
     assert_eq!((build.status.as_str(), job.return_code), ("failure", Some(5)), "{}", said(&world));
@@ -236,7 +236,7 @@ async fn services_of_a_job_that_was_given_up_are_released() {
         running().await.filter(|now| *now != first)
     })
     .await;
-    docker(&["exec", &second[0], "sh", "-c", ": > /tmp/go"]).await;
+    touch(&second[0], "/tmp/go").await;
     let build = world.finished(&url, &sha).await;
     assert_eq!(build.status, "success", "{}", said(&world));
     world.nothing_left().await;
@@ -269,7 +269,7 @@ async fn forty_jobs_have_services_at_once() {
     })
     .await;
     for script in &scripts {
-        docker(&["exec", script, "touch", "/tmp/go"]).await;
+        touch(script, "/tmp/go").await;
     }
     for sha in &pushes {
         let build = world.finished(&server.url, sha).await;
@@ -332,7 +332,7 @@ async fn addresses_that_are_taken_are_left_alone_and_none_left_is_an_error() {
     let scripts = eventually("the script", async || {
         Some(world.containers("build").await).filter(|scripts| !scripts.is_empty())
     });
-    docker(&["exec", &scripts.await[0], "touch", "/tmp/go"]).await;
+    touch(&scripts.await[0], "/tmp/go").await;
     assert_eq!(world.finished(&server.url, &sha).await.status, "success");
     // Or its container is taken for the next one's.
     world.nothing_left().await;
@@ -342,7 +342,7 @@ async fn addresses_that_are_taken_are_left_alone_and_none_left_is_an_error() {
     let scripts = eventually("the script of the second job", async || {
         Some(world.containers("build").await).filter(|scripts| !scripts.is_empty())
     });
-    docker(&["exec", &scripts.await[0], "touch", "/tmp/go"]).await;
+    touch(&scripts.await[0], "/tmp/go").await;
     eventually("its end", async || {
         let again = world.build_of(&server.url, &other).await;
         (again.status == "success").then_some(())

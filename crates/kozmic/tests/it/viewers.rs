@@ -2,7 +2,7 @@
 
 use crate::crash::{free_url, said, start};
 use crate::harness::tailer::{Socket, lines, narrow_tailer, next, tailer, until_finished};
-use crate::harness::{BASE, World, docker, eventually, hook};
+use crate::harness::{self, BASE, World, docker, eventually, hook};
 
 const VIEWERS: u64 = 200;
 const LINES: u64 = 2_000;
@@ -20,7 +20,7 @@ fn expected(from: u64, to: u64) -> Vec<(u64, String)> {
 async fn touch(world: &World, path: &str) {
     let filter = format!("label=kozmic.instance={}", world.instance().await);
     let container = docker(&["ps", "--quiet", "--filter", &filter]).await;
-    docker(&["exec", container.trim(), "touch", path]).await;
+    harness::touch(container.trim(), path).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

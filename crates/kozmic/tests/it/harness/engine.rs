@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,17 +44,37 @@ pub async fn docker(arguments: &[&str]) -> String {
 
 /// As [`docker`], at another engine.
 pub async fn docker_at(engine: Option<&str>, arguments: &[&str]) -> String {
+    let output = output_of(engine, arguments).await;
+    assert!(output.status.success(), "docker {arguments:?}: {}", said(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn output_of(engine: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new("docker");
     if let Some(engine) = engine {
         command.args(["--host", engine]);
     }
-    let output = command.args(arguments).output().await.unwrap();
-    assert!(
-        output.status.success(),
-        "docker {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    command.args(arguments).output().await.unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Makes an empty file in a container, for which its script waits.
+pub async fn touch(container: &str, path: &str) {
+    touch_at(engine_host().await.as_deref(), container, path).await;
+}
+
+/// As [`touch`], at another engine.
+pub async fn touch_at(engine: Option<&str>, container: &str, path: &str) {
+    // The script may end as soon as it is there, and what has made it is killed with the container.
+    const KILLED: i32 = 137;
+    let make = format!(": > {path}");
+    let arguments = ["exec", container, "/bin/sh", "-c", &make];
+    let output = output_of(engine, &arguments).await;
+    let is_made = output.status.success() || output.status.code() == Some(KILLED);
+    assert!(is_made, "docker {arguments:?}: {}, {}", output.status, said(&output));
 }
 
 /// This machine's address on the engine's bridge: containers reach it, and nobody else. The

@@ -38,7 +38,7 @@ pub use disk::TinyDisk;
 pub use engine::{
     BASE, CuttableEngine, Registry, address_for_containers, busybox, cached_images, containers_of,
     docker, docker_at, docker_config, engine_host, free_port, is_podman, remove_cached_images,
-    remove_images_of_runs,
+    remove_images_of_runs, touch, touch_at,
 };
 pub use installation::{Installation, Shape};
 pub use machines::{Machines, Node};
