@@ -38,6 +38,7 @@ mod completions;
 mod compose;
 mod contained;
 mod crash;
+mod demo;
 mod disk;
 mod docs;
 mod doctor;
