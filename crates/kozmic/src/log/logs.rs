@@ -112,17 +112,23 @@ impl Logs {
         if let Ok(Some(_)) = archived {
             return archived;
         }
-        // It may have been given back to the folder, or written since.
-        copied?;
+        // It may have been given back to the folder, or written since. Where the storage can't be
+        // asked either, that is why: finished logs are there.
+        if let Err(error) = copied {
+            return archived.and(Err(error));
+        }
         let Some((elsewhere, worker)) = self.elsewhere.as_ref().zip(worker) else {
             return archived;
         };
-        if let Some(path) = elsewhere.bring_of(job, worker).await? {
-            let live = self.live(path).await?;
-            return Reader::new(Stored::Live(live.ok_or_else(LogError::unheard)?)).await.map(Some);
+        match elsewhere.bring_of(job, worker).await {
+            Ok(Some(path)) => {
+                let live = self.live(path).await?.ok_or_else(LogError::unheard)?;
+                Reader::new(Stored::Live(live)).await.map(Some)
+            }
+            // Archived in between.
+            Ok(None) => self.archived(job).await,
+            Err(error) => archived.and(Err(error)),
         }
-        // Archived in between.
-        self.archived(job).await
     }
 
     async fn archived(&self, job: JobUuid) -> Result<Option<Reader>, LogError> {
