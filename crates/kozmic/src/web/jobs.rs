@@ -17,7 +17,7 @@ use super::visitor::Access;
 use super::words::job as words;
 use super::words::problems::Thing;
 use super::{App, plain_log};
-use crate::log::{Follower, LogError, Progress, Reader};
+use crate::log::{Follower, Growing, LogError, Progress};
 use crate::model::{JobId, JobUuid, Timestamp};
 use crate::store::{Job, Project};
 
@@ -72,7 +72,8 @@ pub(super) async fn log_response(
         // Asked after following, so that its end is not missed in between.
         let is_over = app.is_over(job.uuid).await;
         let (job, app) = (job.uuid, app.clone());
-        let state = Following { job, reader: None, at: 0, follower, is_over, is_last: false, app };
+        let log = Growing::new(&app.logs, job);
+        let state = Following { app, job, log, at: 0, follower, is_over };
         plain_log::body(stream::unfold(state, Following::next), is_plain)
     } else {
         match app.log_of(job).await {
@@ -107,13 +108,11 @@ pub(super) fn unreadable(job: &Job, error: &LogError) -> String {
 struct Following {
     app: App,
     job: JobUuid,
-    reader: Option<Reader>,
+    log: Growing,
     /// Bytes that were delivered.
     at: u64,
     follower: Follower,
     is_over: bool,
-    /// The reader is of the log as it is when the job is over.
-    is_last: bool,
 }
 
 impl Following {
@@ -144,14 +143,10 @@ impl Following {
     }
 
     async fn read(&mut self) -> Result<Bytes, LogError> {
-        if self.is_over && !std::mem::replace(&mut self.is_last, true) {
-            // The rest of a log of another process may be where finished logs are by now.
-            let worker = self.app.log_holder(self.job).await?;
-            self.reader = self.app.logs.reader_from(self.job, worker.as_deref()).await?;
-        } else if self.reader.is_none() {
-            self.reader = self.app.logs.reader(self.job).await?;
+        if self.is_over && !self.log.is_over() {
+            self.log.ended(self.app.log_holder(self.job).await?);
         }
-        let Some(reader) = &mut self.reader else { return Ok(Bytes::new()) };
+        let Some(reader) = self.log.reader().await? else { return Ok(Bytes::new()) };
         let bytes = reader.bytes_at(self.at).await?;
         self.at += bytes.len() as u64;
         Ok(bytes)

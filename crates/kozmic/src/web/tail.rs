@@ -1,7 +1,7 @@
 //! The lines of a log as HTML, in their order, from any of them on.
 
 use super::jobs::line_html;
-use crate::log::{LogError, Logs, Reader};
+use crate::log::{Growing, LogError, Logs};
 use crate::model::JobUuid;
 
 /// Bytes of HTML given at a time, about.
@@ -11,25 +11,19 @@ const ROWS: usize = 200;
 
 /// Reads a log at its own pace.
 pub(super) struct Tail {
-    logs: Logs,
-    job: JobUuid,
-    /// None until something is written.
-    reader: Option<Reader>,
+    log: Growing,
     next: u64,
-    is_over: bool,
-    /// Who had the job last, when it is over.
-    worker: Option<String>,
 }
 
 impl Tail {
     pub(super) fn new(logs: &Logs, job: JobUuid, from: u64) -> Self {
-        Self { logs: logs.clone(), job, reader: None, next: from, is_over: false, worker: None }
+        Self { log: Growing::new(logs, job), next: from }
     }
 
     /// At the end of what is written so far.
     pub(super) async fn at_end(logs: &Logs, job: JobUuid) -> Result<Self, LogError> {
         let mut tail = Self::new(logs, job, 1);
-        tail.next += tail.opened().await?.map_or(0, |reader| reader.line_count());
+        tail.next += tail.log.reader().await?.map_or(0, |reader| reader.line_count());
         Ok(tail)
     }
 
@@ -38,21 +32,16 @@ impl Tail {
         self.next
     }
 
-    /// Nothing more is written: the last line needs no newline. `worker` had the job last.
+    /// As [`Growing::ended`].
     pub(super) fn ended(&mut self, worker: Option<String>) {
-        // The rest of a log of another process may be where finished logs are by now.
-        self.reader = None;
-        (self.is_over, self.worker) = (true, worker);
+        self.log.ended(worker);
     }
 
     /// Some of the next lines before `until`, and the number of the first; none when no
     /// more are written yet.
     pub(super) async fn read(&mut self, until: u64) -> Result<Option<(u64, String)>, LogError> {
-        let (first, is_over) = (self.next, self.is_over);
-        let Some(reader) = self.opened().await? else { return Ok(None) };
-        if is_over {
-            reader.ended();
-        }
+        let first = self.next;
+        let Some(reader) = self.log.reader().await? else { return Ok(None) };
         let (mut html, mut next) = (String::new(), first);
         while html.len() < PIECE && next < until {
             let count = usize::try_from(until - next).unwrap_or(ROWS).min(ROWS);
@@ -71,15 +60,8 @@ impl Tail {
 
     /// The line under way as far as it is written; it is given out again when it is whole.
     pub(super) async fn unfinished(&mut self) -> Result<Option<(u64, String)>, LogError> {
-        let Some(reader) = self.opened().await? else { return Ok(None) };
+        let Some(reader) = self.log.reader().await? else { return Ok(None) };
         let row = reader.unfinished().await?;
         Ok(row.map(|row| (row.number, line_html(row.number, &row.html))))
-    }
-
-    async fn opened(&mut self) -> Result<Option<&mut Reader>, LogError> {
-        if self.reader.is_none() {
-            self.reader = self.logs.reader_from(self.job, self.worker.as_deref()).await?;
-        }
-        Ok(self.reader.as_mut())
     }
 }
