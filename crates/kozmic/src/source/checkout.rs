@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::git::{Failed, Git};
-use super::ssh::Keys;
-use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk, submodules};
+use super::{DEPTH, Result, SourceError, Wanted, mirror, on_disk};
 use crate::model::GitRef;
 
 /// Folders are removed by a thread with a stack of this size: their depth is for
@@ -88,12 +87,7 @@ pub(super) async fn empty(path: &Path) -> Result<Checkout> {
     Ok(Checkout::new(path, String::new()))
 }
 
-pub(super) async fn make(
-    mirror: &Path,
-    keys: &Keys,
-    wanted: &Wanted,
-    path: &Path,
-) -> Result<Checkout> {
+pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
     let mut checkout = empty(path).await?;
     checkout.tree = wanted.sha.to_string();
     let git = async |arguments: &[&str]| {
@@ -119,7 +113,6 @@ pub(super) async fn make(
     // Not by `checkout -B`: a branch may be called -x, or HEAD.
     git(&["symbolic-ref", "HEAD", &format!("refs/heads/{branch}")]).await?;
     git(&["reset", "--quiet", "--hard"]).await?;
-    submodules::update(path, keys, wanted).await?;
     Ok(checkout)
 }
 

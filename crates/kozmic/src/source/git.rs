@@ -158,6 +158,12 @@ impl Git {
         self
     }
 
+    /// Reads this repository's objects instead of those where it works.
+    pub(super) fn objects(mut self, path: &Path) -> Self {
+        self.0.env("GIT_OBJECT_DIRECTORY", path);
+        self
+    }
+
     /// Its standard output, or what it said when it failed.
     pub(super) async fn run(self) -> Result<std::result::Result<String, Failed>> {
         let bytes = self.run_bytes().await?;

@@ -60,33 +60,39 @@ impl Pointer {
     }
 }
 
-/// Puts the contents in the place of all pointers of a checkout. What the mirror does not have
-/// is fetched into it, by `hold` only one at a time.
+/// Puts the contents in the place of all pointers of a checkout and its submodules. What the
+/// mirror does not have is fetched into it, by `hold` only one at a time.
 pub(super) async fn check_out(
-    (mirror, checkout): (&Path, &Path),
+    (mirror, folders): (&Path, &[PathBuf]),
     keys: &Keys,
     wanted: &Wanted,
     limit: u64,
     hold: impl Future<Output = tokio::sync::OwnedMutexGuard<()>>,
 ) -> Result<()> {
-    let pointers = pointers(checkout).await?;
-    if pointers.is_empty() {
-        return Ok(());
+    let mut trees = Vec::new();
+    for folder in folders {
+        trees.push((folder, pointers(folder).await?));
     }
-    let bytes = pointers.iter().fold(0_u64, |sum, pointer| sum.saturating_add(pointer.size));
+    let all = trees.iter().flat_map(|(_, pointers)| pointers);
+    let bytes = all.fold(0_u64, |sum, pointer| sum.saturating_add(pointer.size));
     if bytes > limit {
         let (bytes, limit) = (readable_bytes(bytes), readable_bytes(limit));
         return Err(SourceError::LargeFiles { bytes, limit });
     }
     let storage = mirror.join("lfs");
-    let is_missing = || pointers.iter().any(|pointer| !pointer.is_kept(&storage));
-    if is_missing() {
+    let lacks = |of: &[Pointer]| of.iter().any(|pointer| !pointer.is_kept(&storage));
+    if trees.iter().any(|(_, pointers)| lacks(pointers)) {
         let _held = hold.await;
-        if is_missing() {
-            fetch(mirror, keys, wanted, &pointers).await?;
+        for (folder, pointers) in &trees {
+            if lacks(pointers) {
+                fetch((mirror, folder), keys, wanted, pointers).await?;
+            }
         }
     }
-    put(checkout, &storage, pointers).await
+    for (folder, pointers) in trees {
+        put(folder, &storage, pointers).await?;
+    }
+    Ok(())
 }
 
 /// As [`check_out`], of what lies in a work tree on this machine.
@@ -102,7 +108,9 @@ pub(super) async fn copy(tree: &Path, checkout: &Path) -> Result<()> {
     let git = asked.unwrap_or_default();
     let storage = tree.join(git.trim_end_matches('\n')).join("lfs");
     if let Some(missing) = pointers.iter().find(|pointer| !pointer.is_kept(&storage)) {
-        return Err(SourceError::NotPulled { path: missing.path.display().to_string() });
+        return Err(SourceError::NotPulled {
+            path: tree.join(&missing.path).display().to_string(),
+        });
     }
     put(checkout, &storage, pointers).await
 }
@@ -129,22 +137,38 @@ async fn pointers(checkout: &Path) -> Result<Vec<Pointer>> {
     Ok(found)
 }
 
-/// In the mirror, which has no files: a commit's own `.lfsconfig` leads nowhere.
-async fn fetch(mirror: &Path, keys: &Keys, wanted: &Wanted, of: &[Pointer]) -> Result<()> {
+/// Those of the commit that is checked out in a folder, from where that came from. In the mirror,
+/// which has no files: a commit's own `.lfsconfig` leads nowhere.
+async fn fetch(
+    (mirror, folder): (&Path, &Path),
+    keys: &Keys,
+    wanted: &Wanted,
+    of: &[Pointer],
+) -> Result<()> {
     if programs::git_lfs().await.is_err() {
         let path = of.first().map(|pointer| pointer.path.display().to_string());
         return Err(SourceError::NoLfs { path: path.unwrap_or_default(), count: of.len() });
     }
     let session = keys.session(wanted)?;
-    let remote = format!("remote.origin.url={}", wanted.clone_url());
+    let ask = async |arguments: &[&str]| {
+        let told = Git::in_folder(folder).args(arguments).run().await?;
+        let told = told.map_err(|failed| SourceError::LargeFile {
+            path: folder.display().to_string(),
+            problem: failed.problem(),
+        })?;
+        Ok::<_, SourceError>(told.trim_end_matches('\n').to_owned())
+    };
+    let url = ask(&["config", "--get", "remote.origin.url"]).await?;
+    let sha = ask(&["rev-parse", "HEAD"]).await?;
+    let objects = ask(&["rev-parse", "--path-format=absolute", "--git-path", "objects"]).await?;
     let fetched = Git::in_folder(mirror)
+        .objects(Path::new(&objects))
         .with_key(session.as_ref())
         .trusting(keys.authorities())
-        .args(["-c", &remote, "lfs", "fetch", "origin", wanted.sha.as_str()])
+        .args(["-c", &format!("remote.origin.url={url}"), "lfs", "fetch", "origin", &sha])
         .run()
         .await?;
-    let failed =
-        |problem: String| SourceError::LfsFetch { url: wanted.clone_url().to_owned(), problem };
+    let failed = |problem: String| SourceError::LfsFetch { url: url.clone(), problem };
     fetched.map_err(|it| failed(said(&it)))?;
     let storage = mirror.join("lfs");
     match of.iter().find(|pointer| !pointer.is_kept(&storage)) {

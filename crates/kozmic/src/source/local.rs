@@ -8,11 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::checkout::Checkout;
 use super::git::{Failed, Git};
+use super::submodules::{self, LEVELS};
 use super::{DEPTH, Result, SourceError, lfs, on_disk};
 use crate::model::CommitSha;
 
-/// Submodules in submodules, at the most.
-const LEVELS: usize = 10;
 const ADD_ALL: [&str; 4] = [lfs::AS_POINTERS[0], lfs::AS_POINTERS[1], "add", "--all"];
 
 /// A git work tree on this machine.
@@ -77,22 +76,30 @@ impl LocalTree {
         Ok(files)
     }
 
-    /// A copy at `path`: the commit with its history, and, unless only what is
-    /// `committed` is wanted, everything that was changed, deleted or added since
-    /// and is not ignored. The tree that is copied from is only read.
+    /// A copy at `path`: the commit with its history and its submodules, and, unless only
+    /// what is `committed` is wanted, everything that was changed, deleted or added since
+    /// and is not ignored, in submodules as well. The trees that are copied from are only
+    /// read.
     pub async fn copy(&self, path: &Path, committed: bool) -> Result<Checkout> {
+        Ok(Checkout::new(path, self.copy_level(path, committed, 0).await?))
+    }
+
+    /// What git calls the tree that the copy is of.
+    async fn copy_level(&self, path: &Path, committed: bool, level: usize) -> Result<String> {
         fs::create_dir_all(path).map_err(on_disk(path))?;
         let changed = async { if committed { Ok(BTreeSet::new()) } else { self.changed().await } };
         let (copied, changed) = tokio::join!(self.copy_commit(path), changed);
         copied?;
         let changed = changed?;
+        for name in &changed {
+            let (from, to) = (self.root.join(name), path.join(name));
+            copy_one(&from, &to).map_err(on_disk(&from))?;
+        }
+        // What is tracked of them is the commit that is checked out there.
+        self.copy_submodules(path, committed, level + 1).await?;
         if changed.is_empty() {
             lfs::copy(&self.root, path).await?;
-            return Ok(Checkout::new(path, self.sha.to_string()));
-        }
-        for name in changed {
-            let (from, to) = (self.root.join(&name), path.join(&name));
-            copy_one(&from, &to).map_err(on_disk(&from))?;
+            return Ok(self.sha.to_string());
         }
         // What is tracked is looked up in the tree as it is now. It is made with an
         // index of its own, so that the changes stay uncommitted and unstaged.
@@ -105,7 +112,39 @@ impl LocalTree {
         let tree = with_index(&["write-tree"]).await?.map_err(failed)?;
         fs::remove_file(&index).map_err(on_disk(&index))?;
         lfs::copy(&self.root, path).await?;
-        Ok(Checkout::new(path, tree.trim().to_owned()))
+        Ok(tree.trim().to_owned())
+    }
+
+    /// The submodules of the copy at `path`, each from where it is checked out here.
+    async fn copy_submodules(&self, path: &Path, committed: bool, level: usize) -> Result<()> {
+        if !submodules::has_any(path) {
+            return Ok(());
+        }
+        if level > LEVELS {
+            let problem = format!("more than {LEVELS} levels of submodules");
+            return Err(SourceError::Submodules(problem));
+        }
+        // One that was added and is not committed yet is in the index here.
+        let links = submodules::links(if committed { path } else { &self.root }).await?;
+        for (name, sha) in links.into_iter().filter(|(name, _)| is_inside(name)) {
+            let from = self.root.join(&name);
+            let missing = || SourceError::NotUpdated { path: from.display().to_string() };
+            if !from.join(".git").exists() {
+                if submodules::is_left_alone(path, &name).await? {
+                    continue;
+                }
+                return Err(missing());
+            }
+            let mut tree = Self::open(&from).await?;
+            if committed && tree.sha != sha {
+                let commit = format!("{sha}^{{commit}}");
+                let found = Git::in_folder(&from).args(["cat-file", "-e", &commit]).run().await?;
+                found.map_err(|_| missing())?;
+                tree.sha = sha;
+            }
+            Box::pin(tree.copy_level(&path.join(&name), committed, level)).await?;
+        }
+        Ok(())
     }
 
     async fn copy_commit(&self, path: &Path) -> Result<()> {
@@ -125,7 +164,7 @@ impl LocalTree {
             "--update-head-ok",
             &format!("--depth={DEPTH}"),
             &format!("file://{}", self.root.display()),
-            &format!("+HEAD:refs/heads/{branch}"),
+            &format!("+{}:refs/heads/{branch}", self.sha),
         ])
         .await?;
         git(&["reset", "--quiet", "--hard"]).await?;
@@ -204,7 +243,7 @@ fn copy_one(from: &Path, to: &Path) -> io::Result<()> {
     } else if found.is_file() {
         fs::copy(from, to).map(|_| ())
     } else {
-        // A submodule: its own commit is checked out with the others.
+        // A submodule: it is copied with the others.
         Ok(())
     }
 }

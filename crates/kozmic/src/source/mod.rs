@@ -88,6 +88,11 @@ pub enum SourceError {
     LargeFile { path: String, problem: String },
     #[error("{path} is in Git LFS and its contents are not here: run `git lfs pull` first")]
     NotPulled { path: String },
+    #[error(
+        "the submodule {path} is not here as the commit has it: run `git submodule update --init \
+         --recursive` first"
+    )]
+    NotUpdated { path: String },
     #[error("can't look up the tracked files: {0}")]
     Tracked(String),
     #[error("git can't be run: {0}")]
@@ -215,10 +220,10 @@ impl Source {
             mirror::fetch(&self.mirrors, &self.keys, wanted).await?
         };
         let path = self.checkouts.join(format!("{job}-{attempt}"));
-        let checkout = checkout::make(&mirror, &self.keys, wanted, &path).await?;
+        let checkout = checkout::make(&mirror, wanted, &path).await?;
+        let folders = submodules::update(checkout.path(), &self.keys, wanted).await?;
         let hold = async { self.lock_of(wanted.project).lock_owned().await };
-        let folders = (mirror.as_path(), checkout.path());
-        lfs::check_out(folders, &self.keys, wanted, self.lfs_limit, hold).await?;
+        lfs::check_out((&mirror, &folders), &self.keys, wanted, self.lfs_limit, hold).await?;
         Ok(checkout)
     }
 

@@ -1,23 +1,27 @@
 //! Submodules, level by level: each URL is looked at before it is fetched,
 //! because it is the server that fetches it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::git::{Failed, Git};
 use super::refusal;
 use super::ssh::{self, Keys};
 use super::{DEPTH, Result, SourceError, Wanted};
+use crate::model::CommitSha;
 
 /// Submodules in submodules, at the most.
-const LEVELS: usize = 10;
+pub(super) const LEVELS: usize = 10;
 
-pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Result<()> {
+/// Checks out the submodules of a checkout; its folder and theirs.
+pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Result<Vec<PathBuf>> {
     let failed = |failed: Failed| refusal::of_submodules(&failed, wanted);
+    let mut all = Vec::new();
     let mut folders = vec![(checkout.to_owned(), 0)];
     while let Some((folder, level)) = folders.pop() {
-        // A link could lead out of the checkout.
-        let is_file = |path: PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_file());
-        if !is_file(folder.join(".gitmodules")) {
+        all.push(folder.clone());
+        if !has_any(&folder) {
             continue;
         }
         if level >= LEVELS {
@@ -37,20 +41,70 @@ pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Res
             .await?
             .map_err(failed)?;
         let paths = settings(&folder, "path").await?;
-        folders.extend(paths.iter().map(|path| (folder.join(path), level + 1)));
+        // Not one that its commit wants left alone.
+        let checked_out =
+            paths.iter().map(|path| folder.join(path)).filter(|it| is_file(it, ".git"));
+        folders.extend(checked_out.map(|path| (path, level + 1)));
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Whether a folder's commit has submodules.
+pub(super) fn has_any(folder: &Path) -> bool {
+    is_file(folder, ".gitmodules")
+}
+
+/// A link could lead out of the checkout.
+fn is_file(folder: &Path, name: &str) -> bool {
+    folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file())
+}
+
+/// The submodules that a folder's index names: where they lie below it, and at which commit.
+pub(super) async fn links(folder: &Path) -> Result<Vec<(PathBuf, CommitSha)>> {
+    let listed = Git::in_folder(folder).args(["ls-files", "--stage", "-z"]).run_bytes().await?;
+    let listed = listed.map_err(|failed| SourceError::NotATree {
+        path: folder.display().to_string(),
+        problem: failed.problem(),
+    })?;
+    // `<mode> <object> <stage>TAB<path>`, each ended by NUL (git-ls-files(1), "OUTPUT").
+    let links = listed.split(|byte| *byte == 0).filter_map(|entry| {
+        let about = entry.strip_prefix(b"160000 ")?;
+        let tab = about.iter().position(|byte| *byte == b'\t')?;
+        let sha = std::str::from_utf8(&about[..tab]).ok()?.split(' ').next()?.parse().ok()?;
+        Some((PathBuf::from(OsStr::from_bytes(&about[tab + 1..])), sha))
+    });
+    Ok(links.collect())
+}
+
+/// Whether a folder's commit wants the submodule at this path left alone (gitmodules(5),
+/// "submodule.<name>.update").
+pub(super) async fn is_left_alone(folder: &Path, path: &Path) -> Result<bool> {
+    let entries = entries(folder, "(path|update)").await?;
+    let value = |name: &str, key: &str| {
+        let key = format!("{name}.{key}");
+        entries.iter().rfind(|entry| entry.0 == key).map(|entry| entry.1.as_str())
+    };
+    let mut names = entries.iter().filter_map(|(key, at)| {
+        let name = key.strip_suffix(".path")?;
+        (Path::new(at) == path).then_some(name)
+    });
+    Ok(names.any(|name| value(name, "update") == Some("none")))
 }
 
 /// All values of `submodule.*.<key>` in a `.gitmodules`.
 async fn settings(folder: &Path, key: &str) -> Result<Vec<String>> {
-    let pattern = format!(r"^submodule\..*\.{key}$");
+    Ok(entries(folder, key).await?.into_iter().map(|(_, value)| value).collect())
+}
+
+/// The names and values of all `submodule.*.<keys>` in a `.gitmodules`.
+async fn entries(folder: &Path, keys: &str) -> Result<Vec<(String, String)>> {
+    let pattern = format!(r"^submodule\..*\.{keys}$");
     let arguments = ["config", "--null", "--file", ".gitmodules", "--get-regexp", &pattern];
     let listed = Git::in_folder(folder).args(arguments).run().await?;
     // git answers 1 when there is none.
     let listed = listed.unwrap_or_default();
-    let values = listed.split_terminator('\0').filter_map(|entry| Some(entry.split_once('\n')?.1));
-    Ok(values.map(str::to_owned).collect())
+    let entries = listed.split_terminator('\0').filter_map(|entry| entry.split_once('\n'));
+    Ok(entries.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 /// A fork's commit may name submodules of the project's own host only: whatever

@@ -57,6 +57,7 @@ impl From<SourceError> for JobEnd {
             | SourceError::LargeFiles { .. }
             | SourceError::NoLfs { .. }
             | SourceError::NotPulled { .. }
+            | SourceError::NotUpdated { .. }
             | SourceError::Unreachable { .. } => ErrorKind::FetchFailed,
             SourceError::KeyRefused { .. } | SourceError::SubmoduleRefused { .. } => {
                 ErrorKind::KeyRefused

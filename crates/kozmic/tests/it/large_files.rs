@@ -54,6 +54,21 @@ impl Desk {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// Lets the tree have a submodule, whose `*.bin` are in Git LFS as well.
+    async fn with_submodule(&self, world: &World) -> String {
+        world.sim.add_repository("octo", "library").await.unwrap();
+        let token = world.sim.token("octo").await.unwrap();
+        let url = format!("{}/octo/library.git", world.sim.url());
+        let own = url.replace("http://", &format!("http://octo:{token}@"));
+        self.runs(&format!(
+            "git clone --quiet {own} library 2>/dev/null; cd library; git checkout --quiet -B main; \
+             git lfs track '*.bin' >/dev/null; echo of the library > theirs.bin; git add --all; \
+             git commit --quiet -m First; git push --quiet origin main 2>&1 >/dev/null"
+        ))
+        .await;
+        format!("GIT_LFS_SKIP_SMUDGE=1 git submodule --quiet add {url} lib")
+    }
+
     /// Commits and pushes what these lines have changed; the commit.
     async fn pushes(&self, script: &str) -> String {
         let push = "git add --all; git commit --quiet --message Change; \
@@ -210,6 +225,50 @@ async fn a_commit_s_own_settings_lead_nowhere() {
     let log = world.log_text(build.job("Tests")).await;
     assert_eq!((build.status.as_str(), log.as_str()), ("success", "ours\n"));
     assert!(elsewhere.received().is_empty(), "{:?}", elsewhere.received());
+    world.end(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_of_submodules_are_there_too() {
+    let mut world = World::new().await;
+    world.set("KOZMIC_LFS_LIMIT", "1M");
+    let script = "#!/bin/sh\ncat ours.bin lib/theirs.bin; git status --porcelain; \
+                  git -C lib status --porcelain\n";
+    let server = world.serve_with(script).await;
+    let desk = Desk::with_clone(&world).await;
+    let add = desk.with_submodule(&world).await;
+    let sha = desk.pushes(&format!("echo ours > ours.bin; {add}")).await;
+    let build = world.finished(&server.url, &sha).await;
+    let log = world.log_text(build.job("Tests")).await;
+    assert_eq!((build.status.as_str(), log.as_str()), ("success", "ours\nof the library\n"));
+    let oids = ["tree/ours.bin", "library/theirs.bin"].map(|name| desk.folder.path().join(name));
+    let mut oids = [sha256(&oids[0]).await, sha256(&oids[1]).await];
+    oids.sort();
+    assert_eq!(fetched(&world, 0).await, oids);
+
+    // What the mirror has of them is not fetched again.
+    let before = world.sim.lfs_transfers().await.unwrap().len();
+    let again = desk.pushes("touch more").await;
+    assert_eq!(world.finished(&server.url, &again).await.status, "success");
+    assert!(fetched(&world, before).await.is_empty());
+
+    // Where a submodule's contents are said to lie leads nowhere either, and the limit is of all.
+    let elsewhere = Sink::start().await;
+    let settings = format!(
+        "cd lib; git remote set-url origin $(git -C ../../library config remote.origin.url); \
+         git config lfs.url $(git config remote.origin.url)/info/lfs; \
+         git config -f .lfsconfig lfs.url {}/lfs; head -c 600000 /dev/zero > theirs.bin; \
+         git add --all; git commit --quiet -m Elsewhere; git push --quiet origin HEAD:main 2>&1",
+        elsewhere.url
+    );
+    desk.runs(&format!("cd tree; {settings}")).await;
+    let sha = desk.pushes("true").await;
+    assert_eq!(world.finished(&server.url, &sha).await.status, "success");
+    assert!(elsewhere.received().is_empty(), "{:?}", elsewhere.received());
+    let sha = desk.pushes("head -c 600000 /dev/zero > ours.bin").await;
+    let build = world.finished(&server.url, &sha).await;
+    let reason = &build.job("Tests").reason;
+    assert!(reason.contains("KOZMIC_LFS_LIMIT allows 1 MiB"), "{reason}");
     world.end(server).await;
 }
 

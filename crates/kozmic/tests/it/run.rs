@@ -146,6 +146,64 @@ async fn a_script_runs_on_the_tree_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn submodules_are_there_as_in_the_work_tree() {
+    let [inner, library, tree] = [Tree::new().await, Tree::new().await, Tree::new().await];
+    let add = async |to: &Tree, of: &Tree, path: &str| {
+        let (from, file) = (of.path(), "protocol.file.allow=always");
+        to.git(&["-c", file, "submodule", "--quiet", "add", text(&from), path]).await;
+        to.git(&["-c", file, "submodule", "--quiet", "update", "--init", "--recursive"]).await;
+        to.commit("Use it").await;
+    };
+    add(&library, &inner, "inner").await;
+    add(&tree, &library, "vendor/the library").await;
+    // Nobody needs this one here, as nobody does on a server.
+    let unused = "[submodule \"unused\"]\n\tpath = unused\n\turl = ../unused\n\tupdate = none\n";
+    let modules = std::fs::read_to_string(tree.path().join(".gitmodules")).unwrap();
+    tree.write(".gitmodules", &format!("{modules}{unused}"));
+    std::fs::create_dir(tree.path().join("unused")).unwrap();
+    let sha = tree.git(&["rev-parse", "HEAD"]).await;
+    let link = format!("160000,{},unused", sha.trim());
+    tree.git(&["update-index", "--add", "--cacheinfo", &link]).await;
+    tree.git(&["commit", "--quiet", "--all", "--message", "Know of another"]).await;
+
+    let build = tree.script(
+        "build",
+        "#!/bin/sh\ncd 'vendor/the library'; cat changed inner/changed; ls new inner/new\n\
+         git -C inner log -1 --format=%s; cd ../..; git status --porcelain; ls -d unused; exit 0\n",
+    );
+    let run = async |more: &[&str]| {
+        let path = tree.path();
+        tree.run(&[&["--build", text(&build)], more, &[text(&path)]].concat()).await
+    };
+    let no_new = "ls: cannot access 'new': No such file or directory\n\
+                  ls: cannot access 'inner/new': No such file or directory\n";
+    let clean = format!("old\nold\n{no_new}Second\nunused\n");
+    assert_eq!(run(&[]).await, (0, clean.clone(), String::new()));
+
+    tree.write("vendor/the library/changed", "new\n");
+    tree.write("vendor/the library/new", "");
+    tree.write("vendor/the library/inner/changed", "newer\n");
+    tree.write("vendor/the library/inner/new", "");
+    let before = tree.git(&["status", "--porcelain"]).await;
+    let dirty = format!("new\nnewer\ninner/new\nnew\nSecond\n{before}unused\n");
+    assert_eq!(run(&[]).await, (0, dirty, String::new()));
+    assert_eq!(tree.git(&["status", "--porcelain"]).await, before, "the tree itself is only read");
+    assert_eq!(run(&["--committed"]).await, (0, clean.clone(), String::new()));
+
+    // Another commit is checked out than the one that is recorded.
+    tree.git(&["-C", "vendor/the library", "reset", "--quiet", "--hard", "HEAD~1"]).await;
+    assert_eq!(run(&["--committed"]).await, (0, clean, String::new()));
+
+    tree.git(&["submodule", "--quiet", "deinit", "--force", "--all"]).await;
+    for more in [&[][..], &["--committed"]] {
+        let (code, output, said) = run(more).await;
+        assert_eq!((code, output.as_str()), (125, ""), "{said}");
+        let at = tree.path().join("vendor/the library");
+        assert!(said.contains(text(&at)) && said.contains("git submodule update"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_install_script_is_cached_for_the_tree_as_it_is() {
     let tree = Tree::new().await;
     // One of its own, so that no earlier run has left its image.
