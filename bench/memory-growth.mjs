@@ -29,8 +29,10 @@ const world = await World.start({ "small.sh": hook }, { KOZMIC_CONCURRENCY: proc
 try {
   const pid = world.server?.pid ?? 0;
   let done = 0;
+  let took = 0;
   /** @param {number} until */
   const carryOut = async (until) => {
+    const began = performance.now();
     while (done < until) {
       await world.push("count", String(done));
       for (let build; ; await new Promise((resolve) => setTimeout(resolve, 1_000))) {
@@ -43,6 +45,7 @@ try {
       done += EACH;
       if (done % 100 === 0) await tell();
     }
+    took += performance.now() - began;
     await new Promise((resolve) => setTimeout(resolve, SETTLES));
     return tell();
   };
@@ -51,11 +54,10 @@ try {
     console.log(`after ${done} jobs: ${taken.pss.toFixed(1)} MiB, ${taken.own.toFixed(1)} MiB of it not the program's file`);
     return taken;
   };
-  const began = performance.now();
   const first = await carryOut(FIRST);
   const last = await carryOut(JOBS);
   const bench = "memory_growth";
-  const per = JOBS / ((performance.now() - began) / 1000);
+  const per = JOBS / (took / 1000);
   /** @param {number} median */
   const figures = (median) => ({ bench, unit: "MiB", kozmic: { median } });
   await figure({
