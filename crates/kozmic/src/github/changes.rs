@@ -44,7 +44,7 @@ impl KnownRepository {
         }
         let (name, branch) = (&self.name, encoded(branch).replace('/', "%2F"));
         let path = format!("/repos/{name}/compare/{branch}...{sha}?per_page=1");
-        match self.get::<Answer>(&path).await {
+        match self.once().get::<Answer>(&path).await {
             Ok(answer) => Ok(matches!(answer.status.as_str(), "identical" | "behind")),
             // They have no commit in common.
             Err(GithubError::NotFound { .. }) => Ok(false),
@@ -63,7 +63,7 @@ impl KnownRepository {
         let one_part = |side| encoded(side).replace('/', "%2F");
         let (name, base, head) = (&self.name, one_part(base), one_part(head));
         let path = format!("/repos/{name}/compare/{base}...{head}?per_page=1");
-        let answer: Answer = self.get(&path).await?;
+        let answer: Answer = self.once().get(&path).await?;
         Ok((answer.files.len() < MOST_FILES).then(|| paths(answer.files)))
     }
 
@@ -71,7 +71,7 @@ impl KnownRepository {
     pub async fn changed_in_pull_request(&self, number: i64) -> Result<Option<Vec<String>>> {
         let name = &self.name;
         let path = format!("/repos/{name}/pulls/{number}/files");
-        let files = self.get_pages(&path, MOST_PAGES).await?;
+        let files = self.once().get_pages(&path, MOST_PAGES).await?;
         Ok(files.is_whole.then(|| paths(files.all)))
     }
 }

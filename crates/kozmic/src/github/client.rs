@@ -38,7 +38,8 @@ pub struct Client {
     pub(super) http: reqwest::Client,
     api: Url,
     limits: Arc<Limits>,
-    remembered: Arc<Remembered>,
+    /// None: no answer is remembered.
+    remembered: Option<Arc<Remembered>>,
 }
 
 /// A list, and whether it ends where GitHub's does.
@@ -78,7 +79,14 @@ impl Client {
             }))
             .build()
             .map_err(away)?;
-        Ok(Self { http, api: api.clone(), limits: Arc::default(), remembered: Arc::default() })
+        let remembered = Some(Arc::default());
+        Ok(Self { http, api: api.clone(), limits: Arc::default(), remembered })
+    }
+
+    /// For what is asked for once: of a commit or a delivery, or a list that has changed by the
+    /// next time. Its answers would stay in memory in vain.
+    pub(super) fn once(&self) -> Self {
+        Self { remembered: None, ..self.clone() }
     }
 
     pub(super) async fn get<T: DeserializeOwned>(
@@ -166,7 +174,8 @@ impl Client {
             call: call.to_owned(),
             problem: cause(&error),
         };
-        let seen = (method == Method::GET).then(|| self.remembered.seen(token, url)).flatten();
+        let remembered = self.remembered.as_ref().filter(|_| method == Method::GET);
+        let seen = remembered.and_then(|remembered| remembered.seen(token, url));
         let mut request = self
             .http
             .request(method.clone(), url)
@@ -202,10 +211,8 @@ impl Client {
             return Err(error);
         }
         let next = next_page(&headers);
-        let etag = headers.get(header::ETAG).cloned();
-        if let Some(etag) = etag.filter(|_| method == Method::GET) {
-            let (body, next) = (body.clone(), next.clone());
-            self.remembered.keep(token, url, Seen { etag, body, next });
+        if let Some((remembered, etag)) = remembered.zip(headers.get(header::ETAG)) {
+            remembered.keep(token, url, Seen::new(etag, &body, next.clone()));
         }
         Ok(Answer { body, next })
     }

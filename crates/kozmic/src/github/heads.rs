@@ -92,7 +92,7 @@ impl KnownRepository {
         }
         let (name, id) = (&self.name, delivery.id);
         let path = format!("/repos/{name}/hooks/{hook}/deliveries/{id}");
-        let answer: Answer = self.get(&path).await?;
+        let answer: Answer = self.once().get(&path).await?;
         Ok(parse(&delivery.event, answer.request.payload.to_string().as_bytes()).ok())
     }
 

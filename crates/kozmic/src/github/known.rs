@@ -44,6 +44,11 @@ impl KnownRepository {
         self.listed
     }
 
+    /// As [`Client::once`].
+    pub(super) fn once(&self) -> Self {
+        Self { client: self.client.once(), ..self.clone() }
+    }
+
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.client.get(&self.token, path).await
     }

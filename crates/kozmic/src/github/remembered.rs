@@ -26,6 +26,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Of its own size: as they were read, body and tag lie in a buffer of 8 to 64 KiB.
+    pub(super) fn new(etag: &HeaderValue, body: &[u8], next: Option<String>) -> Self {
+        // It was one before.
+        let own = HeaderValue::from_bytes(etag.as_bytes());
+        let etag = own.unwrap_or_else(|_| etag.clone());
+        Self { etag, body: Bytes::copy_from_slice(body), next }
+    }
+
     fn size(&self) -> usize {
         self.body.len() + BESIDE
     }
@@ -58,7 +66,7 @@ impl Remembered {
         answers.by_place.get(&(digest(token), url.to_owned())).cloned()
     }
 
-    pub(super) fn keep(&self, token: &SecretString, url: &str, mut seen: Seen) {
+    pub(super) fn keep(&self, token: &SecretString, url: &str, seen: Seen) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (digest(token), url.to_owned());
         // The older answer would go on being compared in vain.
@@ -67,8 +75,6 @@ impl Remembered {
         if seen.size() > LARGEST {
             return;
         }
-        // Of its own size: as it was read it may lie in a larger buffer.
-        seen.body = Bytes::copy_from_slice(&seen.body);
         answers.size += seen.size();
         answers.by_place.put(place, seen);
         while answers.size > ALL
@@ -84,11 +90,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_remembered_holds_no_more_than_itself() {
+        let read = Bytes::from([b"W/\"1\"", vec![0; 65_536].as_slice()].concat());
+        let etag = HeaderValue::from_maybe_shared(read.slice(..5)).unwrap();
+        let seen = Seen::new(&etag, &read.slice(5..98), None);
+        drop(etag);
+        assert!(read.is_unique(), "the buffer that both were read into is held by nobody else");
+        assert_eq!((seen.etag.as_bytes(), seen.body.len()), (b"W/\"1\"".as_slice(), 93));
+    }
+
+    #[test]
     fn what_is_remembered_has_a_limit_and_the_oldest_goes_first() {
         let (remembered, token) = (Remembered::default(), SecretString::from("token"));
         let keep = |url: &str, size: usize| {
             let etag = HeaderValue::from_static("W/\"1\"");
-            remembered.keep(&token, url, Seen { etag, body: vec![0; size].into(), next: None });
+            remembered.keep(&token, url, Seen::new(&etag, &vec![0; size], None));
         };
         let is_kept = |url: &str| remembered.seen(&token, url).is_some();
         let large = LARGEST - BESIDE;

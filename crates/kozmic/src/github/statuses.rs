@@ -45,7 +45,7 @@ impl KnownRepository {
     pub async fn has_status(&self, sha: &CommitSha, status: &NewStatus) -> Result<bool> {
         let name = &self.name;
         let call = format!("/repos/{name}/commits/{sha}/statuses");
-        let known = self.get_pages::<Known>(&call, PAGES).await?;
+        let known = self.once().get_pages::<Known>(&call, PAGES).await?;
         // Newest first.
         let latest = known.all.into_iter().find(|known| known.context == status.context);
         Ok(latest.is_some_and(|known| {
