@@ -15,13 +15,14 @@ const REMOVER_STACK: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Checkout {
     path: PathBuf,
-    /// What git calls the tree that is checked out.
-    tree: String,
+    /// What git calls the trees that are checked out, and where below it: its own, then its
+    /// submodules', each behind the one that it lies in.
+    trees: Vec<(PathBuf, String)>,
 }
 
 impl Checkout {
-    pub(super) fn new(path: &Path, tree: String) -> Self {
-        Self { path: path.to_owned(), tree }
+    pub(super) fn new(path: &Path, trees: Vec<(PathBuf, String)>) -> Self {
+        Self { path: path.to_owned(), trees }
     }
 
     pub fn path(&self) -> &Path {
@@ -30,11 +31,11 @@ impl Checkout {
 
     /// Makes a commit of whatever lies there, in a repository of its own on the branch that
     /// is named. What is ignored lies there because it is tracked.
-    pub async fn commit_all(mut self, git_ref: &GitRef, message: &str) -> Result<Self> {
-        let path = self.path.clone();
+    pub async fn commit_all(self, git_ref: &GitRef, message: &str) -> Result<Self> {
+        let path = self.path();
         let git = async |arguments: &[&str]| {
             let who = ["-c", "user.name=Kozmic", "-c", "user.email=kozmic@localhost"];
-            let git = Git::in_folder(&path).args(who).args(arguments);
+            let git = Git::in_folder(path).args(who).args(arguments);
             git.run().await?.map_err(|failed| SourceError::Tried(failed.problem().into()))
         };
         let branch = format!("refs/heads/{}", git_ref.branch_name().unwrap_or("detached"));
@@ -44,12 +45,16 @@ impl Checkout {
         let tree = git(&["write-tree"]).await?.trim().to_owned();
         let commit = git(&["commit-tree", &tree, "-m", message]).await?;
         git(&["update-ref", &branch, commit.trim()]).await?;
-        self.tree = tree;
-        Ok(self)
+        Ok(self.with_trees(vec![(PathBuf::new(), tree)]))
     }
 
-    pub(super) fn tree(&self) -> &str {
-        &self.tree
+    pub(super) fn with_trees(mut self, trees: Vec<(PathBuf, String)>) -> Self {
+        self.trees = trees;
+        self
+    }
+
+    pub(super) fn trees(&self) -> &[(PathBuf, String)] {
+        &self.trees
     }
 }
 
@@ -84,12 +89,11 @@ pub(super) async fn empty(path: &Path) -> Result<Checkout> {
         tokio::task::spawn_blocking(move || removal.map(JoinHandle::join)).await.ok();
     }
     tokio::fs::create_dir_all(path).await.map_err(on_disk(path))?;
-    Ok(Checkout::new(path, String::new()))
+    Ok(Checkout::new(path, Vec::new()))
 }
 
 pub(super) async fn make(mirror: &Path, wanted: &Wanted, path: &Path) -> Result<Checkout> {
-    let mut checkout = empty(path).await?;
-    checkout.tree = wanted.sha.to_string();
+    let checkout = empty(path).await?;
     let git = async |arguments: &[&str]| {
         let failed = |failed: Failed| SourceError::Checkout {
             sha: wanted.sha.clone(),

@@ -81,11 +81,21 @@ impl LocalTree {
     /// and is not ignored, in submodules as well. The trees that are copied from are only
     /// read.
     pub async fn copy(&self, path: &Path, committed: bool) -> Result<Checkout> {
-        Ok(Checkout::new(path, self.copy_level(path, committed, 0).await?))
+        let mut trees = Vec::new();
+        self.copy_level((path, Path::new("")), committed, &mut trees).await?;
+        Ok(Checkout::new(path, trees))
     }
 
-    /// What git calls the tree that the copy is of.
-    async fn copy_level(&self, path: &Path, committed: bool, level: usize) -> Result<String> {
+    /// As [`LocalTree::copy`], into a folder of the copy, of whose trees it tells.
+    async fn copy_level(
+        &self,
+        (copy, folder): (&Path, &Path),
+        committed: bool,
+        trees: &mut Vec<(PathBuf, String)>,
+    ) -> Result<()> {
+        let path = &copy.join(folder);
+        let place = trees.len();
+        trees.push((folder.to_owned(), self.sha.to_string()));
         fs::create_dir_all(path).map_err(on_disk(path))?;
         let changed = async { if committed { Ok(BTreeSet::new()) } else { self.changed().await } };
         let (copied, changed) = tokio::join!(self.copy_commit(path), changed);
@@ -96,10 +106,9 @@ impl LocalTree {
             copy_one(&from, &to).map_err(on_disk(&from))?;
         }
         // What is tracked of them is the commit that is checked out there.
-        self.copy_submodules(path, committed, level + 1).await?;
+        self.copy_submodules((copy, folder), committed, trees).await?;
         if changed.is_empty() {
-            lfs::copy(&self.root, path).await?;
-            return Ok(self.sha.to_string());
+            return lfs::copy(&self.root, path).await;
         }
         // What is tracked is looked up in the tree as it is now. It is made with an
         // index of its own, so that the changes stay uncommitted and unstaged.
@@ -111,18 +120,23 @@ impl LocalTree {
         with_index(&ADD_ALL).await?.map_err(failed)?;
         let tree = with_index(&["write-tree"]).await?.map_err(failed)?;
         fs::remove_file(&index).map_err(on_disk(&index))?;
-        lfs::copy(&self.root, path).await?;
-        Ok(tree.trim().to_owned())
+        tree.trim().clone_into(&mut trees[place].1);
+        lfs::copy(&self.root, path).await
     }
 
-    /// The submodules of the copy at `path`, each from where it is checked out here.
-    async fn copy_submodules(&self, path: &Path, committed: bool, level: usize) -> Result<()> {
+    /// The submodules of what was copied into a folder, each from where it is checked out here.
+    async fn copy_submodules(
+        &self,
+        (copy, folder): (&Path, &Path),
+        committed: bool,
+        trees: &mut Vec<(PathBuf, String)>,
+    ) -> Result<()> {
+        let path = &copy.join(folder);
         if !submodules::has_any(path) {
             return Ok(());
         }
-        if level > LEVELS {
-            let problem = format!("more than {LEVELS} levels of submodules");
-            return Err(SourceError::Submodules(problem));
+        if submodules::level(folder, trees) >= LEVELS {
+            return Err(submodules::too_deep());
         }
         // One that was added and is not committed yet is in the index here.
         let links = submodules::links(if committed { path } else { &self.root }).await?;
@@ -142,7 +156,8 @@ impl LocalTree {
                 found.map_err(|_| missing())?;
                 tree.sha = sha;
             }
-            Box::pin(tree.copy_level(&path.join(&name), committed, level)).await?;
+            let folder = folder.join(&name);
+            Box::pin(tree.copy_level((copy, &folder), committed, trees)).await?;
         }
         Ok(())
     }

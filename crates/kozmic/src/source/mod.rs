@@ -224,7 +224,13 @@ impl Source {
         let folders = submodules::update(checkout.path(), &self.keys, wanted).await?;
         let hold = async { self.lock_of(wanted.project).lock_owned().await };
         lfs::check_out((&mirror, &folders), &self.keys, wanted, self.lfs_limit, hold).await?;
-        Ok(checkout)
+        let trees = folders.iter().filter_map(|folder| {
+            let below = folder.strip_prefix(&path).ok()?;
+            let is_its_own = below.as_os_str().is_empty();
+            let tree = if is_its_own { wanted.sha.to_string() } else { "HEAD".to_owned() };
+            Some((below.to_owned(), tree))
+        });
+        Ok(checkout.with_trees(trees.collect()))
     }
 
     /// An empty folder of this attempt's, to be filled and committed.

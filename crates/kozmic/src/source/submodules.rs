@@ -25,8 +25,7 @@ pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Res
             continue;
         }
         if level >= LEVELS {
-            let problem = format!("more than {LEVELS} levels of submodules");
-            return Err(SourceError::Submodules(problem));
+            return Err(too_deep());
         }
         for url in settings(&folder, "url").await? {
             check(&url, wanted)?;
@@ -47,6 +46,15 @@ pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Res
         folders.extend(checked_out.map(|path| (path, level + 1)));
     }
     Ok(all)
+}
+
+pub(super) fn too_deep() -> SourceError {
+    SourceError::Submodules(format!("more than {LEVELS} levels of submodules"))
+}
+
+/// How many of these trees a folder lies in.
+pub(super) fn level(folder: &Path, trees: &[(PathBuf, String)]) -> usize {
+    trees.iter().filter(|(tree, _)| *tree != folder && folder.starts_with(tree)).count()
 }
 
 /// Whether a folder's commit has submodules.

@@ -105,6 +105,38 @@ async fn an_install_step_runs_until_one_of_its_inputs_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tracked_file_may_lie_in_a_submodule() {
+    let (world, server) = world().await;
+    let url = &server.url;
+    let script = tracked("Tests", "#!/bin/sh\ntrue\n").replacen("Depends", "lib/Depends", 1);
+    let install = INSTALL.replacen("Depends", "lib/Depends", 1);
+    world.apply_files(url, &[("t.sh", &script), ("t.install.sh", &install)]).await;
+    world.sim.add_repository("octo", "library").await.unwrap();
+    let library = format!("{}/octo/library.git", world.sim.url());
+    let push = async |branch: &str, name: &str, content: &str| {
+        let change = Push::new("octo/library", "octo").message("Change").write(name, content);
+        world.sim.push(&change).await.unwrap();
+        // A branch of its own, which has no submodule yet.
+        let adds = Push::new("octo/orbit", "octo").branch(branch).submodule("lib", &*library);
+        world.sim.push(&adds).await.unwrap()
+    };
+    let sha = push("one", "Depends", "one\n").await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert_eq!(notes[0], "[kozmic] install step: no image is cached yet");
+    assert_eq!(lines, ["installing", "one"]);
+    let sha = push("other", "other", "x\n").await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert!(notes[0].starts_with("[kozmic] install step skipped"), "{notes:?}");
+    assert_eq!(lines, [""; 0]);
+    let sha = push("two", "Depends", "two\n").await;
+    let (notes, lines) = logs(&world, url, &sha).await;
+    assert!(notes[0].starts_with("[kozmic] install step: lib/Depends is another"), "{notes:?}");
+    assert_eq!(lines, ["installing", "two"]);
+    world.end(server).await;
+    remove_cached(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_install_step_ends_the_job_with_its_code() {
     let (world, server) = world().await;
     let url = &server.url;

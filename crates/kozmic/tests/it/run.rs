@@ -175,6 +175,20 @@ async fn submodules_are_there_as_in_the_work_tree() {
         let path = tree.path();
         tree.run(&[&["--build", text(&build)], more, &[text(&path)]].concat()).await
     };
+    // One of its own, so that no earlier run has left its image.
+    let unique = tree.folder.path().display().to_string();
+    let install = tree.script("install", &format!("echo installing # {unique}\n"));
+    let nothing = tree.script("nothing", "true\n");
+    let installs = async |more: &[&str]| {
+        let (path, tracked) = (tree.path(), "vendor/the library/inner/changed");
+        let scripts = ["--build", text(&nothing), "--install", text(&install)];
+        let (code, output, said) =
+            tree.run(&[&scripts[..], &["--track", tracked], more, &[text(&path)]].concat()).await;
+        assert_eq!(code, 0, "{said}");
+        output == "installing\n"
+    };
+    assert!(installs(&[]).await);
+    assert!(!installs(&[]).await);
     let no_new = "ls: cannot access 'new': No such file or directory\n\
                   ls: cannot access 'inner/new': No such file or directory\n";
     let clean = format!("old\nold\n{no_new}Second\nunused\n");
@@ -189,6 +203,9 @@ async fn submodules_are_there_as_in_the_work_tree() {
     assert_eq!(run(&[]).await, (0, dirty, String::new()));
     assert_eq!(tree.git(&["status", "--porcelain"]).await, before, "the tree itself is only read");
     assert_eq!(run(&["--committed"]).await, (0, clean.clone(), String::new()));
+    assert!(installs(&[]).await, "a tracked file of a submodule is another");
+    assert!(!installs(&["--committed"]).await);
+    remove_images_of_runs(&install).await;
 
     // Another commit is checked out than the one that is recorded.
     tree.git(&["-C", "vendor/the library", "reset", "--quiet", "--hard", "HEAD~1"]).await;
