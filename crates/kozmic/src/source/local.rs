@@ -14,6 +14,15 @@ use crate::model::CommitSha;
 
 const ADD_ALL: [&str; 4] = [lfs::AS_POINTERS[0], lfs::AS_POINTERS[1], "add", "--all"];
 
+/// A copy under way.
+struct Copying<'a> {
+    to: &'a Path,
+    /// Without what was changed since.
+    committed: bool,
+    /// As of a [`Checkout`].
+    trees: Vec<(PathBuf, String)>,
+}
+
 /// A git work tree on this machine.
 #[derive(Debug, Clone)]
 pub struct LocalTree {
@@ -81,21 +90,16 @@ impl LocalTree {
     /// and is not ignored, in submodules as well. The trees that are copied from are only
     /// read.
     pub async fn copy(&self, path: &Path, committed: bool) -> Result<Checkout> {
-        let mut trees = Vec::new();
-        self.copy_level((path, Path::new("")), committed, &mut trees).await?;
-        Ok(Checkout::new(path, trees))
+        let mut copy = Copying { to: path, committed, trees: Vec::new() };
+        self.copy_level(&mut copy, Path::new("")).await?;
+        Ok(Checkout::new(path, copy.trees))
     }
 
-    /// As [`LocalTree::copy`], into a folder of the copy, of whose trees it tells.
-    async fn copy_level(
-        &self,
-        (copy, folder): (&Path, &Path),
-        committed: bool,
-        trees: &mut Vec<(PathBuf, String)>,
-    ) -> Result<()> {
-        let path = &copy.join(folder);
-        let place = trees.len();
-        trees.push((folder.to_owned(), self.sha.to_string()));
+    /// As [`LocalTree::copy`], into a folder of the copy.
+    async fn copy_level(&self, copy: &mut Copying<'_>, folder: &Path) -> Result<()> {
+        let (path, committed) = (&copy.to.join(folder), copy.committed);
+        let place = copy.trees.len();
+        copy.trees.push((folder.to_owned(), self.sha.to_string()));
         fs::create_dir_all(path).map_err(on_disk(path))?;
         let changed = async { if committed { Ok(BTreeSet::new()) } else { self.changed().await } };
         let (copied, changed) = tokio::join!(self.copy_commit(path), changed);
@@ -106,7 +110,7 @@ impl LocalTree {
             copy_one(&from, &to).map_err(on_disk(&from))?;
         }
         // What is tracked of them is the commit that is checked out there.
-        self.copy_submodules((copy, folder), committed, trees).await?;
+        self.copy_submodules(copy, folder).await?;
         if changed.is_empty() {
             return lfs::copy(&self.root, path).await;
         }
@@ -120,22 +124,17 @@ impl LocalTree {
         with_index(&ADD_ALL).await?.map_err(failed)?;
         let tree = with_index(&["write-tree"]).await?.map_err(failed)?;
         fs::remove_file(&index).map_err(on_disk(&index))?;
-        tree.trim().clone_into(&mut trees[place].1);
+        tree.trim().clone_into(&mut copy.trees[place].1);
         lfs::copy(&self.root, path).await
     }
 
     /// The submodules of what was copied into a folder, each from where it is checked out here.
-    async fn copy_submodules(
-        &self,
-        (copy, folder): (&Path, &Path),
-        committed: bool,
-        trees: &mut Vec<(PathBuf, String)>,
-    ) -> Result<()> {
-        let path = &copy.join(folder);
+    async fn copy_submodules(&self, copy: &mut Copying<'_>, folder: &Path) -> Result<()> {
+        let (path, committed) = (&copy.to.join(folder), copy.committed);
         if !submodules::has_any(path) {
             return Ok(());
         }
-        if submodules::level(folder, trees) >= LEVELS {
+        if submodules::level(folder, &copy.trees) >= LEVELS {
             return Err(submodules::too_deep());
         }
         // One that was added and is not committed yet is in the index here.
@@ -157,7 +156,7 @@ impl LocalTree {
                 tree.sha = sha;
             }
             let folder = folder.join(&name);
-            Box::pin(tree.copy_level((copy, &folder), committed, trees)).await?;
+            Box::pin(tree.copy_level(copy, &folder)).await?;
         }
         Ok(())
     }
