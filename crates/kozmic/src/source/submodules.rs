@@ -27,7 +27,7 @@ pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Res
         if level >= LEVELS {
             return Err(too_deep());
         }
-        for url in settings(&folder, "url").await? {
+        for (_, url) in entries(&folder, "url").await? {
             check(&url, wanted)?;
         }
         let depth = format!("--depth={DEPTH}");
@@ -39,10 +39,11 @@ pub(super) async fn update(checkout: &Path, keys: &Keys, wanted: &Wanted) -> Res
             .run()
             .await?
             .map_err(failed)?;
-        let paths = settings(&folder, "path").await?;
-        // Not one that its commit wants left alone.
-        let checked_out =
-            paths.iter().map(|path| folder.join(path)).filter(|it| is_file(it, ".git"));
+        // As git has them: what `.gitmodules` says may lead out of the checkout. Not those that
+        // the commit wants left alone.
+        let links = links(&folder).await?;
+        let checked_out = links.iter().map(|(path, _)| folder.join(path));
+        let checked_out = checked_out.filter(|it| is_file(it, ".git"));
         folders.extend(checked_out.map(|path| (path, level + 1)));
     }
     Ok(all)
@@ -99,11 +100,6 @@ pub(super) async fn is_left_alone(folder: &Path, path: &Path) -> Result<bool> {
     Ok(names.any(|name| value(name, "update") == Some("none")))
 }
 
-/// All values of `submodule.*.<key>` in a `.gitmodules`.
-async fn settings(folder: &Path, key: &str) -> Result<Vec<String>> {
-    Ok(entries(folder, key).await?.into_iter().map(|(_, value)| value).collect())
-}
-
 /// The names and values of all `submodule.*.<keys>` in a `.gitmodules`.
 async fn entries(folder: &Path, keys: &str) -> Result<Vec<(String, String)>> {
     let pattern = format!(r"^submodule\..*\.{keys}$");
@@ -135,9 +131,28 @@ fn check(url: &str, wanted: &Wanted) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KnownHosts;
 
     fn wanted(ssh: Option<&str>, is_from_fork: bool) -> Wanted {
         Wanted { is_from_fork, ..refusal::tests::wanted(ssh) }
+    }
+
+    #[tokio::test]
+    async fn no_commit_leads_out_of_its_checkout() {
+        let folder = tempfile::tempdir().unwrap();
+        let [checkout, other] = ["checkout", "other"].map(|name| folder.path().join(name));
+        for (place, path) in [(&checkout, "../other"), (&other, "none")] {
+            std::fs::create_dir(place).unwrap();
+            Git::in_folder(place).args(["init", "--quiet"]).run().await.unwrap().unwrap();
+            let text = format!("[submodule \"s\"]\n\tpath = {path}\n\turl = ../s\n");
+            std::fs::write(place.join(".gitmodules"), text).unwrap();
+        }
+        // As that of another job's submodule.
+        std::fs::rename(other.join(".git"), folder.path().join("git")).unwrap();
+        std::fs::write(other.join(".git"), "gitdir: ../git\n").unwrap();
+        let keys = Keys::new(&folder.path().join("keys"), &KnownHosts::with("").unwrap());
+        let found = update(&checkout, &keys, &wanted(None, false)).await.unwrap();
+        assert_eq!(found, [checkout]);
     }
 
     #[test]
