@@ -81,9 +81,9 @@ fn unchanged(mapped: &str, program: &str) -> Vec<Range<usize>> {
     while let Some(head) = lines.find(|line| line.ends_with(program)) {
         // What the loader has changed before it became read-only is further on in the file.
         let is_constant = head.contains(" r-xp ") || head.contains(" r--p 00000000 ");
-        let mut sizes = ["Anonymous:", "Swap:"]
+        let sizes = ["Anonymous:", "Swap:"]
             .map(|name| lines.find_map(|line| line.strip_prefix(name)).map(str::trim));
-        if is_constant && sizes.iter_mut().all(|size| *size == Some("0 kB")) {
+        if is_constant && sizes == [Some("0 kB"); 2] {
             found.extend(range(head));
         }
     }
