@@ -3,6 +3,7 @@
 //! migrations lie.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, AssertSqlSafe, Executor as _};
@@ -71,6 +72,17 @@ impl Dialect {
             // That read, beside the one that writes.
             Self::Sqlite => 4,
             Self::Postgres => 10,
+        }
+    }
+
+    /// For how long a connection is kept, used or not. It remembers the statements that were
+    /// prepared on it, up to a hundred, and SQLite has what they compile to in this process: some
+    /// MiB that would never be given back, while opening a file costs next to nothing. The one that
+    /// writes is kept: what it has read would be read again.
+    pub(super) fn lifetime(self, writes: bool) -> Duration {
+        match self {
+            Self::Sqlite if !writes => Duration::from_mins(1),
+            _ => Duration::from_mins(30),
         }
     }
 

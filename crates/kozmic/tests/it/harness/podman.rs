@@ -43,7 +43,8 @@ async fn start() -> Podman {
     let folder = tempfile::Builder::new().prefix("kozmic-podman-").tempdir_in("/var/tmp").unwrap();
     let folder = folder.keep();
     let ports: Vec<u16> = (0..REGISTRIES).map(|_| free_port()).collect();
-    std::fs::write(folder.join("limits.conf"), shown("podman::limits")).unwrap();
+    let settings = shown("podman::limits") + &shown("podman::runtime");
+    std::fs::write(folder.join("page.conf"), settings).unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let keeper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/podman/keeper");
     let mut words = vec![keeper.to_owned(), folder.to_str().unwrap().to_owned()];
