@@ -15,8 +15,8 @@ const JOBS = Number(process.env.MEMORY_JOBS ?? 1_000);
 const FIRST = Number(process.env.MEMORY_FIRST ?? 500);
 const MOST = 1.1;
 const MIB = 1024 * 1024;
-/** Until what jobs have left is given back to the system, which is done each minute. */
-const SETTLES = 65_000;
+/** Until what jobs have left is given up and then given back to the system, each within a minute. */
+const SETTLES = 125_000;
 
 const variants = Array.from({ length: EACH }, (_, number) => `# kozmic: variant = v${number}: N=${number}`);
 const hook = `#!/bin/sh

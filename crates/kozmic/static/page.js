@@ -57,7 +57,9 @@ if (find?.dataset.types === "live") {
   });
 }
 
-makeTimesLocal(document);
+// When the browser has nothing else to do, where it tells: what the page is about comes first.
+const whenIdle = globalThis.requestIdleCallback ?? setTimeout;
+whenIdle(() => makeTimesLocal(document));
 
 // Pages without the list of projects show nothing that changes.
 if (document.querySelector('[data-live="projects"]')) live();

@@ -15,13 +15,26 @@ for (const template of parts("template.words", HTMLTemplateElement)) {
 const language = document.documentElement.lang || "en";
 /** The page's language, as the reader writes it: with their order of day and month. */
 const locale = navigator.languages.find((it) => it === language || it.startsWith(`${language}-`)) ?? language;
-const plural = new Intl.PluralRules(language);
-const numbers = new Intl.NumberFormat(language);
-const ages = new Intl.RelativeTimeFormat(language);
-const times = new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "long" });
+
+/**
+ * Made when it is needed for the first time: browsers read much for each of these.
+ * @template T
+ * @param {() => T} make
+ * @returns {() => T}
+ */
+function once(make) {
+  /** @type {T | undefined} */
+  let made;
+  return () => (made ??= make());
+}
+
+const plural = once(() => new Intl.PluralRules(language));
+const numbers = once(() => new Intl.NumberFormat(language));
+const ages = once(() => new Intl.RelativeTimeFormat(language));
+const times = once(() => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "long" }));
 
 /** @param {number} count */
-const number = (count) => numbers.format(count);
+const number = (count) => numbers().format(count);
 
 /**
  * The text of this name; with a `count`, in the form that belongs to it.
@@ -30,7 +43,7 @@ const number = (count) => numbers.format(count);
  */
 export function words(name, values = {}) {
   const { count } = values;
-  const text = (typeof count === "number" && texts.get(`${name} ${plural.select(count)}`)) || texts.get(name);
+  const text = (typeof count === "number" && texts.get(`${name} ${plural().select(count)}`)) || texts.get(name);
   if (text === undefined) throw new Error(`no words ${name}`);
   return text.replaceAll(/\{(\w+)\}/g, (_, key) => {
     const value = values[key] ?? "";
@@ -53,14 +66,14 @@ export function age(at) {
   const seconds = (Date.now() - at) / 1000;
   const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? [];
   if (!unit || !length) return words("just-now");
-  return ages.format(-Math.floor(seconds / (unit === "second" ? 1 : length)), unit);
+  return ages().format(-Math.floor(seconds / (unit === "second" ? 1 : length)), unit);
 }
 
 /**
  * The exact time, in the reader's zone, which it names.
  * @param {number} at in milliseconds since 1970
  */
-export const exact = (at) => times.format(at);
+export const exact = (at) => times().format(at);
 
 /**
  * Told to who listens to the page instead of looking at it: politely, in the only place for it.

@@ -35,7 +35,7 @@ use crate::telemetry::{self, start_logging};
 use crate::terminal::{self, Asks, Terminals};
 use crate::trees::TreeLimits;
 use crate::upkeep::Upkeep;
-use crate::web::{self, App, Avatars, Cookies, Feeds, Live};
+use crate::web::{self, App, AppParts, Avatars, Cookies, Feeds, Live};
 use crate::worker::{self, Beside, CacheKeeper, Disk, DiskParts, Held, Worker};
 
 pub(super) use lock::lock;
@@ -181,7 +181,7 @@ pub async fn serve_as(
             Notifier::new(&settings.notify, to_tell, logs_of_builds, public_url.clone())?;
         let mail = notifier.default_choice();
         in_turns(&mut parts, &settings, (&upkeep, notifier), &name);
-        let app = App {
+        let app = App::new(AppParts {
             store: store.clone(),
             oauth: oauth_app(&settings, &github)?,
             github,
@@ -206,7 +206,7 @@ pub async fn serve_as(
             in_force: settings.in_force.clone().into(),
             avatars: Avatars::new(&settings.data_dir, &settings.github_url, &settings.trust)?,
             shutdown: shutdown.clone(),
-        };
+        });
         web = Some(tokio::spawn(web::serve(listener, app)));
     }
     notify::ready();

@@ -75,14 +75,13 @@ impl Dialect {
         }
     }
 
-    /// For how long a connection is kept, used or not. It remembers the statements that were
-    /// prepared on it, up to a hundred, and SQLite has what they compile to in this process: some
-    /// MiB that would never be given back, while opening a file costs next to nothing. The one that
-    /// writes is kept: what it has read would be read again.
-    pub(super) fn lifetime(self, writes: bool) -> Duration {
+    /// For how long a connection is kept, used or not. It remembers a hundred statements, and with
+    /// SQLite what they compile to, the schema and what was read are this process's: some MiB that
+    /// come bit by bit and lie between all else, while opening a file costs next to nothing.
+    pub(super) fn lifetime(self) -> Duration {
         match self {
-            Self::Sqlite if !writes => Duration::from_mins(1),
-            _ => Duration::from_mins(30),
+            Self::Sqlite => Duration::from_mins(1),
+            Self::Postgres => Duration::from_mins(30),
         }
     }
 

@@ -252,7 +252,7 @@ impl Store {
         let connections = |count, writes| {
             AnyPoolOptions::new()
                 .max_connections(count)
-                .max_lifetime(dialect.lifetime(writes))
+                .max_lifetime(dialect.lifetime())
                 .acquire_timeout(PATIENCE)
                 // A connection to another machine may be gone without a word: one that nobody has
                 // used for a moment is asked first. One in use would tell its user at once.

@@ -70,6 +70,7 @@ mod watch;
 mod words;
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -99,9 +100,20 @@ pub use routes::entries;
 /// Says what keeps the server from its work, in words.
 pub type Unready = Arc<dyn Fn() -> BoxFuture<'static, Vec<&'static str>> + Send + Sync>;
 
-/// What handlers work with. Cheap to clone.
+/// What handlers work with. Cheap to clone, and each route has several.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<AppParts>);
+
+impl Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}
+
+#[derive(Clone)]
+pub struct AppParts {
     pub store: Store,
     pub github: Client,
     pub upkeep: Upkeep,
@@ -143,6 +155,10 @@ pub struct App {
 }
 
 impl App {
+    pub fn new(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// The host names to be served: loopback's, and the public URL's.
     pub fn hosts(listen: SocketAddr, public_url: &url::Url) -> Arc<[String]> {
         let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::App;
 use super::error::PageError;
+use super::{App, AppParts};
 use crate::model::{Actor, Role, SessionId, TokenScope, UserId, Via};
 use crate::store::{KnownUser, Listed, Project, TokenUse};
 use crate::upkeep::Upkeep;
@@ -107,7 +107,7 @@ impl App {
     pub(super) fn by(&self, actor: Actor) -> Self {
         let store = self.store.by(actor);
         let upkeep = Upkeep { store: store.clone(), ..self.upkeep.clone() };
-        Self { store, upkeep, ..self.clone() }
+        Self::new(AppParts { store, upkeep, ..AppParts::clone(self) })
     }
 }
 

@@ -70,6 +70,8 @@ export class Pane {
     this.folds = folds;
     this.rows = rows;
     this.measure();
+    // As tall as all lines are, before any of them is drawn.
+    this.#setHeight(this.#physical(this.count * this.#row));
     // What changes above the log must not move it; the rows move too often for the browser
     // to find one that stays.
     document.documentElement.style.overflowAnchor = "none";

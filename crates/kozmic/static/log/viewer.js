@@ -16,6 +16,8 @@ const WRAP = "kozmic.wrap";
 const TIMES = "kozmic.times";
 /** Lines that are copied at once. */
 const COPIED = 20_000;
+/** Milliseconds in which the lines that the address names may come before their places are drawn. */
+const SOON = 100;
 /** Milliseconds between two looks for sections while the log grows. */
 const SECTIONS = 3000;
 
@@ -41,8 +43,14 @@ export function view(viewer, onChange) {
   const rows = new Rows(lines, folds);
   lines.start = start ? Number(start) : undefined;
   lines.put(parts(":scope > .l", HTMLElement, list).map(rowOf));
+  // Asked for at once: a browser takes longer to lay out a page than the server to answer.
+  const named = chosenLines();
+  const first = named && Math.min(named[0], lines.total);
+  if (first) lines.want([first]);
   list.replaceChildren();
   viewer.classList.add("live");
+  viewer.classList.toggle("wraps", remembered(WRAP) !== "off");
+  viewer.dataset.times = rows.times = remembered(TIMES) ?? "off";
   bar.hidden = false;
   for (const paged of viewer.querySelectorAll(".log-pages")) paged.remove();
 
@@ -323,17 +331,24 @@ export function view(viewer, onChange) {
     });
   });
 
-  viewer.classList.toggle("wraps", remembered(WRAP) !== "off");
-  wraps.checked = remembered(WRAP) !== "off";
-  const kind = remembered(TIMES);
-  if (kind && kind !== "off") setTimes(kind);
+  wraps.checked = viewer.classList.contains("wraps");
+  times.value = rows.times;
   copies.disabled = true;
   foldsAll.disabled = true;
-  pane.measure();
-  if (chosenLines()) takeAddress();
-  else pane.draw();
-  follow(!lines.isFinished && !rows.chosen);
-  if (lines.total) loadSections();
+  let isDrawn = false;
+  const draw = () => {
+    if (isDrawn) return;
+    isDrawn = true;
+    takeAddress();
+    if (lines.total) loadSections();
+  };
+  if (first && lines.isFinished && !lines.get(first)) {
+    lines.addEventListener("came", draw, { once: true });
+    setTimeout(draw, SOON);
+  } else {
+    draw();
+  }
+  follow(!lines.isFinished && !named);
   if (!lines.isFinished) {
     const tail = new Tail({
       url: tailer,
