@@ -24,7 +24,7 @@ const SECTIONS = [
   ["queue", "The queue", "Jobs that do nothing, each claimed and ended by itself, each once."],
   ["webhooks", "Webhooks", "Each is answered after its build, its job and the statuses to report are committed and synced."],
   ["at_rest", "At rest", "One process with web, worker and SQLite, an engine beside it, nobody who asks. Memory is PSS, with what is mapped of the program's file; what of it nobody has used for a minute is not."],
-  ["memory_growth", "Memory after many jobs", "Each job in a container of its own; memory a minute after the last one."],
+  ["memory_growth", "Memory after many jobs", "Each job in a container of its own; memory two minutes after the last one, when all that jobs leave was given back."],
   ["capacity", "Forecast and fact", "Jobs that sleep, on one worker; what is beside a figure is the forecast of `bench/model.mjs`, which knows only what one job took. See `bench/capacity.md`."],
 ];
 /** What a limit is of, as people read it. */

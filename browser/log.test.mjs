@@ -353,6 +353,14 @@ test("times, wrapping and folds change how lines look, and not where the reader 
   assert.deepEqual(page.problems, []);
 });
 
+test("sections that did not come are asked for again", async () => {
+  build = await ended();
+  const page = await world.page();
+  await page.route("**/sections/", (route) => route.abort(), { times: 1 });
+  await page.goto(`${urlOf("Small")}#L47`);
+  await page.getByRole("button", { name: /Compile <orbit>/ }).waitFor();
+});
+
 test("what is copied has no numbers, and the log can be taken home", async () => {
   build = await ended();
   const page = await world.page({ permissions: ["clipboard-read", "clipboard-write"] });

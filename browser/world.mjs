@@ -108,6 +108,8 @@ function loadsWhole(page) {
           return null;
         });
         if (isWhole) return answer;
+        // To go where the page is already, at one of its lines, loads nothing.
+        if (answer) load = reload;
       }
     } finally {
       isAsked = false;

@@ -233,3 +233,25 @@ export async function ask(url, signal) {
   if (answer.ok && content) return content;
   throw new Error(content?.detail ?? words("answered", { status: String(answer.status) }));
 }
+
+/**
+ * The text of some lines, as it is shown.
+ * @param {string} url
+ * @param {number} from
+ * @param {number} to
+ */
+export async function textOf(url, from, to) {
+  const element = document.createElement("template");
+  const text = [];
+  for (let next = from; next <= to; ) {
+    /** @type {Answer} */
+    const answer = await ask(`${url}lines/?from=${next}&count=${Math.min(1000, to - next + 1)}`);
+    if (!answer.lines.length) break;
+    for (const { n, html } of answer.lines) {
+      element.innerHTML = html;
+      text.push(element.content.textContent);
+      next = n + 1;
+    }
+  }
+  return text.join("\n") + "\n";
+}

@@ -6,7 +6,7 @@ import { listen, remember, remembered } from "../keys.js";
 import { tell, words } from "../words.js";
 import { Folds } from "./folds.js";
 import { Tail, rowOf } from "./follow.js";
-import { ask, Lines, told } from "./lines.js";
+import { ask, Lines, textOf, told } from "./lines.js";
 import { chosenLines, setChosenLines } from "./link.js";
 import { Pane } from "./pane.js";
 import { exactColours, Rows } from "./rows.js";
@@ -230,6 +230,7 @@ export function view(viewer, onChange) {
   // Sections.
   const foldsAll = own("fold", HTMLButtonElement);
   let sectionsAt = 0;
+  let failures = 0;
   const loadSections = async () => {
     sectionsAt = lines.total;
     try {
@@ -237,7 +238,8 @@ export function view(viewer, onChange) {
       pane.keeping(() => folds.set(answer.sections));
       foldsAll.disabled = !folds.sections.size;
     } catch {
-      // They are asked for again when the log grows.
+      // While the log grows they are asked for again anyway.
+      if (lines.isFinished) setTimeout(loadSections, SECTIONS * 2 ** Math.min(failures++, 4));
     }
   };
   foldsAll.addEventListener("click", () => {
@@ -345,6 +347,8 @@ export function view(viewer, onChange) {
   if (first && lines.isFinished && !lines.get(first)) {
     lines.addEventListener("came", draw, { once: true });
     setTimeout(draw, SOON);
+    // A rehearsal while they are on their way: browsers take long for the first number they write.
+    rows.element(first);
   } else {
     draw();
   }
@@ -386,26 +390,4 @@ async function toClipboard(text) {
   const isCopied = document.execCommand("copy");
   area.remove();
   if (!isCopied) throw new Error(words("refused"));
-}
-
-/**
- * The text of some lines, as it is shown.
- * @param {string} url
- * @param {number} from
- * @param {number} to
- */
-async function textOf(url, from, to) {
-  const element = document.createElement("template");
-  const text = [];
-  for (let next = from; next <= to; ) {
-    /** @type {import("./lines.js").Answer} */
-    const answer = await ask(`${url}lines/?from=${next}&count=${Math.min(1000, to - next + 1)}`);
-    if (!answer.lines.length) break;
-    for (const { n, html } of answer.lines) {
-      element.innerHTML = html;
-      text.push(element.content.textContent);
-      next = n + 1;
-    }
-  }
-  return text.join("\n") + "\n";
 }
