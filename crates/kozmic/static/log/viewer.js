@@ -347,8 +347,6 @@ export function view(viewer, onChange) {
   if (first && lines.isFinished && !lines.get(first)) {
     lines.addEventListener("came", draw, { once: true });
     setTimeout(draw, SOON);
-    // A rehearsal while they are on their way: browsers take long for the first number they write.
-    rows.element(first);
   } else {
     draw();
   }
