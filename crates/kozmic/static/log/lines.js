@@ -13,8 +13,14 @@ const MOST = 1000;
 const AHEAD = 150;
 /** Milliseconds between two requests for times alone. */
 const TIMES = 1000;
-/** Milliseconds before a request that failed is sent again. */
+/** Milliseconds before a request that failed is sent again, the first time. */
 const AGAIN = 2000;
+
+/**
+ * Milliseconds before the next attempt.
+ * @param {number} failures before the last one
+ */
+export const pauseAfter = (failures) => AGAIN * 2 ** Math.min(failures, 4);
 
 /**
  * A line; `at` is when it was written, in milliseconds since 1970: `null` where nobody knows,
@@ -195,7 +201,7 @@ export class Lines extends EventTarget {
     } catch (error) {
       if (isAborted(error)) return;
       this.dispatchEvent(new CustomEvent("trouble", { detail: told(error) }));
-      setTimeout(() => this.dispatchEvent(new Event("came")), AGAIN * 2 ** Math.min(this.#retry++, 4));
+      setTimeout(() => this.dispatchEvent(new Event("came")), pauseAfter(this.#retry++));
     } finally {
       if (this.#pending.get(from)?.abort === abort) this.#pending.delete(from);
     }

@@ -6,7 +6,7 @@ import { listen, remember, remembered } from "../keys.js";
 import { tell, words } from "../words.js";
 import { Folds } from "./folds.js";
 import { Tail, rowOf } from "./follow.js";
-import { ask, Lines, textOf, told } from "./lines.js";
+import { ask, Lines, pauseAfter, textOf, told } from "./lines.js";
 import { chosenLines, setChosenLines } from "./link.js";
 import { Pane } from "./pane.js";
 import { exactColours, Rows } from "./rows.js";
@@ -239,7 +239,7 @@ export function view(viewer, onChange) {
       foldsAll.disabled = !folds.sections.size;
     } catch {
       // While the log grows they are asked for again anyway.
-      if (lines.isFinished) setTimeout(loadSections, SECTIONS * 2 ** Math.min(failures++, 4));
+      if (lines.isFinished) setTimeout(loadSections, pauseAfter(failures++));
     }
   };
   foldsAll.addEventListener("click", () => {
